@@ -1,0 +1,69 @@
+# Every command of daily work. Each target that needs the environment depends on it, so that `make demo` or `make test`
+# is all a fresh machine with python3.11+, pip and make has to be told. `setup` repeats only what has changed.
+
+PYTHON ?= python3
+SEED ?= 1
+VENV := .venv
+BIN := $(VENV)/bin
+DATA := .agentspan/demo
+SOURCES := schemas sdk services tests examples
+CHROMIUM := /usr/bin/chromium
+COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" PIP_FIND_LINKS= $(BIN)/pip-compile --quiet --generate-hashes \
+	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test check simulate schemas requirements browser
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.project  ## make .venv with everything pinned (the other targets do it when needed)
+
+run: setup  ## start the server on the demo's history: http://localhost:6767
+	$(BIN)/agentspan server start --data $(DATA)
+
+demo: setup  ## handle 520 retail tickets, kill the server in the middle, and compare every outcome
+	$(BIN)/python -m examples.retail_support.demo
+
+test: setup browser  ## run all tests
+	$(BIN)/pytest -n auto
+
+check: setup  ## lint, format, types, import rules, schema drift
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m agentspan_schemas.generate --check
+
+simulate: setup  ## replay one simulated run exactly: make simulate SEED=7
+	$(BIN)/python -m tests.simulation --seed $(SEED)
+
+schemas: setup  ## write the JSON Schemas anew from the models
+	$(BIN)/python -m agentspan_schemas.generate
+
+requirements: setup  ## pin the dependencies anew from pyproject.toml, with hashes
+	$(COMPILE) --upgrade --extra server --output-file requirements/server.txt pyproject.toml
+	$(COMPILE) --upgrade --extra server --extra dev --constraint requirements/server.txt \
+		--output-file requirements/dev.txt pyproject.toml
+
+# The stamps: dependencies are installed again when the pins change, the project when its metadata does.
+$(VENV)/.dependencies: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, not `$(PYTHON) --version`: name one with make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.project: $(VENV)/.dependencies pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The browser tests drive the distribution's own Chromium, which pip cannot install.
+browser:
+	@if [ -x $(CHROMIUM) ]; then :; \
+	elif [ "`id -u`" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing Chromium for the browser tests"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
+	else \
+		echo "The browser tests need $(CHROMIUM). Install it, on Debian with: sudo apt-get install chromium"; exit 1; \
+	fi

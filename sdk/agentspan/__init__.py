@@ -1,0 +1,1 @@
+"""The SDK and the command line. It needs none of the server's dependencies."""

@@ -1,0 +1,1 @@
+"""The log: its ports, the rule that fences an owner, and the adapters."""

@@ -1,0 +1,1 @@
+"""What another team imports to send tickets and decisions and to follow approvals and events."""

@@ -1,0 +1,1 @@
+"""The approvals service: what waits for a human, and who decided what."""

@@ -1,0 +1,1 @@
+"""The composition: any set of the services in one process."""

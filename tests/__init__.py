@@ -1,0 +1,1 @@
+"""The tests, from pure to end to end."""
