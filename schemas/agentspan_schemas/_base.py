@@ -1,0 +1,65 @@
+"""The bases of every wire model, and the few shapes that several of them share.
+
+Apart from the messages themselves because the rules stand here once: what is stored for ever keeps the fields it
+does not know (`Wire`), what comes in at a door refuses them (`Request`).
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+SCHEMA_VERSION = 1
+"""The version of the contract that this code writes; a message of a higher one is not read (`NewerVersion`)."""
+
+MAX_VALUE_BYTES = 1024 * 1024
+"""One message is at most 1 MiB."""
+
+MAX_RESULT_BYTES = 256 * 1024
+"""A tool's result is at most 256 KiB of JSON; a larger one becomes a tool error that names both sizes."""
+
+Effects = Literal["idempotent", "once"]
+"""`idempotent`: run again after a lost lease, with the same key. `once`: claimed first, never run again blindly."""
+
+JsonObject = dict[str, JsonValue]
+JsonSchema = dict[str, Any]
+
+
+def _to_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+"""A moment in UTC; one without a zone is refused."""
+
+Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
+"""The name of an agent or a tool: letters, digits, `_`, `.`, `-`."""
+
+
+class Wire(BaseModel):
+    """What is written to a topic: frozen, and unknown fields survive a round trip."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+
+class Request(BaseModel):
+    """What comes in at a door: frozen, and an unknown field is an error, as nobody would act on it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Usage(Wire):
+    """Tokens of one model call, as the provider counted them."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+
+
+class Failure(Wire):
+    """Why something did not work: a stable `kind` to match on, and a sentence that says what to do next."""
+
+    kind: str
+    message: str
+    details: JsonObject | None = None

@@ -1,0 +1,99 @@
+"""From bytes to messages and back: the only place where a message is encoded, and the only one where it is decoded.
+
+A reader names the family it expects (`EVENTS.decode(raw)`); what is no member of it raises an Unreadable that keeps the bytes.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar, get_args
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from agentspan_schemas._base import MAX_VALUE_BYTES, SCHEMA_VERSION
+from agentspan_schemas.agents import AgentDefinition
+from agentspan_schemas.answers import Answer, Note
+from agentspan_schemas.approvals import ApprovalRecord, Decision
+from agentspan_schemas.commands import Command
+from agentspan_schemas.errors import NewerVersion, TooLarge, UnknownType, Unreadable
+from agentspan_schemas.events import Event
+from agentspan_schemas.tasks import Task, WorkerSession
+from agentspan_schemas.tickets import Ticket
+
+M = TypeVar("M")
+
+
+def encode(message: BaseModel) -> bytes:
+    """JSON bytes of a message, unknown fields included. Raises TooLarge over MAX_VALUE_BYTES."""
+    raw = message.__pydantic_serializer__.to_json(message)
+    if len(raw) > MAX_VALUE_BYTES:
+        raise TooLarge(
+            f"a {type(message).__name__} of {len(raw)} bytes; one message is at most {MAX_VALUE_BYTES} bytes"
+        )
+    return raw
+
+
+class Family(Generic[M]):
+    """Messages that one topic may carry: a single model, or a union told apart by one field."""
+
+    def __init__(self, name: str, of: Any, tag: str | None = None) -> None:
+        self.name = name
+        self.adapter: TypeAdapter[M] = TypeAdapter(of)
+        self._tag = tag
+        self.types: Mapping[str, type[BaseModel]] = _members(of, tag) if tag else {}
+
+    def decode(self, raw: bytes) -> M:
+        """The message that these bytes are. Raises Unreadable, or one of its two kinds."""
+        try:
+            message = self.adapter.validate_json(raw)
+        except ValidationError as error:
+            raise self._unreadable(raw, error) from error
+        if getattr(message, "schema_version", SCHEMA_VERSION) > SCHEMA_VERSION:
+            raise _newer(self.name, raw, message.schema_version)  # type: ignore[attr-defined]
+        return message
+
+    def _unreadable(self, raw: bytes, error: ValidationError) -> Unreadable:
+        try:
+            fields = json.loads(raw)
+        except ValueError as not_json:
+            return Unreadable(f"{self.name}: not JSON: {not_json}", raw)
+        if not isinstance(fields, dict):
+            return Unreadable(f"{self.name}: a JSON object is expected, not {type(fields).__name__}", raw)
+        version = fields.get("schema_version", SCHEMA_VERSION)
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            return _newer(self.name, raw, version)
+        if self._tag and fields.get(self._tag) not in self.types:
+            known = ", ".join(sorted(self.types))
+            return UnknownType(f"{self.name}: {self._tag} {fields.get(self._tag)!r} is unknown; known are {known}", raw)
+        return Unreadable(f"{self.name}: {describe(error)}", raw)
+
+
+def describe(error: ValidationError) -> str:
+    """The first few problems of a validation, each with the field's path."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    shown = "; ".join(f"{'.'.join(str(part) for part in p['loc']) or 'value'}: {p['msg']}" for p in problems[:3])
+    return shown if len(problems) <= 3 else f"{shown}; and {len(problems) - 3} more"
+
+
+def _newer(name: str, raw: bytes, version: int) -> NewerVersion:
+    return NewerVersion(f"{name}: schema_version {version}; this reader knows {SCHEMA_VERSION}: upgrade it", raw)
+
+
+def _members(union: Any, tag: str) -> dict[str, type[BaseModel]]:
+    models = get_args(get_args(union)[0])
+    return {get_args(model.model_fields[tag].annotation)[0]: model for model in models}
+
+
+EVENTS: Family[Event] = Family("event", Event, "type")
+COMMANDS: Family[Command] = Family("command", Command, "type")
+NOTES: Family[Note] = Family("note", Note, "type")
+TASKS: Family[Task] = Family("task", Task, "lane")
+WORKERS: Family[WorkerSession] = Family("worker", WorkerSession)
+AGENTS: Family[AgentDefinition] = Family("agent", AgentDefinition)
+APPROVALS: Family[ApprovalRecord] = Family("approval", ApprovalRecord)
+DECISIONS: Family[Decision] = Family("decision", Decision)
+TICKETS: Family[Ticket] = Family("ticket", Ticket)
+ANSWERS: Family[Answer] = Family("answer", Answer)
+
+FAMILIES: tuple[Family[Any], ...] = (
+    EVENTS, COMMANDS, NOTES, TASKS, WORKERS, AGENTS, APPROVALS, DECISIONS, TICKETS, ANSWERS,
+)  # fmt: skip

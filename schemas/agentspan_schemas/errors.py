@@ -1,0 +1,39 @@
+"""What can be wrong with a message.
+
+    ContractError
+    ├── Unreadable            not JSON, or fields that break the schema
+    │   ├── UnknownType       a type that this version does not know
+    │   └── NewerVersion      written by a later version of the contract
+    ├── TooLarge              over MAX_VALUE_BYTES
+    └── NotCanonical          a value that RFC 8785 has no form for
+
+Unreadable errors keep the bytes: nothing is lost, a dead-letter topic or a later version can have them.
+"""
+
+
+class ContractError(ValueError):
+    """The root of this package's errors."""
+
+
+class Unreadable(ContractError):
+    """The bytes are not a message of this contract; `.raw` has them."""
+
+    def __init__(self, message: str, raw: bytes) -> None:
+        super().__init__(message)
+        self.raw = raw
+
+
+class UnknownType(Unreadable):
+    """A message of a type that this version does not know: upgrade the reader."""
+
+
+class NewerVersion(Unreadable):
+    """A message of a later version of the contract: upgrade the reader."""
+
+
+class TooLarge(ContractError):
+    """A message over the limit; the text names both sizes."""
+
+
+class NotCanonical(ContractError):
+    """A value without a canonical form."""

@@ -1,0 +1,93 @@
+"""What is to be done: the open tasks that follow from an execution's state, and who works on them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from agentspan_schemas._base import SCHEMA_VERSION, Effects, JsonObject, Moment, Wire
+from agentspan_schemas.ids import task_key_for
+from agentspan_schemas.messages import Message
+
+
+class TaskBase(Wire):
+    """What every task carries."""
+
+    execution_id: str
+    agent: str
+    agent_version: str
+    attempt: int
+    opened_at: Moment
+    metadata: JsonObject = {}
+    schema_version: int = SCHEMA_VERSION
+
+
+class ModelTask(TaskBase):
+    """Ask the model for its next turn, given the whole conversation."""
+
+    lane: Literal["model"] = "model"
+    turn: int
+    messages: tuple[Message, ...]
+    source: str = ""
+    key: str = ""
+    """The ticket's id, or the start's idempotency key."""
+
+    @property
+    def step(self) -> str:
+        """The name of this step within its execution."""
+        return f"model-{self.turn}"
+
+    @property
+    def task_key(self) -> str:
+        """The key on the tasks topic."""
+        return task_key_for(self.execution_id, self.step, self.attempt)
+
+
+class ToolTask(TaskBase):
+    """Run one tool call where its code is. A `once` call is claimed first."""
+
+    lane: Literal["tool"] = "tool"
+    call_id: str
+    tool: str
+    args: JsonObject
+    args_hash: str
+    effects: Effects
+    input_schema_hash: str
+    timeout_s: float | None = None
+
+    @property
+    def step(self) -> str:
+        """The name of this step within its execution."""
+        return self.call_id
+
+    @property
+    def task_key(self) -> str:
+        """The key on the tasks topic."""
+        return task_key_for(self.execution_id, self.step, self.attempt)
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt of the call: what a payment provider de-duplicates by."""
+        return f"{self.execution_id}.{self.call_id}"
+
+
+Task = Annotated[ModelTask | ToolTask, Field(discriminator="lane")]
+"""Any task, told apart by `lane`."""
+
+
+class WorkerSession(Wire):
+    """A worker process as its gateway announces it, every two seconds while it lives."""
+
+    session_id: str
+    gateway_id: str
+    worker: str
+    """`<user or program>@<host>/<pid>`, for people."""
+    tools: dict[str, dict[str, str]]
+    """For each agent it serves: tool name to input-schema hash."""
+    holds: tuple[str, ...] = ()
+    """The keys of the tasks that it has in hand."""
+    at: Moment
+    schema_version: int = SCHEMA_VERSION
+
+    def fits(self, task: ToolTask) -> bool:
+        """Whether this worker has the task's agent and a tool of the same input schema."""
+        return self.tools.get(task.agent, {}).get(task.tool) == task.input_schema_hash
