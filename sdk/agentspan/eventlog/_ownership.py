@@ -1,0 +1,159 @@
+"""One owner's time on a partition: it numbers what it appends and releases it when it counts for certain.
+
+An outcome is released when it and all before it stand at the expected offsets, or with nothing but ghosts between.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agentspan.eventlog._errors import Deposed, FateUnknown, Fenced, StaleEpoch
+from agentspan.eventlog._ports import RawLog
+from agentspan.eventlog._records import Outcome, Position, Record, Stamp, Stored, takeover_record
+
+RENEW_AFTER = 10_000
+GAP_READ_LIMIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """An outcome on its way to the log; or, without `released`, a renewed takeover."""
+
+    records: list[tuple[Stamp, Record]]
+    acknowledged: asyncio.Future[Sequence[int]]
+    released: asyncio.Future[Outcome] | None
+
+
+class Ownership:
+    """Made by `PartitionLog.take_over`. After Deposed or Fenced it stays so: take over again.
+
+    After every `renew_after` records it takes over anew by itself; outcomes wait behind that takeover, in order.
+    """
+
+    def __init__(self, raw: RawLog, owner_id: str, takeover: Stored, *, renew_after: int = RENEW_AFTER) -> None:
+        self._raw = raw
+        self._owner_id = owner_id
+        self._renew_after = renew_after
+        self._epoch = takeover.stamp.epoch
+        self._takeover = takeover.offset
+        self._n = 0
+        self._expected = takeover.offset + 1
+        self._sent: deque[_Sent] = deque()
+        self._renewing = False
+        self._held: deque[tuple[Sequence[Record], asyncio.Future[Outcome]]] = deque()
+        self._settling: asyncio.Task[None] | None = None
+        self._over: tuple[type[Deposed], str, BaseException | None] | None = None
+        self.position = Position(takeover.offset + 1, takeover.stamp.epoch, 0)
+        """Just after the takeover: follow the partition until here to have the state to go on from."""
+
+    @property
+    def epoch(self) -> int:
+        """Higher than that of any owner before. It grows when the takeover is renewed."""
+        return self._epoch
+
+    def append(self, records: Sequence[Record]) -> asyncio.Future[Outcome]:
+        """Queue one outcome at once, in call order; the future is done when it is released: it counts, for ever.
+
+        Raises Deposed or Fenced, here or from the future.
+        """
+        if self._over is not None:
+            raise self._deposed()
+        if not records:
+            raise ValueError("an outcome has at least one record: also a command that changes nothing leaves one")
+        released: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._number(records, released)
+        return released
+
+    def close(self) -> None:
+        """Stop: the partition is no longer ours. What was not released fails with Deposed; it may stand or not."""
+        if self._settling is not None:
+            self._settling.cancel()
+        self._end(Deposed, "the ownership was closed", None)
+
+    def _number(self, records: Sequence[Record], released: asyncio.Future[Outcome]) -> None:
+        if self._renewing:
+            self._held.append((records, released))
+            return
+        first, count = self._n + 1, len(records)
+        self._n += count
+        stamps = [Stamp(self._epoch, first + i, i == count - 1, self._takeover) for i in range(count)]
+        self._send(list(zip(stamps, records, strict=True)), released)
+        if self._n >= self._renew_after:
+            self._renewing = True
+            stamp = Stamp(self._epoch + 1, 0, last=True, takeover=self._takeover)
+            self._send([(stamp, takeover_record(self._owner_id))], None)
+
+    def _send(self, records: list[tuple[Stamp, Record]], released: asyncio.Future[Outcome] | None) -> None:
+        acknowledged = self._raw.append(records)
+        acknowledged.add_done_callback(_retrieve)
+        self._sent.append(_Sent(records, acknowledged, released))
+        if self._settling is None:
+            self._settling = asyncio.get_running_loop().create_task(self._settle())
+
+    async def _settle(self) -> None:
+        """Go through the acknowledgements in the order of sending. Whatever fails ends the ownership."""
+        try:
+            while self._sent:
+                sent = self._sent[0]
+                offsets = await sent.acknowledged
+                for offset in offsets:
+                    if offset != self._expected:
+                        await self._check_gap(offset)
+                    self._expected = offset + 1
+                self._sent.popleft()
+                self._release(sent, offsets)
+        except (Fenced, StaleEpoch) as error:
+            self._end(Fenced, str(error), error)
+        except Exception as error:  # whatever it was, the fate of what is under way is unknown now
+            self._end(Deposed, "an append failed; take over again and read what stands", error)
+        finally:
+            self._settling = None
+
+    async def _check_gap(self, offset: int) -> None:
+        """Raise Fenced if a later owner stands between; ghosts may."""
+        if offset < self._expected:
+            raise FateUnknown(f"a record landed at offset {offset!r}, below {self._expected!r}: the log was cut short")
+        at = self._expected
+        while at < offset:
+            for stored in await self._raw.read(at, min(GAP_READ_LIMIT, offset - at)):
+                at = stored.offset + 1
+                if stored.stamp.n == 0 and stored.stamp.epoch > self._epoch:
+                    raise Fenced(f"{stored.record.key!r} has taken over in epoch {stored.stamp.epoch!r}")
+
+    def _release(self, sent: _Sent, offsets: Sequence[int]) -> None:
+        stored = tuple(Stored(at, stamp, record) for at, (stamp, record) in zip(offsets, sent.records, strict=True))
+        last = stored[-1]
+        if sent.released is None:
+            self._renewed(last)
+        elif not sent.released.done():
+            sent.released.set_result(Outcome(stored, Position(last.offset + 1, last.stamp.epoch, last.stamp.n)))
+
+    def _renewed(self, takeover: Stored) -> None:
+        self._epoch, self._takeover, self._n = takeover.stamp.epoch, takeover.offset, 0
+        self._renewing = False
+        held, self._held = self._held, deque()
+        for records, released in held:
+            self._number(records, released)
+
+    def _end(self, kind: type[Deposed], why: str, cause: BaseException | None) -> None:
+        self._over = self._over or (kind, why, cause)
+        waiting = [sent.released for sent in self._sent] + [released for _, released in self._held]
+        self._sent.clear()
+        self._held.clear()
+        for released in waiting:
+            if released is not None and not released.done():
+                released.set_exception(self._deposed())
+
+    def _deposed(self) -> Deposed:
+        assert self._over is not None
+        kind, why, cause = self._over
+        error = kind(f"epoch {self._epoch!r} of {self._owner_id!r} is over: {why}")
+        error.__cause__ = cause
+        return error
+
+
+def _retrieve(acknowledged: asyncio.Future[Sequence[int]]) -> None:
+    """Of writes under way when an ownership ends, nobody asks for the error any more."""
+    if not acknowledged.cancelled():
+        acknowledged.exception()

@@ -1,0 +1,92 @@
+"""One partition of a log as everybody above sees it: outcomes that count, and taking it over. Written once, over any
+raw log."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+
+from agentspan.eventlog._errors import BeyondEnd, StaleEpoch
+from agentspan.eventlog._ownership import RENEW_AFTER, Ownership
+from agentspan.eventlog._ports import RawLog
+from agentspan.eventlog._reader import Reader
+from agentspan.eventlog._records import BEGINNING, Outcome, Position, Stamp, Stored, takeover_record
+
+READ_LIMIT = 500
+"""Records asked for at once: one read of SQLite is then a few milliseconds."""
+
+
+class PartitionLog:
+    """One partition. `renew_after`: an owner takes over anew after so many records, so that a reader that starts in
+    the middle has no further than that to go back."""
+
+    def __init__(self, raw: RawLog, *, renew_after: int = RENEW_AFTER) -> None:
+        self._raw = raw
+        self._renew_after = renew_after
+
+    async def end(self) -> int:
+        """The offset that the next record will have, whether it counts or not."""
+        return await self._raw.end()
+
+    async def follow(
+        self, position: Position | int = BEGINNING, *, until: Position | None = None
+    ) -> AsyncGenerator[Outcome, None]:
+        """Every outcome that counts and ends after `position`; for ever, or up to `until`.
+
+        A bare offset may stand anywhere: the reader goes back to a takeover that is known to be valid and gives what
+        ends after the offset. Raises BeyondEnd when the log is shorter than the position.
+        """
+        since = position if isinstance(position, int) else position.offset
+        await self._check_reached(since)
+        start = await self._back_from(position) if isinstance(position, int) else position
+        reader = Reader(start)
+        async for batch in scan(self._raw, start.offset, None if until is None else until.offset):
+            for stored in batch:
+                outcome = reader.feed(stored)
+                if outcome is not None and outcome.position.offset > since:
+                    yield outcome
+
+    async def take_over(self, owner_id: str) -> Ownership:
+        """Become the owner: append a takeover above every epoch before it and read up to it; if another one came
+        between, try again. Raises WriteError: a takeover of unknown fate is harmless, call this again."""
+        offset = (await self._back_from(await self._raw.end())).offset
+        reader = Reader()
+        while True:
+            offset = await self._feed(reader, offset, await self._raw.end())
+            stamp = Stamp(reader.epoch + 1, 0, last=True, takeover=reader.takeover)
+            record = takeover_record(owner_id)
+            try:
+                [mine] = await self._raw.append([(stamp, record)])
+            except StaleEpoch:
+                continue
+            offset = await self._feed(reader, offset, mine + 1)
+            if reader.takeover == mine:
+                return Ownership(self._raw, owner_id, Stored(mine, stamp, record), renew_after=self._renew_after)
+
+    async def _check_reached(self, offset: int) -> None:
+        end = await self._raw.end()
+        if offset > end:
+            raise BeyondEnd(
+                f"position {offset!r} lies beyond the log's end at {end!r}: it belongs to another log, or this one was"
+                " restored from an older copy; drop what was derived from it and start from the beginning"
+            )
+
+    async def _back_from(self, offset: int) -> Position:
+        """Where a fresh reader can begin and know every outcome that ends after the offset."""
+        if offset == 0:
+            return BEGINNING
+        [before] = await self._raw.read(offset - 1, 1)
+        return Position(before.stamp.takeover, 0, 0)
+
+    async def _feed(self, reader: Reader, offset: int, stop: int) -> int:
+        async for batch in scan(self._raw, offset, stop):
+            for stored in batch:
+                reader.feed(stored)
+        return max(offset, stop)
+
+
+async def scan(raw: RawLog, offset: int, stop: int | None) -> AsyncIterator[Sequence[Stored]]:
+    """All records from `offset` up to `stop`, in batches; for ever without `stop`."""
+    while stop is None or offset < stop:
+        await raw.wait(offset)
+        limit = READ_LIMIT if stop is None else min(READ_LIMIT, stop - offset)
+        batch = await raw.read(offset, limit)
+        yield batch
+        offset = batch[-1].offset + 1

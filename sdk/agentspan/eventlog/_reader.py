@@ -1,0 +1,48 @@
+"""The rule that says which records count (DESIGN.md section 5), written once, pure, fed by everybody who reads.
+
+A record counts only if it carries the epoch of the last valid takeover before it, and the next number; after a hole
+nothing more of that epoch counts; `last` ends an outcome; a takeover voids the unfinished outcome before it.
+"""
+
+from agentspan.eventlog._records import BEGINNING, Outcome, Position, Stored
+
+
+class Reader:
+    """Feeds on a partition's records in offset order, and gives the outcomes that count.
+
+    It begins at a position of a reader before it, or fresh (epoch 0) at the log's beginning or at a valid takeover.
+    """
+
+    __slots__ = ("_hole", "_unfinished", "epoch", "n", "takeover")
+
+    def __init__(self, position: Position = BEGINNING) -> None:
+        self.epoch = position.epoch
+        self.n = position.n
+        self.takeover = 0
+        """The offset of the last valid takeover that this reader has read."""
+        self._unfinished: list[Stored] = []
+        self._hole = False
+
+    def feed(self, stored: Stored) -> Outcome | None:
+        """The outcome that this record completes, if it does."""
+        stamp = stored.stamp
+        if stamp.n == 0:
+            if stamp.epoch > self.epoch:
+                self._taken_over(stored)
+            return None
+        if stamp.epoch != self.epoch or self._hole:
+            return None
+        if stamp.n != self.n + 1:
+            self._hole = True
+            return None
+        self.n = stamp.n
+        self._unfinished.append(stored)
+        return self._outcome(stored.offset) if stamp.last else None
+
+    def _taken_over(self, stored: Stored) -> None:
+        self.epoch, self.n, self.takeover = stored.stamp.epoch, 0, stored.offset
+        self._unfinished, self._hole = [], False
+
+    def _outcome(self, offset: int) -> Outcome:
+        records, self._unfinished = tuple(self._unfinished), []
+        return Outcome(records, Position(offset + 1, self.epoch, self.n))
