@@ -7,11 +7,11 @@ from pydantic import Field
 from agentspan_schemas._base import SCHEMA_VERSION, JsonObject, Moment, Wire
 
 ApprovalState = Literal["pending", "approved", "rejected", "expired", "in_doubt", "resolved", "cancelled"]
-"""`in_doubt`: approved and granted, but its worker was lost: a person says what became of it. `resolved`: somebody did."""
+"""`in_doubt`: granted, but its worker was lost: a person says what became of it. `resolved`: somebody did."""
 
 
 class ApprovalRecord(Wire):
-    """One call that needs, needed or got a person: a fold of its execution's events up to `seq`; readers keep the highest."""
+    """One call that needs or needed a person: a fold of its execution's events up to `seq`; readers keep the highest."""
 
     approval_id: str
     execution_id: str

@@ -11,7 +11,8 @@ from agentspan_schemas.errors import NotCanonical
 def canonical(value: Any) -> bytes:
     """The one byte string that RFC 8785 gives for a JSON value.
 
-    Raises NotCanonical for what that standard has no form for: NaN, infinities, integers beyond 2**53 - 1, lone surrogates.
+    Raises NotCanonical for what that standard has no form for: NaN, infinities, integers beyond 2**53 - 1 and
+    lone surrogates.
     """
     try:
         return rfc8785.dumps(value)

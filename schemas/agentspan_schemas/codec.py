@@ -1,6 +1,7 @@
 """From bytes to messages and back: the only place where a message is encoded, and the only one where it is decoded.
 
-A reader names the family it expects (`EVENTS.decode(raw)`); what is no member of it raises an Unreadable that keeps the bytes.
+A reader names the family it expects (`EVENTS.decode(raw)`); what is no member of it raises an Unreadable that keeps
+the bytes.
 """
 
 import json

@@ -16,13 +16,16 @@ def schemas() -> dict[str, str]:
     """File name to JSON Schema text, one file a message."""
     files = {}
     for family in FAMILIES:
-        models = family.types or {"": None}
-        for tag, model in models.items():
-            schema = model.model_json_schema() if model else family.adapter.json_schema()
-            name = f"{family.name}.{tag}.json" if tag else f"{family.name}.json"
-            schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-            files[name] = json.dumps(schema, indent=2, sort_keys=True) + "\n"
+        for tag, model in family.types.items():
+            files[f"{family.name}.{tag}.json"] = _text(model.model_json_schema())
+        if not family.types:
+            files[f"{family.name}.json"] = _text(family.adapter.json_schema())
     return files
+
+
+def _text(schema: dict[str, object]) -> str:
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps(dialect | schema, indent=2, sort_keys=True) + "\n"
 
 
 def main(arguments: list[str]) -> int:

@@ -41,6 +41,8 @@ class ToolMessage(Wire):
     tool: str
     value: JsonValue = None
     error: Failure | None = None
+    edited_args: JsonObject | None = None
+    """What the call ran with, where an approver changed the args that the model proposed."""
 
 
 Message = Annotated[UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]

@@ -1,0 +1,276 @@
+"""The fold: what each event makes of an execution. Total: it never refuses and never raises.
+
+What must not happen is prevented by `decide`; a history that exists is true, and old ones fold for ever.
+"""
+
+from dataclasses import replace
+from typing import assert_never
+
+from agentspan_orchestrator.domain.state import Call, Ending, Execution, Grant, ModelStep, Remembered
+from agentspan_schemas import Failure
+from agentspan_schemas import events as e
+from agentspan_schemas.answers import Note, Refused, Winner
+from agentspan_schemas.messages import AssistantMessage, Message, ToolMessage, UserMessage
+
+REMEMBERED_COMMANDS = 256
+"""How many commands an execution remembers with their answers (DESIGN.md section 4)."""
+
+
+def evolve(state: Execution | None, event: e.Event) -> Execution:
+    """The execution after the event. `state` is None before its first one."""
+    before = state or _blank(event)
+    after = _apply(before, event)
+    after = replace(
+        after,
+        seq=event.seq,
+        at=event.at,
+        answers=remember(before, event.causation_id, Remembered(event.seq)),
+    )
+    after = _settled(after)
+    return _shrunk(after) if after.terminal else after
+
+
+def evolve_note(state: Execution | None, note: Note) -> Execution | None:
+    """A refusal is remembered, so that the command gets the same answer when it is sent again; nothing else changes."""
+    if state is None or not isinstance(note, Refused):
+        return state
+    remembered = Remembered(note.seq, note.refusal)
+    return replace(state, answers=remember(state, note.command_id, remembered))
+
+
+def remember(state: Execution, command_id: str, given: Remembered) -> dict[str, Remembered]:
+    """The remembered answers with one more, and the oldest forgotten."""
+    answers = {**state.answers, command_id: given}
+    while len(answers) > REMEMBERED_COMMANDS:
+        del answers[next(iter(answers))]
+    return answers
+
+
+def _apply(s: Execution, event: e.Event) -> Execution:
+    match event:
+        case e.Started():
+            return _started(s, event)
+        case e.ModelCalled():
+            return _model_called(s, event)
+        case e.ModelReplied():
+            return _model_replied(s, event)
+        case e.ToolCall():
+            return _tool_called(s, event)
+        case e.Waiting():
+            return _with_call(s, event.call_id, phase="waiting", expires_at=event.expires_at)
+        case e.Approved():
+            return _approved(s, event)
+        case e.Rejected():
+            s = _closed(s, event.call_id, error=_rejection(event))
+            return _decided(s, event.call_id, _winner(event, "rejected"))
+        case e.Expired():
+            s = _closed(s, event.call_id, error=_expiry(event))
+            winner = Winner(by="system", decision="expired", at=event.at, channel="timer")
+            return _decided(s, event.call_id, winner)
+        case e.ToolStarted():
+            return _granted(s, event)
+        case e.ToolResult():
+            return _tool_returned(s, event)
+        case e.InDoubt():
+            return _with_call(s, event.call_id, phase="in_doubt")
+        case e.RetryScheduled():
+            return _retry_scheduled(s, event)
+        case e.MessageAdded():
+            return replace(s, inbox=(*s.inbox, event.text))
+        case e.Paused():
+            return replace(s, paused=True)
+        case e.Resumed():
+            return replace(s, paused=False)
+        case e.CancelRequested():
+            return replace(s, ending=Ending(event.cause, event.by, event.channel, event.reason))
+        case e.Done():
+            return replace(s, status="completed")
+        case e.Failed():
+            return replace(s, status="failed")
+        case e.Cancelled():
+            return replace(s, status="cancelled")
+        case _:
+            assert_never(event)
+
+
+def _blank(event: e.Event) -> Execution:
+    """What an execution is before its `started`; a history that begins in the middle folds from here too."""
+    return Execution(
+        execution_id=event.execution_id,
+        seq=0,
+        at=event.at,
+        agent=event.agent,
+        agent_version=event.agent_version,
+        started_at=event.started_at,
+        status="running",
+        totals=e.Totals(),
+        model="",
+        source="",
+        key="",
+        content_hash="",
+    )
+
+
+def _started(s: Execution, event: e.Started) -> Execution:
+    return replace(
+        s,
+        model=event.model,
+        source=event.source,
+        key=event.key,
+        content_hash=event.content_hash,
+        metadata=event.metadata,
+        deadline_at=event.deadline_at,
+        messages=(UserMessage(text=event.prompt),),
+    )
+
+
+def _model_called(s: Execution, event: e.ModelCalled) -> Execution:
+    """The model reads what came of the last turn's calls, then what was said from outside."""
+    heard = [*s.inbox, *([event.ask_again] if event.ask_again else [])]
+    read: tuple[Message, ...] = (*map(_tool_message, s.calls), *(UserMessage(text=text) for text in heard))
+    return replace(
+        s,
+        messages=s.messages + read,
+        calls=(),
+        inbox=(),
+        output_asks=s.output_asks + bool(event.ask_again),
+        model_step=ModelStep(event.turn, event.attempt, event.at),
+        totals=s.totals.model_copy(update={"turns": event.turn}),
+    )
+
+
+def _model_replied(s: Execution, event: e.ModelReplied) -> Execution:
+    message = AssistantMessage(text=event.text, tool_calls=event.tool_calls, blocks=event.blocks)
+    totals = s.totals.model_copy(
+        update={
+            "input_tokens": s.totals.input_tokens + event.usage.input_tokens,
+            "output_tokens": s.totals.output_tokens + event.usage.output_tokens,
+        }
+    )
+    return replace(s, messages=(*s.messages, message), model_step=None, totals=totals)
+
+
+def _tool_called(s: Execution, event: e.ToolCall) -> Execution:
+    call = Call(
+        call_id=event.call_id,
+        turn=event.turn,
+        model_call_id=event.model_call_id,
+        tool=event.tool,
+        args=event.args,
+        args_hash=event.args_hash,
+        approval_required=event.approval_required,
+        effects=event.effects,
+        timeout_s=event.timeout_s,
+        max_attempts=event.max_attempts,
+        input_schema_hash=event.input_schema_hash,
+        phase="waiting" if event.approval_required else "open",
+        opened_at=event.at,
+    )
+    totals = s.totals.model_copy(update={"tool_calls": s.totals.tool_calls + 1})
+    return replace(s, calls=(*s.calls, call), totals=totals)
+
+
+def _approved(s: Execution, event: e.Approved) -> Execution:
+    s = _with_call(
+        s,
+        event.call_id,
+        phase="open",
+        opened_at=event.at,
+        expires_at=None,
+        args=event.args,
+        args_hash=event.args_hash,
+        edited=event.edited_args is not None,
+    )
+    return _decided(s, event.call_id, _winner(event, "approved"))
+
+
+def _granted(s: Execution, event: e.ToolStarted) -> Execution:
+    call = s.call(event.call_id)
+    grants = call.grants if call else ()
+    grant = Grant(event.claim_id, event.attempt, event.worker, event.at)
+    return _with_call(s, event.call_id, phase="granted", grants=(*grants, grant))
+
+
+def _tool_returned(s: Execution, event: e.ToolResult) -> Execution:
+    s = _closed(s, event.call_id, value=event.value, error=event.error)
+    if event.resolved_by is None:
+        return s
+    winner = Winner(by=event.resolved_by, decision="resolved", at=event.at)
+    return _decided(s, event.call_id, winner)
+
+
+def _retry_scheduled(s: Execution, event: e.RetryScheduled) -> Execution:
+    lost = event.reason in ("lost", "timeout")
+    if event.call_id is None:
+        losses = (s.model_step.losses if s.model_step else 0) + lost
+        return replace(s, model_step=ModelStep(event.turn, event.attempt, event.at, event.retry_at, losses))
+    call = s.call(event.call_id)
+    if call is None:
+        return s
+    grants = call.grants
+    if event.reason == "declined" and grants:
+        grants = (*grants[:-1], replace(grants[-1], declined=True))
+    return _with_call(
+        s,
+        event.call_id,
+        phase="open",
+        attempt=event.attempt,
+        opened_at=event.at,
+        not_before=event.retry_at,
+        losses=call.losses + lost,
+        grants=grants,
+    )
+
+
+def _settled(s: Execution) -> Execution:
+    """Status and what is waited for follow from the rest."""
+    waiting_on = tuple(call.tool for call in s.awaited) if not s.terminal else ()
+    if waiting_on != s.totals.waiting_on:
+        s = replace(s, totals=s.totals.model_copy(update={"waiting_on": waiting_on}))
+    if s.terminal:
+        return s
+    return replace(s, status="paused" if s.paused else "waiting" if waiting_on else "running")
+
+
+def _shrunk(s: Execution) -> Execution:
+    return replace(
+        s, messages=(), calls=(), inbox=(), metadata={}, model_step=None, ending=None, paused=False, deadline_at=None
+    )
+
+
+def _with_call(s: Execution, call_id: str, **changes: object) -> Execution:
+    calls = tuple(replace(c, **changes) if c.call_id == call_id else c for c in s.calls)  # type: ignore[arg-type]
+    return replace(s, calls=calls)
+
+
+def _closed(s: Execution, call_id: str, **outcome: object) -> Execution:
+    return _with_call(s, call_id, phase="done", expires_at=None, not_before=None, **outcome)
+
+
+def _decided(s: Execution, call_id: str, winner: Winner) -> Execution:
+    return replace(s, winners={**s.winners, call_id: winner})
+
+
+def _winner(event: e.Approved | e.Rejected, decision: str) -> Winner:
+    return Winner(by=event.by, decision=decision, at=event.at, channel=event.channel)
+
+
+def _tool_message(call: Call) -> ToolMessage:
+    return ToolMessage(
+        call_id=call.call_id,
+        model_call_id=call.model_call_id,
+        tool=call.tool,
+        value=call.value,
+        error=call.error,
+        edited_args=call.args if call.edited else None,
+    )
+
+
+def _rejection(event: e.Rejected) -> Failure:
+    reason = f" Reason: {event.reason}" if event.reason else ""
+    return Failure(kind="rejected", message=f"{event.tool} was not run: {event.by} rejected this call.{reason}")
+
+
+def _expiry(event: e.Expired) -> Failure:
+    when = event.expires_at.isoformat(timespec="seconds")
+    return Failure(kind="expired", message=f"{event.tool} was not run: nobody decided this call until {when}.")

@@ -1,0 +1,102 @@
+"""What `decide` returns, and the draft it is written on: events that are complete the moment they are drafted."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from agentspan_orchestrator.domain.evolve import evolve, evolve_note
+from agentspan_orchestrator.domain.state import Execution, Remembered
+from agentspan_schemas.answers import Answer, Note, Refusal, RefusalCode, Refused, Repeated, Winner
+from agentspan_schemas.commands import Command
+from agentspan_schemas.events import Envelope, Event, Totals
+
+E = TypeVar("E", bound=Envelope)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What comes of one command: the events, or the note that stands in their place, and the answer to the sender."""
+
+    state: Execution | None
+    """The execution afterwards."""
+    events: tuple[Event, ...]
+    answer: Answer
+    note: Note | None = None
+
+
+class Draft:
+    """An outcome being written: each event is folded at once, so that the next one is decided on what it changed."""
+
+    def __init__(self, state: Execution | None, command: Command, now: datetime) -> None:
+        self.before = state
+        self.command = command
+        self.now = max(now, state.at) if state else now
+        self.events: list[Event] = []
+        self._state = state
+
+    @property
+    def state(self) -> Execution:
+        """The execution as the draft has made it."""
+        if self._state is None:
+            raise LookupError(f"{self.command.execution_id!r} has no first event yet")
+        return self._state
+
+    def begin(self, kind: type[E], *, agent: str, agent_version: str, **fields: Any) -> None:
+        """Draft the execution's first event."""
+        self._append(kind, agent=agent, agent_version=agent_version, started_at=self.now, seq=1, **fields)
+
+    def emit(self, kind: type[E], **fields: Any) -> None:
+        """Draft the next event; the envelope follows from the state."""
+        s = self.state
+        self._append(
+            kind, agent=s.agent, agent_version=s.agent_version, started_at=s.started_at, seq=s.seq + 1, **fields
+        )
+
+    def _append(self, kind: type[E], **fields: Any) -> None:
+        event: Any = kind(
+            execution_id=self.command.execution_id,
+            at=self.now,
+            status="running",
+            totals=self._state.totals if self._state else Totals(),
+            causation_id=self.command.command_id,
+            traceparent=self.command.traceparent,
+            **fields,
+        )
+        self._state = evolve(self._state, event)
+        event = event.model_copy(update={"status": self._state.status, "totals": self._state.totals})
+        self.events.append(event)
+
+    def accepted(self) -> Outcome:
+        """The outcome of a command that did what it asked."""
+        return Outcome(self._state, tuple(self.events), self._answer(self.state.seq))
+
+    def repeated(self, given: Remembered) -> Outcome:
+        """The outcome of a command that had its answer before."""
+        answer = self._answer(given.seq, given.refusal).model_copy(update={"repeated": True})
+        note = Repeated(execution_id=answer.execution_id, command_id=answer.command_id, at=self.now, answer=answer)
+        return Outcome(self.before, (), answer, note)
+
+    def refused(self, refusal: Refusal) -> Outcome:
+        """The outcome of a command that changes nothing; a late tool result is kept whole."""
+        seq = self.before.seq if self.before else 0
+        note = Refused(
+            execution_id=self.command.execution_id,
+            command_id=self.command.command_id,
+            command_type=self.command.type,
+            at=self.now,
+            seq=seq,
+            refusal=refusal,
+            by=getattr(self.command, "by", None) or getattr(self.command, "worker", None),
+            result=self.command.model_dump(mode="json") if self.command.type == "return_result" else None,
+        )
+        return Outcome(evolve_note(self.before, note), (), self._answer(seq, refusal), note)
+
+    def _answer(self, seq: int, refusal: Refusal | None = None) -> Answer:
+        return Answer(
+            command_id=self.command.command_id, execution_id=self.command.execution_id, seq=seq, refusal=refusal
+        )
+
+
+def refuse(code: RefusalCode, message: str, winner: Winner | None = None) -> Refusal:
+    """Why a command changes nothing, in words that say what to do next."""
+    return Refusal(code=code, message=message, winner=winner)
