@@ -46,12 +46,15 @@ requirements: setup  ## pin the dependencies anew from pyproject.toml, with hash
 	$(COMPILE) --upgrade --extra server --extra dev --constraint requirements/server.txt \
 		--output-file requirements/dev.txt pyproject.toml
 
-# The stamps: dependencies are installed again when the pins change, the project when its metadata does.
+# The stamps: dependencies are installed again when the pins change, the project when its metadata does. A python that
+# lacks ensurepip, as Debian's does, fills the environment with its own pip.
 $(VENV)/.dependencies: requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed, not `$(PYTHON) --version`: name one with make PYTHON=python3.11"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null && $(PYTHON) -m venv $(VENV) || $(PYTHON) -m venv --without-pip $(VENV)
+	@echo "Installing the pinned dependencies into $(VENV): some minutes the first time"
+	@pip="$(BIN)/python -m pip"; $$pip --version >/dev/null 2>&1 || pip="$(PYTHON) -m pip --python $(BIN)/python"; \
+		$$pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
 $(VENV)/.project: $(VENV)/.dependencies pyproject.toml
