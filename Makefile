@@ -51,7 +51,8 @@ requirements: setup  ## pin the dependencies anew from pyproject.toml, with hash
 $(VENV)/.dependencies: requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; $(PYTHON) is not one. Name another: make setup PYTHON=python3.11"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null && $(PYTHON) -m venv $(VENV) || $(PYTHON) -m venv --without-pip $(VENV)
+	@[ -x $(BIN)/python ] || if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then $(PYTHON) -m venv $(VENV); \
+		else $(PYTHON) -m venv --without-pip $(VENV); fi
 	@echo "Installing the pinned dependencies into $(VENV): some minutes the first time"
 	@pip="$(BIN)/python -m pip"; $$pip --version >/dev/null 2>&1 || pip="$(PYTHON) -m pip --python $(BIN)/python"; \
 		$$pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
