@@ -1,0 +1,6 @@
+"""Models: the provider port, what finds providers, and the two that come with the server."""
+
+from agentspan_tool_runner.models.ports import ModelError, ModelProvider, ModelRequest, ModelResponse, ModelSettings
+from agentspan_tool_runner.models.providers import Providers
+
+__all__ = ["ModelError", "ModelProvider", "ModelRequest", "ModelResponse", "ModelSettings", "Providers"]

@@ -1,0 +1,280 @@
+"""A server on loopback that speaks the Messages API's wire format, for tests of the provider through its real client.
+
+It checks each request as the API does (headers, fields, the order of a conversation) and answers what breaks a rule
+with the API's own error body; what keeps them gets the next scripted answer. A test reads `requests` afterwards.
+"""
+
+import asyncio
+import json
+import re
+from collections import deque
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self, assert_never
+
+from aiohttp import web
+
+KEY = "sk-ant-test-4f1d9c"
+
+_FIELDS = {
+    "model", "max_tokens", "messages", "system", "tools", "tool_choice", "metadata", "stop_sequences", "stream",
+    "temperature", "top_k", "top_p", "thinking", "service_tier", "cache_control", "container", "output_config",
+}  # fmt: skip
+_TOOL_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,128}$")
+_TOOL_USE_ID = re.compile(r"^[a-zA-Z0-9_-]+$")
+_TYPES = {
+    400: "invalid_request_error", 401: "authentication_error", 402: "billing_error", 403: "permission_error",
+    404: "not_found_error", 408: "timeout_error", 413: "request_too_large", 429: "rate_limit_error",
+    504: "timeout_error", 529: "overloaded_error",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A message of the model."""
+
+    content: list[dict[str, Any]]
+    stop_reason: str = "end_turn"
+    usage: dict[str, Any] = field(default_factory=lambda: {"input_tokens": 11, "output_tokens": 7})
+    stop_details: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An error as the API words it."""
+
+    status: int
+    message: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Any bytes: half a message, another server's page."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """The connection ends after so many bytes of a longer reply; 0: before the response begins."""
+
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """No answer, until the client gives up."""
+
+
+Answer = Reply | Fault | Raw | CutOff | Silence
+
+
+def text(words: str) -> dict[str, Any]:
+    """A text block."""
+    return {"type": "text", "text": words, "citations": None}
+
+
+def tool_use(call_id: str, name: str, args: object) -> dict[str, Any]:
+    """A tool_use block."""
+    return {"type": "tool_use", "id": call_id, "name": name, "input": args}
+
+
+class MessagesServer:
+    """`async with MessagesServer() as server`: listens on `server.base_url` and plays what was scripted."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+        """The bodies that kept the rules, in order."""
+        self.base_url = ""
+        self._answers: deque[Answer] = deque()
+        self._count = 0
+        self._closing = asyncio.Event()
+        app = web.Application()
+        app.router.add_post("/v1/messages", self._messages)
+        self._runner = web.AppRunner(app, shutdown_timeout=1.0)
+
+    def script(self, *answers: Answer) -> None:
+        """Add answers; each request that keeps the rules takes one."""
+        self._answers.extend(answers)
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        host, port = self._runner.addresses[0][:2]
+        self.base_url = f"http://{host}:{port}"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        await self._runner.cleanup()
+
+    async def _messages(self, request: web.Request) -> web.StreamResponse:
+        self._count += 1
+        request_id = f"req_{self._count:04}"
+        if refusal := _bad_headers(request):
+            return _fault(refusal, request_id)
+        try:
+            body = json.loads(await request.read())
+        except ValueError:
+            return _fault(Fault(400, "The request body is not valid JSON"), request_id)
+        if problem := _problem(body):
+            return _fault(Fault(400, problem), request_id)
+        self.requests.append(body)
+        return await self._answer(self._answers.popleft(), request, body, request_id)
+
+    async def _answer(
+        self, answer: Answer, request: web.Request, body: dict[str, Any], request_id: str
+    ) -> web.StreamResponse:
+        match answer:
+            case Reply():
+                return _json(200, _message(answer, body, request_id), request_id)
+            case Fault():
+                return _fault(answer, request_id)
+            case Raw():
+                return web.Response(status=answer.status, body=answer.body, content_type=answer.content_type)
+            case CutOff():
+                return await _cut_off(answer, request)
+            case Silence():
+                await self._closing.wait()
+                return web.Response()
+            case _:
+                assert_never(answer)
+
+
+def _message(reply: Reply, body: dict[str, Any], request_id: str) -> dict[str, Any]:
+    return {
+        "id": f"msg_{request_id}",
+        "type": "message",
+        "role": "assistant",
+        "model": body["model"],
+        "content": reply.content,
+        "stop_reason": reply.stop_reason,
+        "stop_sequence": None,
+        "stop_details": reply.stop_details,
+        "usage": {
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0,
+            "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+            "service_tier": "standard",
+            **reply.usage,
+        },
+    }
+
+
+def _fault(fault: Fault, request_id: str) -> web.Response:
+    error = {"type": _TYPES.get(fault.status, "api_error"), "message": fault.message}
+    return _json(fault.status, {"type": "error", "error": error, "request_id": request_id}, request_id, fault.headers)
+
+
+def _json(status: int, body: object, request_id: str, headers: dict[str, str] | None = None) -> web.Response:
+    return web.json_response(body, status=status, headers={"request-id": request_id, **(headers or {})})
+
+
+async def _cut_off(cut: CutOff, request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"content-type": "application/json", "content-length": "5000"})
+    if cut.after:
+        await response.prepare(request)
+        await response.write(b'{"type": "message", "content": [' + b" " * cut.after)
+    if request.transport is not None:
+        request.transport.close()
+    return response
+
+
+def _bad_headers(request: web.Request) -> Fault | None:
+    key = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
+    if key != KEY:
+        return Fault(401, "invalid x-api-key" if key else "x-api-key header is required")
+    if "anthropic-version" not in request.headers:
+        return Fault(400, "anthropic-version: header is required")
+    if request.content_type != "application/json":
+        return Fault(400, "content-type: application/json is required")
+    return None
+
+
+def _problem(body: object) -> str | None:
+    """What the API would refuse in this body, in its words, or None."""
+    if not isinstance(body, dict):
+        return "Input should be an object"
+    for name in ("model", "max_tokens", "messages"):
+        if name not in body:
+            return f"{name}: Field required"
+    if extra := sorted(body.keys() - _FIELDS):
+        return f"{extra[0]}: Extra inputs are not permitted"
+    if not isinstance(body["max_tokens"], int) or body["max_tokens"] < 1:
+        return "max_tokens: Input should be greater than or equal to 1"
+    return _tools_problem(body.get("tools", [])) or _messages_problem(body["messages"])
+
+
+def _tools_problem(tools: list[dict[str, Any]]) -> str | None:
+    for at, tool in enumerate(tools):
+        if not _TOOL_NAME.match(tool.get("name", "")):
+            return f"tools.{at}.custom.name: String should match pattern '^[a-zA-Z0-9_-]{{1,128}}$'"
+        if tool.get("input_schema", {}).get("type") != "object":
+            return f"tools.{at}.custom.input_schema.type: Field required"
+    return None
+
+
+def _messages_problem(messages: list[dict[str, Any]]) -> str | None:
+    if not messages:
+        return "messages: at least one message is required"
+    if messages[0].get("role") != "user":
+        return 'messages: first message must use the "user" role'
+    open_calls: list[str] = []
+    for at, message in enumerate(messages):
+        blocks = message["content"]
+        if not blocks and at < len(messages) - 1:
+            return (
+                f"messages.{at}: all messages must have non-empty content except for the optional final assistant "
+                "message"
+            )
+        if problem := _blocks_problem(at, message["role"], blocks) or _results_problem(at, blocks, open_calls):
+            return problem
+        open_calls = [block["id"] for block in blocks if block["type"] == "tool_use"]
+        if len(set(open_calls)) < len(open_calls):
+            return f"messages.{at}: `tool_use` ids must be unique"
+    return None
+
+
+def _blocks_problem(at: int, role: str, blocks: list[dict[str, Any]]) -> str | None:
+    for place, block in enumerate(blocks):
+        where = f"messages.{at}.content.{place}"
+        match block:
+            case {"type": "text", "text": str(words)}:
+                if not words.strip():
+                    return f"{where}: text content blocks must contain non-whitespace text"
+            case {"type": "tool_use", "id": str(call_id), "name": str(), "input": dict()} if role == "assistant":
+                if not _TOOL_USE_ID.match(call_id):
+                    return f"{where}.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'"
+            case {"type": "thinking", "thinking": str(), "signature": str()} if role == "assistant":
+                pass
+            case {"type": "tool_result", "tool_use_id": str(), "content": str()} if role == "user":
+                if place and blocks[place - 1]["type"] != "tool_result":
+                    return f"{where}: tool_result blocks must come first in the content array"
+            case _:
+                return f"{where}: Input tag {block.get('type')!r} found using 'type' does not match the expected tags"
+    return None
+
+
+def _results_problem(at: int, blocks: list[dict[str, Any]], open_calls: list[str]) -> str | None:
+    results = [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"]
+    missing = [call_id for call_id in open_calls if call_id not in results]
+    if missing:
+        return (
+            f"messages.{at}: `tool_use` ids were found without `tool_result` blocks immediately after: "
+            f"{', '.join(missing)}. Each `tool_use` block must have a corresponding `tool_result` block in the next "
+            "message."
+        )
+    for call_id in results:
+        if call_id not in open_calls:
+            return (
+                f"messages.{at}: unexpected `tool_use_id` found in `tool_result` blocks: {call_id}. Each "
+                "`tool_result` block must have a corresponding `tool_use` block in the previous message."
+            )
+    if len(set(results)) < len(results):
+        return f"messages.{at}: each `tool_use` must have a single result"
+    return None
