@@ -91,13 +91,14 @@ class Repeated(Wire):
 
 
 class UnreadableCommand(Wire):
-    """On the log: bytes on the commands topic that are no command. They went to the dead-letter topic."""
+    """On the log: bytes on the commands topic that are no command. They are kept here, whole."""
 
     type: Literal["unreadable"] = "unreadable"
     execution_id: str
     command_id: str
     at: Moment
     error: str
+    raw_base64: str
     schema_version: int = SCHEMA_VERSION
 
 

@@ -9,7 +9,7 @@ from agentspan_orchestrator.domain.outcome import Draft, Outcome
 from agentspan_orchestrator.domain.rules import GRANT_S, schema_problem
 from agentspan_orchestrator.domain.snapshot import SNAPSHOT_VERSION, dump_state, load_state
 from agentspan_orchestrator.domain.state import Call, Execution, Grant, ModelStep
-from agentspan_orchestrator.domain.tasks import granted_tasks, open_tasks
+from agentspan_orchestrator.domain.tasks import granted_tasks, has_work, open_tasks
 from agentspan_orchestrator.domain.timers import Timer, due_commands, next_due, timers
 from agentspan_orchestrator.domain.turns import read_output
 
@@ -29,6 +29,7 @@ __all__ = [
     "evolve",
     "evolve_note",
     "granted_tasks",
+    "has_work",
     "load_state",
     "next_due",
     "open_tasks",

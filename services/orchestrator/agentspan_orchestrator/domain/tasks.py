@@ -16,6 +16,12 @@ def open_tasks(state: Execution, now: datetime) -> tuple[Task, ...]:
     return (*tools, _model_task(state, step)) if step is not None and _due(step, now) else tools
 
 
+def has_work(state: Execution) -> bool:
+    """Whether something of it is to be done, now or at a retry's time, or is being done under a grant."""
+    working = any(call.phase in ("open", "granted") for call in state.calls)
+    return not state.terminal and (working or state.model_step is not None)
+
+
 def granted_tasks(state: Execution) -> tuple[tuple[str, str], ...]:
     """`(task key, claim_id)` of the granted calls that are out: they have no task, but somebody must hold them."""
     return tuple(

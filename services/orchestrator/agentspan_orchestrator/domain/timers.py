@@ -118,4 +118,3 @@ def _time_is_up(draft: Draft) -> None:
         draft.emit(e.CancelRequested, by="system", channel="timer", reason=reason, cause="timeout")
     else:
         draft.emit(e.Failed, error=Failure(kind="timeout", message=reason))
-

@@ -1,0 +1,81 @@
+"""Events and notes as records and back: the one place where what stands on a log is encoded and decoded.
+
+Apart from the log itself, which carries records of any meaning.
+"""
+
+from collections.abc import Iterator
+from typing import cast
+
+from agentspan.eventlog._records import Outcome, Record
+from agentspan_schemas.answers import Answer, Note, Refused, Repeated, UnreadableCommand
+from agentspan_schemas.codec import EVENTS, NOTES, encode
+from agentspan_schemas.commands import Command
+from agentspan_schemas.events import Event
+
+COMMAND_OFFSET = "commandoffset"
+"""The attribute that says up to where its inbox a partition has been decided: `<inbox id>/<offset>`."""
+
+OnLog = Event | Note
+"""What an owner writes."""
+
+
+def log_record(message: OnLog, command_offset: str | None = None) -> Record:
+    """The record of an event or a note; readers route by its attributes."""
+    attributes: dict[str, str] = {"commandid": _command_id(message)}
+    if command_offset is not None:
+        attributes[COMMAND_OFFSET] = command_offset
+    if not isinstance(message, Refused | Repeated | UnreadableCommand):
+        attributes |= {"seq": str(message.seq), "status": message.status, "agent": message.agent}
+    return Record(message.type, message.execution_id, encode(message), attributes, message)
+
+
+def read_log_record(record: Record) -> OnLog:
+    """The event or note of a record; decoded only where another process made it. Raises Unreadable."""
+    if record.message is not None:
+        return cast(OnLog, record.message)
+    return EVENTS.decode(record.value) if record.type in EVENTS.types else NOTES.decode(record.value)
+
+
+def events_of(outcome: Outcome) -> Iterator[tuple[int, Event]]:
+    """The events of an outcome, each with its offset."""
+    for stored in outcome.records:
+        if stored.record.type in EVENTS.types:
+            yield stored.offset, cast(Event, read_log_record(stored.record))
+
+
+def answer_of(outcome: Outcome, partition: int) -> Answer:
+    """The answer to the command that the outcome came of."""
+    last = outcome.records[-1]
+    message = read_log_record(last.record)
+    position = f"{partition}:{last.offset}"
+    match message:
+        case Refused():
+            return Answer(
+                command_id=message.command_id,
+                execution_id=message.execution_id,
+                seq=message.seq,
+                refusal=message.refusal,
+                position=position,
+            )
+        case Repeated():
+            return message.answer.model_copy(update={"position": position})
+        case UnreadableCommand():
+            return Answer(command_id=message.command_id, execution_id=message.execution_id, seq=0, position=position)
+        case _:
+            return Answer(
+                command_id=message.causation_id,
+                execution_id=message.execution_id,
+                seq=message.seq,
+                position=position,
+            )
+
+
+def command_record(command: Command) -> Record:
+    """The record of a command."""
+    return Record(command.type, command.execution_id, encode(command), {"commandid": command.command_id}, command)
+
+
+def _command_id(message: OnLog) -> str:
+    if isinstance(message, Refused | Repeated | UnreadableCommand):
+        return message.command_id
+    return message.causation_id

@@ -1,0 +1,189 @@
+"""The state cache in one SQLite file a partition: disposable, so `synchronous=NORMAL`, and written behind by a thread.
+
+What is queued for the file can be read at once: a reader looks into the queue first.
+"""
+
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agentspan.eventlog import BEGINNING, Position
+from agentspan_orchestrator.domain import SNAPSHOT_VERSION, Execution, dump_state, load_state
+from agentspan_orchestrator.ports import Row
+
+logger = logging.getLogger(__name__)
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS executions (
+    execution_id TEXT PRIMARY KEY, state BLOB NOT NULL, next_due REAL, busy INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_due ON executions (next_due) WHERE next_due IS NOT NULL;
+CREATE INDEX IF NOT EXISTS by_busy ON executions (busy) WHERE busy = 1;
+CREATE TABLE IF NOT EXISTS standing (
+    one INTEGER PRIMARY KEY CHECK (one = 1), log_id TEXT NOT NULL, position TEXT NOT NULL, command_offset TEXT
+);
+"""
+_PUT_ROW = "INSERT OR REPLACE INTO executions VALUES (?, ?, ?, ?)"
+_PUT_STANDING = "INSERT OR REPLACE INTO standing VALUES (1, ?, ?, ?)"
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What goes into the file in one transaction."""
+
+    log_id: str = ""
+    position: Position = BEGINNING
+    command_offset: str | None = None
+    rows: dict[str, Row] = field(default_factory=dict)
+
+
+class SqliteStateCache:
+    """Rows and the position they reflect, in one transaction each. `close` it to have all of them in the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = _opened(path)
+        self._path = path
+        self._log_id = ""
+        self._lock = threading.Lock()
+        self._queued: _Batch | None = None
+        self._writing: _Batch | None = None
+        self._wake: queue.SimpleQueue[threading.Event | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write_behind, name=f"state-cache-{path.stem}", daemon=True)
+        self._writer.start()
+
+    def open(self, log_id: str) -> tuple[Position, str | None]:
+        """Where it stands on that log, and the command offset it reflects."""
+        self._flush()
+        self._log_id = log_id
+        row = self._db.execute("SELECT log_id, position, command_offset FROM standing").fetchone()
+        if row is None or row[0] != log_id:
+            self.clear()
+            return BEGINNING, None
+        return Position.parse(row[1]), row[2]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._flush()
+        with self._db:
+            self._db.execute("DELETE FROM executions")
+            self._db.execute("DELETE FROM standing")
+
+    def get(self, execution_id: str) -> Execution | None:
+        """The state as it was put last."""
+        with self._lock:
+            for batch in (self._queued, self._writing):
+                if batch is not None and (row := batch.rows.get(execution_id)):
+                    return row.state
+        found = self._db.execute("SELECT state FROM executions WHERE execution_id = ?", (execution_id,)).fetchone()
+        return load_state(found[0]) if found else None
+
+    def put(self, rows: Iterable[Row], position: Position, command_offset: str | None) -> None:
+        """Queue rows and the position they reflect."""
+        with self._lock:
+            batch = self._queued or _Batch()
+            batch.rows |= {row.state.execution_id: row for row in rows}
+            batch.log_id, batch.position, batch.command_offset = self._log_id, position, command_offset
+            self._queued = batch
+        self._wake.put(threading.Event())
+
+    def busy(self) -> Iterable[Execution]:
+        """The executions with something open."""
+        self._flush()
+        return [load_state(state) for (state,) in self._db.execute("SELECT state FROM executions WHERE busy = 1")]
+
+    def due(self) -> Iterable[tuple[datetime, str]]:
+        """`(next_due, execution_id)` of those with a timer."""
+        self._flush()
+        rows = self._db.execute("SELECT next_due, execution_id FROM executions WHERE next_due IS NOT NULL")
+        return [(datetime.fromtimestamp(due, UTC), execution_id) for due, execution_id in rows]
+
+    def close(self) -> None:
+        """Write what is queued, then stop."""
+        self._wake.put(None)
+        self._writer.join()
+        self._db.close()
+
+    def _flush(self) -> None:
+        """Return when what was put stands in the file; only a takeover waits for it."""
+        written = threading.Event()
+        self._wake.put(written)
+        written.wait()
+
+    def _write_behind(self) -> None:
+        with closing(_connect(self._path)) as db:
+            going = True
+            while going:
+                woken = [self._wake.get()]
+                while not self._wake.empty():
+                    woken.append(self._wake.get())
+                going = None not in woken
+                self._write_queued(db)
+                for event in woken:
+                    if event is not None:
+                        event.set()
+
+    def _write_queued(self, db: sqlite3.Connection) -> None:
+        with self._lock:
+            self._writing, self._queued = self._queued, None
+        if self._writing is None:
+            return
+        try:
+            _write(db, self._writing)
+            with self._lock:
+                self._writing = None
+        except sqlite3.Error as error:
+            logger.warning("state cache %s: %s; its rows stay in memory and are written again", self._path, error)
+            with self._lock:
+                self._queued = _merged(self._writing, self._queued)
+                self._writing = None
+
+
+def _write(db: sqlite3.Connection, batch: _Batch) -> None:
+    with db:
+        db.executemany(_PUT_ROW, [_columns(row) for row in batch.rows.values()])
+        db.execute(_PUT_STANDING, (batch.log_id, str(batch.position), batch.command_offset))
+
+
+def _columns(row: Row) -> tuple[str, bytes, float | None, bool]:
+    due = row.next_due.timestamp() if row.next_due else None
+    return row.state.execution_id, dump_state(row.state), due, row.busy
+
+
+def _merged(older: _Batch, newer: _Batch | None) -> _Batch:
+    if newer is None:
+        return older
+    newer.rows = older.rows | newer.rows
+    return newer
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """The file, made anew when it is damaged or of another shape: everything in it can be folded again."""
+    try:
+        db = _connect(path)
+        if db.execute("PRAGMA user_version").fetchone()[0] in (0, SNAPSHOT_VERSION):
+            return _shaped(db)
+        db.close()
+    except sqlite3.DatabaseError as error:
+        logger.warning("state cache %s is unusable (%s): folding anew", path, error)
+    for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        name.unlink(missing_ok=True)
+    return _shaped(_connect(path))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=30, check_same_thread=False)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")
+    return db
+
+
+def _shaped(db: sqlite3.Connection) -> sqlite3.Connection:
+    db.executescript(_TABLES)
+    db.execute(f"PRAGMA user_version = {SNAPSHOT_VERSION}")
+    return db

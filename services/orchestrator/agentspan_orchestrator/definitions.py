@@ -1,0 +1,69 @@
+"""The agents that are registered, as the agents table has them: looked up by version, or the last one of a name."""
+
+import asyncio
+
+from agentspan.eventlog import CaughtUp, Record, Table
+from agentspan_schemas.agents import AgentDefinition
+from agentspan_schemas.codec import AGENTS, encode
+
+
+class Definitions:
+    """A view of the agents table. Definitions never change: another content is another version."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._known: dict[tuple[str, str], AgentDefinition] = {}
+        self._latest: dict[str, str] = {}
+        self._changed = asyncio.Event()
+        self.loaded = asyncio.Event()
+        """Set once all that was registered before is known."""
+
+    async def run(self) -> None:
+        """Follow the table."""
+        async for change in self._table.follow():
+            if isinstance(change, CaughtUp):
+                self.loaded.set()
+            elif change.record is not None:
+                self._add(_definition(change.record))
+
+    def get(self, name: str, version: str | None = None) -> AgentDefinition | None:
+        """The definition of that version, or the one of that name that was registered last."""
+        return self._known.get((name, version or self._latest.get(name, "")))
+
+    def version(self, name: str) -> str | None:
+        """The version that was registered last."""
+        return self._latest.get(name)
+
+    def all(self) -> tuple[AgentDefinition, ...]:
+        """The last version of each agent."""
+        return tuple(self._known[item] for item in sorted(self._latest.items()))
+
+    async def awaited(self, name: str, version: str, timeout_s: float = 5.0) -> AgentDefinition | None:
+        """The definition, also when the table's news are still on their way here."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while (found := self.get(name, version)) is None:
+                    self._changed.clear()
+                    await self._changed.wait()
+                return found
+        except TimeoutError:
+            return None
+
+    async def register(self, definition: AgentDefinition) -> str:
+        """Make the definition the last one of its name; its version, once it is stored and known here."""
+        version = definition.version
+        if self._latest.get(definition.name) != version:
+            record = Record("agent", definition.name, encode(definition), {}, definition)
+            await self._table.put(f"{definition.name}@{version}", record)
+            self._add(definition)
+        return version
+
+    def _add(self, definition: AgentDefinition) -> None:
+        version = definition.version
+        self._known[definition.name, version] = definition
+        self._latest[definition.name] = version
+        self._changed.set()
+
+
+def _definition(record: Record) -> AgentDefinition:
+    return record.message if isinstance(record.message, AgentDefinition) else AGENTS.decode(record.value)

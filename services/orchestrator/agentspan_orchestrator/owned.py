@@ -1,0 +1,213 @@
+"""One partition in its owner's hands: commands become outcomes, outcomes are appended, and only what is released
+has effects.
+
+Deciding is synchronous, so commands and timers never interleave; the log's ordered acknowledgements do the rest.
+"""
+
+import asyncio
+import heapq
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from agentspan.eventlog import Outcome as Released
+from agentspan.eventlog import Ownership, Record
+from agentspan.eventlog.messages import log_record
+from agentspan_orchestrator.definitions import Definitions
+from agentspan_orchestrator.domain import Draft, Execution, Outcome, decide, due_commands, has_work, next_due
+from agentspan_orchestrator.ports import Now, Row, StateCache
+from agentspan_orchestrator.states import States
+from agentspan_orchestrator.taskbook import TaskBook
+from agentspan_schemas import Failure, TooLarge, Unreadable
+from agentspan_schemas import commands as c
+from agentspan_schemas.agents import AgentDefinition
+from agentspan_schemas.answers import Refusal, Refused, UnreadableCommand
+from agentspan_schemas.tasks import ModelTask
+
+RELEASED_AT_ONCE = 500
+"""How many released outcomes go into one write of the cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """A decided outcome that is not released yet."""
+
+    execution_id: str
+    state: Execution | None
+    task_key: str | None
+    """Of a refused claim or result: the task that came back although it is closed."""
+    command_offset: str | None
+    released: asyncio.Future[Released]
+
+
+class OwnedPartition:
+    """Decides, appends, and acts on what is released. Gone with its ownership."""
+
+    def __init__(
+        self,
+        ownership: Ownership,
+        cache: StateCache,
+        tasks: TaskBook,
+        definitions: Definitions,
+        *,
+        now: Now,
+        command_offset: str | None,
+    ) -> None:
+        self._ownership = ownership
+        self._cache = cache
+        self._tasks = tasks
+        self._definitions = definitions
+        self._now = now
+        self._states = States(cache)
+        self._under_way: asyncio.Queue[_UnderWay] = asyncio.Queue()
+        self._timers: list[tuple[datetime, str]] = []
+        self._command_offset = command_offset
+
+    def restore(self) -> None:
+        """Publish what is to be done and set the timers, from the cache as it was folded up to the takeover."""
+        for state in self._cache.busy():
+            self._tasks.update(state)
+        self._timers = [(due, execution_id) for due, execution_id in self._cache.due()]
+        heapq.heapify(self._timers)
+
+    def version_for(self, command: c.Command) -> tuple[str, str] | None:
+        """The agent and version that the command is about; None for an execution that does not exist."""
+        if isinstance(command, c.Start):
+            return command.agent, command.agent_version
+        state = self._states.get(command.execution_id)
+        return (state.agent, state.agent_version) if state else None
+
+    def decide(self, command: c.Command, command_offset: str | None = None) -> None:
+        """Decide one command and append what comes of it."""
+        version = self.version_for(command)
+        definition = self._definitions.get(*version) if version else None
+        outcome = decide(self._states.get(command.execution_id), command, self._now(), definition)
+        records, outcome = self._records(command, outcome, definition, command_offset)
+        released = self._ownership.append(records)
+        self._states.decided(command.execution_id, outcome.state)
+        came_back = _task_key(command) if isinstance(outcome.note, Refused) else None
+        self._under_way.put_nowait(_UnderWay(command.execution_id, outcome.state, came_back, command_offset, released))
+
+    def unreadable(self, record: Record, error: Unreadable, command_offset: str) -> None:
+        """Keep bytes that are no command, whole, beside the events."""
+        note = UnreadableCommand(
+            execution_id=record.key,
+            command_id=record.attributes.get("commandid", ""),
+            at=self._now(),
+            error=str(error),
+            raw_base64=b64encode(record.value).decode(),
+        )
+        released = self._ownership.append([log_record(note, command_offset)])
+        self._states.decided(record.key, None)
+        self._under_way.put_nowait(_UnderWay(record.key, None, None, command_offset, released))
+
+    async def release(self) -> None:
+        """Act on outcomes as they are released, in order. Raises what ended the ownership."""
+        while True:
+            batch = [await self._under_way.get()]
+            await batch[0].released
+            while len(batch) < RELEASED_AT_ONCE and not self._under_way.empty():
+                following = self._under_way.get_nowait()
+                await following.released
+                batch.append(following)
+            self._act(batch)
+
+    def fire_due(self) -> None:
+        """Decide the timers that are due; a retry opens its task by itself."""
+        now = self._now()
+        while self._timers and self._timers[0][0] <= now:
+            _, execution_id = heapq.heappop(self._timers)
+            state = self._states.get(execution_id)
+            if state is not None and not state.terminal:
+                for command in due_commands(state, now):
+                    self.decide(command)
+                self._tasks.update(state)
+                self._set_timer(state, now)
+
+    def report_lost(self) -> None:
+        """Decide what becomes of the tasks that nobody holds any more."""
+        for key in self._tasks.lost():
+            execution_id, step, attempt = key.split("/")
+            command_id = f"lost:{key}:{self._now().isoformat()}"
+            self.decide(c.ReportLost(command_id=command_id, execution_id=execution_id, step=step, attempt=int(attempt)))
+
+    def _records(
+        self, command: c.Command, outcome: Outcome, definition: AgentDefinition | None, command_offset: str | None
+    ) -> tuple[Sequence[Record], Outcome]:
+        """The outcome's records; where one is too large for any message, those of a failure that says so."""
+        messages = outcome.events or ((outcome.note,) if outcome.note else ())
+        try:
+            return [log_record(message, command_offset) for message in messages], outcome
+        except TooLarge as error:
+            smaller = self._too_large(command, str(error), definition)
+            messages = smaller.events or ((smaller.note,) if smaller.note else ())
+            return [log_record(message, command_offset) for message in messages], smaller
+
+    def _too_large(self, command: c.Command, why: str, definition: AgentDefinition | None) -> Outcome:
+        state, failure = self._states.get(command.execution_id), Failure(kind="too_large", message=why)
+        if isinstance(command, c.ModelReply):
+            failed = c.ModelFailed(
+                command_id=command.command_id,
+                execution_id=command.execution_id,
+                turn=command.turn,
+                attempt=command.attempt,
+                error=failure,
+                retryable=False,
+            )
+            return decide(state, failed, self._now(), definition)
+        if isinstance(command, c.ReturnResult):
+            fields = {"ok": False, "value": None, "error": failure}
+            return decide(state, command.model_copy(update=fields), self._now(), definition)
+        return Draft(state, command, self._now()).refused(Refusal(code="invalid_args", message=why))
+
+    def _act(self, batch: Sequence[_UnderWay]) -> None:
+        now = self._now()
+        states: dict[str, Execution] = {}
+        for item in batch:
+            self._command_offset = item.command_offset or self._command_offset
+            if item.state is not None:
+                states[item.execution_id] = item.state
+        position = batch[-1].released.result().position
+        self._cache.put([_row(state, now) for state in states.values()], position, self._command_offset)
+        for state in states.values():
+            self._tasks.update(state)
+            self._set_timer(state, now)
+        for item in batch:
+            self._states.released(item.execution_id)
+            if item.task_key is not None and item.task_key not in self._tasks.open_keys:
+                self._tasks.bury(item.task_key)
+        self._fail_too_large()
+
+    def _set_timer(self, state: Execution, now: datetime) -> None:
+        due = next_due(state, now)
+        if due is not None:
+            heapq.heappush(self._timers, (due, state.execution_id))
+
+    def _fail_too_large(self) -> None:
+        """A conversation that fits no message can't be handed to a model; its execution fails, and says why."""
+        tasks, self._tasks.too_large = self._tasks.too_large, []
+        for task in tasks:
+            if isinstance(task, ModelTask):
+                message = "the conversation is over 1 MiB; return less from tools, or split the work"
+                failed = c.ModelFailed(
+                    command_id=f"{task.task_key}/too-large",
+                    execution_id=task.execution_id,
+                    turn=task.turn,
+                    attempt=task.attempt,
+                    error=Failure(kind="too_large", message=message),
+                    retryable=False,
+                )
+                self.decide(failed)
+
+
+def _row(state: Execution, now: datetime) -> Row:
+    return Row(state, next_due(state, now), has_work(state))
+
+
+def _task_key(command: c.Command) -> str | None:
+    if isinstance(command, c.Claim | c.ReturnResult):
+        return f"{command.execution_id}/{command.call_id}/{command.attempt}"
+    if isinstance(command, c.ModelReply | c.ModelFailed):
+        return f"{command.execution_id}/model-{command.turn}/{command.attempt}"
+    return None

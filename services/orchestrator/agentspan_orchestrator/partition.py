@@ -1,0 +1,192 @@
+"""The life of one partition in this process: take over, restore, serve, and when the log says so, begin again."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from agentspan.eventlog import (
+    BEGINNING,
+    BeyondEnd,
+    Deposed,
+    Inbox,
+    Log,
+    Ownership,
+    Position,
+    StorageFull,
+    Table,
+    WriteError,
+)
+from agentspan.eventlog import Outcome as Released
+from agentspan.eventlog.messages import COMMAND_OFFSET, read_log_record
+from agentspan_orchestrator.definitions import Definitions
+from agentspan_orchestrator.domain import Execution, evolve, evolve_note, has_work, next_due
+from agentspan_orchestrator.leases import Leases, Watch
+from agentspan_orchestrator.owned import OwnedPartition
+from agentspan_orchestrator.ports import Now, Row, Sleep, StateCache
+from agentspan_orchestrator.taskbook import TaskBook
+from agentspan_schemas import Unreadable
+from agentspan_schemas import commands as c
+from agentspan_schemas.answers import Refused, Repeated, UnreadableCommand
+from agentspan_schemas.codec import COMMANDS
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.05
+"""How often due timers are looked for."""
+
+LEASE_TICK_S = 1.0
+TAKE_OVER_AGAIN_S = 1.0
+FOLDED_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all partitions of an orchestrator share."""
+
+    log: Log
+    inbox: Inbox
+    tasks: Table
+    definitions: Definitions
+    leases: Leases
+    owner_id: str
+    now: Now
+    sleep: Sleep
+
+
+class Partition:
+    """Runs one partition for as long as it is assigned to this process."""
+
+    def __init__(self, number: int, surroundings: Surroundings, cache: StateCache) -> None:
+        self._number = number
+        self._around = surroundings
+        self._log = surroundings.log.partition(number)
+        self._cache = cache
+        self.unavailable: str | None = "the server is reading its log; try again in a moment"
+        """Why nothing can be decided now; None while the partition is served."""
+
+    async def run(self) -> None:
+        """Take the partition over and serve it, again whenever the ownership ends."""
+        while True:
+            try:
+                await self._own()
+            except* (Deposed, WriteError) as ended:
+                self._stopped(ended)
+            await self._around.sleep(TAKE_OVER_AGAIN_S)
+
+    async def _own(self) -> None:
+        ownership = await self._log.take_over(self._around.owner_id)
+        try:
+            command_offset = await self._restore(ownership.position)
+            await self._serve(ownership, command_offset)
+        finally:
+            ownership.close()
+
+    async def _restore(self, until: Position) -> str | None:
+        """Bring the cache up to the takeover; the command offset that it reflects."""
+        position, command_offset = self._cache.open(self._around.log.id)
+        try:
+            return await self._fold(position, until, command_offset)
+        except BeyondEnd:
+            logger.warning("the state cache of partition %d is ahead of its log: folding anew", self._number)
+            self._cache.clear()
+            return await self._fold(BEGINNING, until, None)
+
+    async def _fold(self, position: Position, until: Position, command_offset: str | None) -> str | None:
+        changed: dict[str, Execution] = {}
+        async for outcome in self._log.follow(position, until=until):
+            command_offset = self._fold_outcome(outcome, changed) or command_offset
+            position = outcome.position
+            if len(changed) >= FOLDED_AT_ONCE:
+                self._keep(changed, position, command_offset)
+        self._keep(changed, position, command_offset)
+        return command_offset
+
+    def _fold_outcome(self, outcome: Released, changed: dict[str, Execution]) -> str | None:
+        """Fold one outcome into `changed`; the command offset that it carries."""
+        for stored in outcome.records:
+            key, message = stored.record.key, read_log_record(stored.record)
+            before = changed.get(key) or self._cache.get(key)
+            if isinstance(message, Refused | Repeated | UnreadableCommand):
+                after = evolve_note(before, message)
+            elif before is not None and message.seq <= before.seq:
+                after = before
+            else:
+                after = evolve(before, message)
+            if after is not None:
+                changed[key] = after
+        return outcome.records[-1].record.attributes.get(COMMAND_OFFSET)
+
+    def _keep(self, changed: dict[str, Execution], position: Position, command_offset: str | None) -> None:
+        now = self._around.now()
+        rows = [Row(state, next_due(state, now), has_work(state)) for state in changed.values()]
+        self._cache.put(rows, position, command_offset)
+        changed.clear()
+
+    async def _serve(self, ownership: Ownership, command_offset: str | None) -> None:
+        around = self._around
+        tasks = TaskBook(around.tasks, self._number, Watch(around.leases, around.now), around.now)
+        owned = OwnedPartition(
+            ownership, self._cache, tasks, around.definitions, now=around.now, command_offset=command_offset
+        )
+        owned.restore()
+        await tasks.bury_closed(self._cache.get)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(owned.release())
+            group.create_task(self._receive(owned, command_offset))
+            group.create_task(self._every(TICK_S, owned.fire_due))
+            group.create_task(self._every(LEASE_TICK_S, owned.report_lost))
+            group.create_task(_result(tasks.failed))
+            self.unavailable = None
+            logger.info("partition %d is served in epoch %d", self._number, ownership.epoch)
+
+    async def _receive(self, owned: OwnedPartition, command_offset: str | None) -> None:
+        """Decide the commands of the inbox, strictly in order."""
+        inbox = self._around.inbox
+        async for offset, record in inbox.receive(self._number, _next_offset(inbox.id, command_offset)):
+            at = f"{inbox.id}/{offset}"
+            try:
+                command = record.message or COMMANDS.decode(record.value)
+            except Unreadable as error:
+                logger.warning("command at offset %d of partition %d: %s", offset, self._number, error)
+                owned.unreadable(record, error, at)
+                continue
+            await self._decide(owned, command, at)  # type: ignore[arg-type]
+
+    async def _decide(self, owned: OwnedPartition, command: c.Command, at: str) -> None:
+        version = owned.version_for(command)
+        if version is not None and self._around.definitions.get(*version) is None:
+            await self._around.definitions.awaited(*version)
+        owned.decide(command, at)
+
+    async def _every(self, seconds: float, act: Callable[[], None]) -> None:
+        while True:
+            act()
+            await self._around.sleep(seconds)
+
+    def _stopped(self, ended: BaseExceptionGroup[Exception]) -> None:
+        causes = _leaves(ended)
+        full = any(isinstance(cause, StorageFull) for cause in causes)
+        self.unavailable = (
+            "the disk that holds the log is full: nothing was accepted; free some space and send again"
+            if full
+            else "the partition is changing hands; try again in a moment"
+        )
+        logger.warning("partition %d: %s (%s)", self._number, causes[0], self.unavailable)
+
+
+def _next_offset(inbox_id: str, command_offset: str | None) -> int:
+    """Where to go on in the inbox; under another id from the earliest."""
+    of, _, offset = (command_offset or "").rpartition("/")
+    return int(offset) + 1 if of == inbox_id else 0
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    """The errors of a group, and what caused each of them."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error, *(_leaves(error.__cause__) if error.__cause__ else ())]
+
+
+async def _result(future: Awaitable[None]) -> None:
+    await future

@@ -1,0 +1,54 @@
+"""What the orchestrator needs from outside, beside the log: its ports, all in one place."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from agentspan.eventlog import Position
+from agentspan_orchestrator.domain import Execution
+
+Now = Callable[[], datetime]
+"""The time, with its zone."""
+
+Sleep = Callable[[float], Awaitable[None]]
+"""Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the cache keeps of one execution beside its state."""
+
+    state: Execution
+    next_due: datetime | None
+    """When its owner must look at it by the clock."""
+    busy: bool
+    """Whether it has open tasks or granted calls: the owner loads it at a takeover."""
+
+
+class StateCache(Protocol):
+    """States of one partition's executions, disposable: everything in it can be folded again from the log."""
+
+    def open(self, log_id: str) -> tuple[Position, str | None]:
+        """Where it stands on that log, and the command offset it reflects. Of another log or shape: empty."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everything: it will be folded again."""
+        ...
+
+    def get(self, execution_id: str) -> Execution | None:
+        """The state as it was put last."""
+        ...
+
+    def put(self, rows: Iterable[Row], position: Position, command_offset: str | None) -> None:
+        """Rows and the position they reflect, together; written behind."""
+        ...
+
+    def busy(self) -> Iterable[Execution]:
+        """The executions with something open."""
+        ...
+
+    def due(self) -> Iterable[tuple[datetime, str]]:
+        """`(next_due, execution_id)` of those with a timer."""
+        ...

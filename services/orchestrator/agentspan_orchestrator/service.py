@@ -1,0 +1,56 @@
+"""The orchestrator: the partitions that are assigned to this process, and what they share."""
+
+import asyncio
+from collections.abc import Callable
+
+from agentspan.eventlog import Inbox, Log, Table
+from agentspan_orchestrator.definitions import Definitions
+from agentspan_orchestrator.leases import Leases
+from agentspan_orchestrator.partition import Partition, Surroundings
+from agentspan_orchestrator.ports import Now, Sleep, StateCache
+
+
+class Orchestrator:
+    """Owns partitions, and decides all that happens to their executions."""
+
+    def __init__(
+        self,
+        *,
+        log: Log,
+        inbox: Inbox,
+        tasks: Table,
+        workers: Table,
+        definitions: Definitions,
+        cache: Callable[[int], StateCache],
+        owner_id: str,
+        now: Now,
+        sleep: Sleep,
+        lease_s: float = 10.0,
+    ) -> None:
+        self._leases = Leases(workers, now=now, lease_s=lease_s)
+        self._around = Surroundings(log, inbox, tasks, definitions, self._leases, owner_id, now, sleep)
+        self._cache = cache
+        self._partitions: dict[int, Partition] = {}
+
+    async def run(self) -> None:
+        """Serve every partition of the log, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._leases.run())
+            await self._leases.loaded.wait()
+            await self._around.definitions.loaded.wait()
+            for number in range(self._around.log.partitions):
+                group.create_task(self.serve(number))
+
+    async def serve(self, number: int) -> None:
+        """Serve one partition, until cancelled: it is assigned to this process."""
+        partition = Partition(number, self._around, self._cache(number))
+        self._partitions[number] = partition
+        try:
+            await partition.run()
+        finally:
+            del self._partitions[number]
+
+    def unavailable(self, number: int) -> str | None:
+        """Why the partition can't decide now; None when it can, or when another process serves it."""
+        partition = self._partitions.get(number)
+        return partition.unavailable if partition else "the server is starting; try again in a moment"
