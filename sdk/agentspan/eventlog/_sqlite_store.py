@@ -1,0 +1,143 @@
+"""The file of the SQLite log: its schema and its statements. Plain and synchronous; the threads are elsewhere."""
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentspan.eventlog._errors import LogMismatch
+from agentspan.eventlog._records import Record, Stamp, Stored
+
+SCHEMA_VERSION = 1
+READ_BYTES = 8 * 1024 * 1024
+
+_SCHEMA = """
+CREATE TABLE log (id TEXT NOT NULL, partitions INTEGER NOT NULL);
+CREATE TABLE entry (
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL, entry_key TEXT NOT NULL,
+    type TEXT NOT NULL, key TEXT NOT NULL, attributes TEXT NOT NULL, value BLOB NOT NULL,
+    UNIQUE (name, entry_key)
+);
+"""
+# a table of its own for each partition: every append is then at the end of a B-tree
+_PARTITION_SCHEMA = """
+CREATE TABLE events_{} (
+    offset INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, n INTEGER NOT NULL, last INTEGER NOT NULL,
+    takeover INTEGER NOT NULL,
+    type TEXT NOT NULL, key TEXT NOT NULL, attributes TEXT NOT NULL, value BLOB NOT NULL
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a partition ends."""
+
+    end: int
+    epoch: int
+    """Of its last takeover."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of the table `name`; None deletes it."""
+
+    name: str
+    key: str
+    record: Record | None
+
+
+class Store:
+    """One connection to the file. It may be used from any thread, from one at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+    def open_for_writing(self, partitions: int, max_page_count: int | None) -> str:
+        """Create what is missing; the log's id. Raises LogMismatch."""
+        try:
+            # FULL: the write-ahead log is synced in every commit, before anybody is told
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "fullfsync = ON"):
+                self.connection.execute(f"PRAGMA {pragma}")
+        except sqlite3.DatabaseError as error:
+            raise LogMismatch(f"not the file of a log: {error}; give the server another data folder") from error
+        if max_page_count is not None:
+            self.connection.execute(f"PRAGMA max_page_count = {max_page_count}")
+        [version] = self.connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            self._create(partitions)
+        elif version != SCHEMA_VERSION:
+            raise LogMismatch(
+                f"the log has schema {version!r}, this version knows {SCHEMA_VERSION!r}: use the version that wrote it"
+            )
+        id_, stored = self.connection.execute("SELECT id, partitions FROM log").fetchone()
+        if stored != partitions:
+            raise LogMismatch(
+                f"the log has {stored!r} partitions, not {partitions!r}: their number is fixed when a log is made,"
+                " since it says where an execution is"
+            )
+        return str(id_)
+
+    def _create(self, partitions: int) -> None:
+        schema = _SCHEMA + "".join(_PARTITION_SCHEMA.format(partition) for partition in range(partitions))
+        self.connection.executescript(
+            f"BEGIN IMMEDIATE; {schema}"
+            f"INSERT INTO log VALUES ('{uuid.uuid4().hex}', {partitions:d});"
+            f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        )
+
+    def head(self, partition: int) -> Head:
+        """Where a partition ends, found from its last record, whose epoch is the last: stale ones are refused."""
+        last = self.connection.execute(
+            f"SELECT offset + 1, epoch FROM events_{partition:d} ORDER BY offset DESC LIMIT 1"
+        ).fetchone()
+        return Head(*last) if last else Head(0, 0)
+
+    def insert(self, partition: int, records: Iterable[Stored]) -> None:
+        rows = (
+            (s.offset, s.stamp.epoch, s.stamp.n, s.stamp.last, s.stamp.takeover, *_columns(s.record)) for s in records
+        )
+        self.connection.executemany(f"INSERT INTO events_{partition:d} VALUES (?,?,?,?,?,?,?,?,?)", rows)
+
+    def put(self, entry: Entry) -> None:
+        if entry.record is None:
+            self.connection.execute("DELETE FROM entry WHERE name = ? AND entry_key = ?", (entry.name, entry.key))
+        else:
+            self.connection.execute(
+                "INSERT OR REPLACE INTO entry (name, entry_key, type, key, attributes, value) VALUES (?,?,?,?,?,?)",
+                (entry.name, entry.key, *_columns(entry.record)),
+            )
+
+    def entries(self) -> list[Entry]:
+        """What stands in all tables, in the order it was put."""
+        rows = self.connection.execute(
+            "SELECT name, entry_key, type, key, attributes, value FROM entry ORDER BY number"
+        )
+        return [Entry(name, key, _record(*columns)) for name, key, *columns in rows]
+
+    def read(self, partition: int, offset: int, limit: int) -> Sequence[Stored]:
+        """Up to `limit` records from `offset` on, fewer when they are large."""
+        rows = self.connection.execute(
+            f"SELECT * FROM events_{partition:d} WHERE offset >= ? ORDER BY offset LIMIT ?", (offset, limit)
+        )
+        found, size = [], 0
+        for at, epoch, n, last, takeover, *columns in rows:
+            found.append(Stored(at, Stamp(epoch, n, bool(last), takeover), _record(*columns)))
+            size += len(found[-1].record.value)
+            if size > READ_BYTES:
+                break
+        rows.close()
+        return found
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def _columns(record: Record) -> tuple[str, str, str, bytes]:
+    return record.type, record.key, json.dumps(dict(record.attributes)), record.value
+
+
+def _record(type_: str, key: str, attributes: str, value: bytes) -> Record:
+    return Record(type_, key, value, json.loads(attributes))
