@@ -12,7 +12,10 @@ class MemoryStateCache:
     """Keeps states as the bytes that a stored cache would keep."""
 
     def __init__(self) -> None:
-        self.clear()
+        self._log_id: str | None = None
+        self._position = BEGINNING
+        self._command_offset: str | None = None
+        self._rows: dict[str, tuple[bytes, datetime | None, bool]] = {}
 
     def open(self, log_id: str) -> tuple[Position, str | None]:
         if self._log_id != log_id:
@@ -21,10 +24,8 @@ class MemoryStateCache:
         return self._position, self._command_offset
 
     def clear(self) -> None:
-        self._log_id: str | None = None
-        self._rows: dict[str, tuple[bytes, datetime | None, bool]] = {}
-        self._position = BEGINNING
-        self._command_offset: str | None = None
+        self._rows.clear()
+        self._position, self._command_offset = BEGINNING, None
 
     def get(self, execution_id: str) -> Execution | None:
         row = self._rows.get(execution_id)
