@@ -1,0 +1,171 @@
+"""What a handle and a runtime ask of the server, one method a request: async, typed, and free of threads."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import AsyncGenerator, Mapping
+from typing import Literal
+
+from pydantic import BaseModel, JsonValue
+
+from agentspan.agents._errors import NotFound, ServerUnavailable
+from agentspan.agents._events import AgentEvent, view
+from agentspan.agents._http import Http
+from agentspan_schemas import Unreadable, Wire
+from agentspan_schemas.agents import AgentDefinition
+from agentspan_schemas.approvals import ApprovalRecord
+from agentspan_schemas.codec import EVENTS
+from agentspan_schemas.events import TERMINAL
+from agentspan_schemas.http import (
+    DecisionRequest,
+    ExecutionRef,
+    ExecutionView,
+    MessageRequest,
+    ReasonRequest,
+    StartRequest,
+)
+
+log = logging.getLogger(__name__)
+
+RECONNECT_FOR_S = 300.0
+"""How long a broken stream is opened again before its reader is told that the server is gone."""
+
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 2.0
+
+
+class _Approvals(Wire):
+    """The answer to GET /approvals."""
+
+    items: tuple[ApprovalRecord, ...]
+
+
+class Client:
+    """The server's API, as far as an agent's author needs it."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+        self._registered: set[str] = set()
+
+    async def register(self, definition: AgentDefinition) -> None:
+        """Tell the server what the agent is; once for each version."""
+        if definition.version not in self._registered:
+            await self._http.request("PUT", "/agents", definition)
+            self._registered.add(definition.version)
+
+    async def start(
+        self,
+        definition: AgentDefinition,
+        prompt: str,
+        metadata: Mapping[str, JsonValue],
+        key: str,
+        timeout_s: float | None,
+    ) -> ExecutionRef:
+        """Start an execution of exactly this version; it is registered first where the server does not know it."""
+        request = StartRequest(
+            agent=definition.name,
+            agent_version=definition.version,
+            prompt=prompt,
+            metadata=dict(metadata),
+            timeout_s=timeout_s,
+        )
+        await self.register(definition)
+        try:
+            reply = await self._http.request("POST", "/executions", request, key=key)
+        except NotFound:  # the server has begun a new history since
+            self._registered.discard(definition.version)
+            await self.register(definition)
+            reply = await self._http.request("POST", "/executions", request, key=key)
+        return ExecutionRef.model_validate_json(reply.body)
+
+    async def execution(self, execution_id: str, position: str | None = None) -> ExecutionView:
+        """The execution as it is now, or at least as of `position`."""
+        reply = await self._http.request("GET", f"/executions/{execution_id}", params=_at_least(position))
+        return ExecutionView.model_validate_json(reply.body)
+
+    async def approvals(self, execution_id: str, state: str | None, position: str | None) -> tuple[ApprovalRecord, ...]:
+        """The approvals of an execution, those of one state or all."""
+        params = {"execution_id": execution_id, **({"state": state} if state else {}), **_at_least(position)}
+        reply = await self._http.request("GET", "/approvals", params=params)
+        return _Approvals.model_validate_json(reply.body).items
+
+    async def decide(
+        self,
+        record: ApprovalRecord,
+        decision: Literal["approve", "reject"],
+        reason: str | None,
+        edited_args: Mapping[str, JsonValue] | None,
+    ) -> str | None:
+        """Decide one call, bound to the args of `record`; the position of the write."""
+        request = DecisionRequest(
+            decision=decision,
+            args_hash=record.args_hash,
+            reason=reason,
+            edited_args=dict(edited_args) if edited_args is not None else None,
+        )
+        path = f"/approvals/{record.approval_id}/decision"
+        return (await self._http.request("POST", path, request, key=new_key())).position
+
+    async def control(self, execution_id: str, what: str, reason: str | None) -> ExecutionRef:
+        """Pause, resume or cancel."""
+        return await self._write(f"/executions/{execution_id}/{what}", ReasonRequest(reason=reason))
+
+    async def send(self, execution_id: str, text: str) -> ExecutionRef:
+        """Tell the agent something."""
+        return await self._write(f"/executions/{execution_id}/messages", MessageRequest(text=text))
+
+    async def _write(self, path: str, request: BaseModel) -> ExecutionRef:
+        reply = await self._http.request("POST", path, request, key=new_key())
+        ref = ExecutionRef.model_validate_json(reply.body)
+        return ref.model_copy(update={"position": ref.position or reply.position})
+
+    async def stream(
+        self, execution_id: str, after: int, *, reconnect_for_s: float = RECONNECT_FOR_S
+    ) -> AsyncGenerator[AgentEvent, None]:
+        """The events behind `after` up to the last one, over as many connections as it takes."""
+        pause, give_up = FIRST_PAUSE_S, time.monotonic() + reconnect_for_s
+        while True:
+            seen = after
+            connection = self._http.events(f"/executions/{execution_id}/stream", after)
+            try:
+                async for sent in connection:
+                    event = _read(sent.data)
+                    after = max(after, event.seq if event else int(sent.id))
+                    if event is not None and event.seq > seen:
+                        seen, pause = event.seq, FIRST_PAUSE_S
+                        give_up = time.monotonic() + reconnect_for_s
+                        yield event
+                        if event.ends:
+                            return
+                if after == seen and await self._over(execution_id, after):
+                    return
+            except ServerUnavailable as error:
+                if time.monotonic() + pause > give_up:
+                    raise
+                log.info("stream of %s broke, reconnecting behind event %d: %s", execution_id, after, error)
+            finally:
+                await connection.aclose()
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE_S, pause * 2)
+
+    async def _over(self, execution_id: str, after: int) -> bool:
+        now = await self.execution(execution_id)
+        return now.status in TERMINAL and now.seq <= after
+
+
+def new_key() -> str:
+    """A random idempotency key: the same request again is the same write."""
+    return uuid.uuid4().hex
+
+
+def _at_least(position: str | None) -> dict[str, str]:
+    return {"min_position": position} if position else {}
+
+
+def _read(data: str) -> AgentEvent | None:
+    try:
+        return view(EVENTS.decode(data.encode()))
+    except Unreadable as error:
+        log.warning("an event that this version cannot read was skipped: %s", error)
+        return None

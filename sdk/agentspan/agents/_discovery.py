@@ -1,0 +1,70 @@
+"""Which server to talk to; and the embedded one, started when none answers at the default address.
+
+It is started as a process of its own, so that it outlives the program that needed it first, and so that nothing of the
+server is imported here.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from importlib.util import find_spec
+
+from agentspan.agents._errors import ConfigurationError, ServerNotInstalled, ServerUnavailable
+
+DEFAULT_URL = "http://localhost:6767"
+URL_VARIABLE = "AGENTSPAN_SERVER_URL"
+AUTOSTART_VARIABLE = "AGENTSPAN_AUTOSTART"
+
+START = (sys.executable, "-m", "agentspan_standalone", "start", "--detach")
+"""Exit code 0: a server answers, this one or one that somebody else started at the same moment."""
+
+START_S = 60.0
+
+
+def server_url(given: str | None, environ: Mapping[str, str] = os.environ) -> str:
+    """The server's address: as given, else from AGENTSPAN_SERVER_URL, else the default."""
+    url = (given or environ.get(URL_VARIABLE) or DEFAULT_URL).rstrip("/")
+    if not url.startswith(("http://", "https://")):
+        raise ConfigurationError(f"server address {url!r}: it begins with http:// or https://, as in {DEFAULT_URL}")
+    return url
+
+
+async def ensure_server(
+    url: str,
+    answers: Callable[[], Awaitable[bool]],
+    launch: Callable[[], Awaitable[str]],
+    environ: Mapping[str, str] = os.environ,
+) -> None:
+    """Return when a server answers at `url`; at the default address one is launched when none does.
+
+    Raises ServerUnavailable when none answers and none may be started, ServerNotInstalled when none can be.
+    """
+    if await answers():
+        return
+    if url != DEFAULT_URL or environ.get(AUTOSTART_VARIABLE, "1") == "0":
+        raise ServerUnavailable(
+            f"no Agentspan server answers at {url}; start one with `agentspan server start`, "
+            f"or name another in {URL_VARIABLE}"
+        )
+    said = await launch()
+    if not await answers():
+        raise ServerUnavailable(f"a server was started, and does not answer at {url}: {said or 'it said nothing'}")
+    print(f"agentspan: started a server at {url}; `agentspan server stop` ends it", file=sys.stderr)
+
+
+def start_embedded() -> str:
+    """Start the embedded server detached; what it said. Raises what kept it from starting."""
+    if find_spec("agentspan_standalone") is None or find_spec("fastapi") is None:
+        raise ServerNotInstalled(
+            f"no Agentspan server answers at {DEFAULT_URL}, and none can be started here: "
+            f"pip install 'agentspan[server]', or name a server in {URL_VARIABLE}"
+        )
+    try:
+        done = subprocess.run(START, capture_output=True, text=True, timeout=START_S, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired as error:
+        raise ServerUnavailable(f"the embedded server was not up after {START_S:g} s: {error}") from error
+    if done.returncode != 0:
+        said = done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}"
+        raise ServerUnavailable(f"the embedded server did not start: {said}")
+    return done.stdout.strip()

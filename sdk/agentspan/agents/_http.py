@@ -1,0 +1,194 @@
+"""The server over HTTP, by aiohttp: requests, server-sent events and NDJSON, with the errors of `_errors`.
+
+The one file that knows aiohttp, imported when a runtime first talks to its server, so that the package's own import is
+quick.
+Connections are this file's to retry: a write carries an idempotency key, so that sending it again is safe.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from pydantic import BaseModel
+
+from agentspan.agents._errors import ServerUnavailable, error_from
+
+API = "/api/v1"
+
+RETRY_FOR_S = 10.0
+"""How long a request is tried again while the server is away: longer than its restart takes."""
+
+REQUEST_S = 30.0
+CONNECT_S = 5.0
+QUIET_S = 60.0
+"""A stream that says nothing for this long, not even a comment, is dead."""
+
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 1.0
+
+_FAILURES = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError, ConnectionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer of the server: its body, and where on the log the write stands."""
+
+    status: int
+    body: bytes
+    position: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSentEvent:
+    """One event of a stream."""
+
+    id: str
+    event: str
+    data: str
+
+
+class Http:
+    """One server. Create, use and close it on one event loop."""
+
+    def __init__(self, server_url: str, *, retry_for_s: float = RETRY_FOR_S) -> None:
+        self.server_url = server_url.rstrip("/")
+        self._retry_for_s = retry_for_s
+        connector = aiohttp.TCPConnector(resolver=_Resolver(), limit=0)
+        self._session = aiohttp.ClientSession(
+            connector=connector, headers={"Agentspan-Client": "sdk"}, raise_for_status=False
+        )
+
+    async def answers(self, timeout_s: float = 2.0) -> bool:
+        """Whether anybody answers at the address."""
+        try:
+            async with self._session.get(
+                self.server_url + "/livez", timeout=aiohttp.ClientTimeout(total=timeout_s), allow_redirects=False
+            ):
+                return True
+        except _FAILURES:
+            return False
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: BaseModel | None = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        key: str | None = None,
+        retry: bool = True,
+    ) -> Reply:
+        """The server's answer. Raises what `_errors` has for it; ServerUnavailable when none comes in time."""
+        headers = {"Idempotency-Key": key} if key else {}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        give_up = time.monotonic() + (self._retry_for_s if retry else 0.0)
+        pause = FIRST_PAUSE_S
+        data = body.model_dump_json().encode() if body is not None else None
+        while True:
+            try:
+                return await self._once(method, path, data, params, headers)
+            except ServerUnavailable:
+                if time.monotonic() + pause > give_up:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE_S, pause * 2)
+
+    async def _once(
+        self, method: str, path: str, data: bytes | None, params: Mapping[str, str] | None, headers: Mapping[str, str]
+    ) -> Reply:
+        timeout = aiohttp.ClientTimeout(total=REQUEST_S, sock_connect=CONNECT_S)
+        try:
+            async with self._session.request(
+                method, self.server_url + API + path, data=data, params=params, headers=headers, timeout=timeout
+            ) as response:
+                body = await response.read()
+        except _FAILURES as error:
+            raise self._unavailable(error) from error
+        if response.status >= 400:
+            raise error_from(response.status, body, f"{method} {path}")
+        return Reply(response.status, body, response.headers.get("Agentspan-Position"))
+
+    @asynccontextmanager
+    async def _stream(self, path: str, headers: Mapping[str, str], params: Mapping[str, str]) -> AsyncIterator[Any]:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=QUIET_S)
+        try:
+            async with self._session.get(
+                self.server_url + API + path, headers=headers, params=params, timeout=timeout
+            ) as response:
+                if response.status >= 400:
+                    raise error_from(response.status, await response.read(), f"GET {path}")
+                yield response.content
+        except _FAILURES as error:
+            raise self._unavailable(error) from error
+
+    async def lines(self, path: str) -> AsyncGenerator[bytes, None]:
+        """The lines of an NDJSON stream, as they come."""
+        async with self._stream(path, {"Accept": "application/x-ndjson"}, {}) as content:
+            async for line in _lines(content):
+                if line:
+                    yield line
+
+    async def events(self, path: str, after: int) -> AsyncGenerator[ServerSentEvent, None]:
+        """One connection's server-sent events behind `after`; ends when the server ends it."""
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+        async with self._stream(path, headers, {"after": str(after)}) as content:
+            fields: dict[str, str] = {}
+            async for line in _lines(content):
+                name, _, value = line.decode().partition(":")
+                if name:
+                    value = value.removeprefix(" ")
+                    fields[name] = f"{fields[name]}\n{value}" if name == "data" and name in fields else value
+                elif not line:
+                    if "data" in fields:
+                        yield ServerSentEvent(fields.get("id", ""), fields.get("event", "message"), fields["data"])
+                    fields = {}
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+    def _unavailable(self, error: BaseException) -> ServerUnavailable:
+        why = str(error) or type(error).__name__
+        return ServerUnavailable(
+            f"no Agentspan server answers at {self.server_url} ({why}); start one with `agentspan server start`, "
+            "or name another in AGENTSPAN_SERVER_URL"
+        )
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
+    """Lines of any length: the reader's own limit is far below a message's."""
+    rest = b""
+    async for chunk in content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line.removesuffix(b"\r")
+
+
+class _Resolver(AbstractResolver):
+    """Resolves in a thread; and in place when there are no threads any more, as when results are flushed at exit."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        tcp = socket.SOCK_STREAM
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=tcp)
+        except RuntimeError:
+            found = socket.getaddrinfo(host, port, family=family, type=tcp)
+        return [
+            ResolveResult(
+                hostname=host, host=str(address[0]), port=int(address[1]), family=kind, proto=proto,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for kind, _, proto, _, address in found
+        ]  # fmt: skip
+
+    async def close(self) -> None:
+        """Nothing is held."""
