@@ -11,7 +11,7 @@ ApprovalState = Literal["pending", "approved", "rejected", "expired", "in_doubt"
 
 
 class ApprovalRecord(Wire):
-    """One call that needs or needed a person: a fold of its execution's events up to `seq`; readers keep the highest."""
+    """One call that needs or needed a person: a fold of its execution's events up to `seq`; the highest counts."""
 
     approval_id: str
     execution_id: str
@@ -24,6 +24,8 @@ class ApprovalRecord(Wire):
     args: JsonObject
     """What the approver sees."""
     args_hash: str
+    input_schema_hash: str = ""
+    """What a worker must have to take the call once it is approved."""
     requested_at: Moment
     expires_at: Moment | None = None
     decided_at: Moment | None = None

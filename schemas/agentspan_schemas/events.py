@@ -130,6 +130,7 @@ class Waiting(Envelope):
     args: JsonObject
     args_hash: str
     """SHA-256 of the canonical args: a decision names it, and so binds to exactly what was seen."""
+    input_schema_hash: str = ""
     expires_at: Moment | None = None
 
 

@@ -130,17 +130,18 @@ class SqliteStateCache:
 
     def _write_queued(self, db: sqlite3.Connection) -> None:
         with self._lock:
-            self._writing, self._queued = self._queued, None
-        if self._writing is None:
+            batch = self._writing = self._queued
+            self._queued = None
+        if batch is None:
             return
         try:
-            _write(db, self._writing)
+            _write(db, batch)
             with self._lock:
                 self._writing = None
         except sqlite3.Error as error:
             logger.warning("state cache %s: %s; its rows stay in memory and are written again", self._path, error)
             with self._lock:
-                self._queued = _merged(self._writing, self._queued)
+                self._queued = _merged(batch, self._queued)
                 self._writing = None
 
 

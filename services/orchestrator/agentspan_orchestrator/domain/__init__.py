@@ -6,7 +6,7 @@ No clock, no random, no I/O: time and ids come in as arguments. The tests' laws,
 from agentspan_orchestrator.domain.decide import decide
 from agentspan_orchestrator.domain.evolve import evolve, evolve_note
 from agentspan_orchestrator.domain.outcome import Draft, Outcome
-from agentspan_orchestrator.domain.rules import GRANT_S, schema_problem
+from agentspan_orchestrator.domain.rules import GRANT_S, schema_error, schema_problem
 from agentspan_orchestrator.domain.snapshot import SNAPSHOT_VERSION, dump_state, load_state
 from agentspan_orchestrator.domain.state import Call, Execution, Grant, ModelStep
 from agentspan_orchestrator.domain.tasks import granted_tasks, has_work, open_tasks
@@ -34,6 +34,7 @@ __all__ = [
     "next_due",
     "open_tasks",
     "read_output",
+    "schema_error",
     "schema_problem",
     "timers",
 ]

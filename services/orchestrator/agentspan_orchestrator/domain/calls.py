@@ -22,6 +22,8 @@ def decided(draft: Draft, command: c.Decide, definition: AgentDefinition) -> Ref
         return refuse("already_decided", f"call {command.call_id!r} was {who}; nothing changed", winner)
     if call is None:
         return _unknown_call(draft, command.call_id)
+    if s.ending is not None:
+        return refuse("finished", "the execution is ending; nothing would come of a decision")
     if call.phase != "waiting":
         return refuse("not_gated", f"call {command.call_id!r} of {call.tool!r} waits for no decision")
     if command.args_hash != call.args_hash:
@@ -202,6 +204,10 @@ def _result_refusal(command: c.ReturnResult, call: Call) -> Refusal | None:
     if call.effects == "idempotent":
         if command.attempt > call.attempt:
             return refuse("stale", f"attempt {command.attempt} of call {call.call_id!r} was never handed out")
+        if command.attempt < call.attempt and not command.ok:
+            # the next attempt may be about to succeed; the model would then act on an error that is none
+            later = f"attempt {command.attempt} of call {call.call_id!r} failed, but attempt {call.attempt} is out"
+            return refuse("stale", later)
         return None
     grant = call.granted(command.claim_id)
     if grant is None:

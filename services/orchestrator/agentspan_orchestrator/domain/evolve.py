@@ -31,8 +31,11 @@ def evolve(state: Execution | None, event: e.Event) -> Execution:
 
 
 def evolve_note(state: Execution | None, note: Note) -> Execution | None:
-    """A refusal is remembered, so that the command gets the same answer when it is sent again; nothing else changes."""
-    if state is None or not isinstance(note, Refused):
+    """A refusal is remembered, so that the command gets the same answer when it is sent again; nothing else changes.
+
+    A timer's is not: an owner whose clock runs ahead fires it too early, and under the same id it must fire again.
+    """
+    if state is None or not isinstance(note, Refused) or note.command_type == "fire_timer":
         return state
     remembered = Remembered(note.seq, note.refusal)
     return replace(state, answers=remember(state, note.command_id, remembered))
@@ -210,6 +213,8 @@ def _retry_scheduled(s: Execution, event: e.RetryScheduled) -> Execution:
     grants = call.grants
     if event.reason == "declined" and grants:
         grants = (*grants[:-1], replace(grants[-1], declined=True))
+    if event.reason == "resolved" and event.by:
+        s = _decided(s, event.call_id, Winner(by=event.by, decision="resolved", at=event.at))
     return _with_call(
         s,
         event.call_id,

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
-from datetime import timedelta
+import math
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from jsonschema.exceptions import SchemaError, ValidationError
 from pydantic import JsonValue
 from referencing import Registry
 from referencing.exceptions import Unresolvable
@@ -28,6 +30,17 @@ OUTPUT_ASKS = 2
 FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 60.0
 
+DEEPEST = 100
+"""How deep an output may be nested: JSON parsers stop at about 200, and states and tasks hold it deeper than events."""
+
+NEVER_S = 100 * 365 * 24 * 3600.0
+"""A wait is at most a century: what somebody asked for beyond it may have no date at all."""
+
+
+def later(moment: datetime, seconds: float) -> datetime:
+    """The moment `seconds` after another one, at most NEVER_S."""
+    return moment + timedelta(seconds=min(seconds, NEVER_S))
+
 
 def backoff(execution_id: str, step: str, attempt: int) -> timedelta:
     """How long to wait before the attempt after `attempt`: doubling, with a spread that follows from the ids."""
@@ -41,15 +54,39 @@ def schema_problem(value: JsonValue | JsonObject, schema: JsonSchema) -> str | N
     """What breaks the JSON Schema, with the field's path, or None. References to other documents are not followed."""
     try:
         errors = sorted(_validator(json.dumps(schema, sort_keys=True)).iter_errors(value), key=_depth)
+    except SchemaError as error:
+        return f"the schema itself is no JSON Schema: {error.message}"
     except Unresolvable as error:
         return f"the schema refers to {error.ref!r}, which it does not hold"
+    except RecursionError:
+        return "the value is nested too deeply for its schema, or the schema refers to itself without end"
     if not errors:
         return None
     return "; ".join(_say(error) for error in errors[:3])
 
 
+def wire_problem(value: JsonValue, depth: int = 0) -> str | None:
+    """Why a reader of the log could not read this JSON value back, or None: JSON has no infinity, parsers a depth."""
+    match value:
+        case dict() | list() if depth == DEEPEST:
+            return f"nested more than {DEEPEST} levels deep"
+        case dict():
+            return _first(wire_problem(part, depth + 1) for part in value.values())
+        case list():
+            return _first(wire_problem(part, depth + 1) for part in value)
+        case float() if not math.isfinite(value):
+            return "a number that is not finite"
+        case _:
+            return None
+
+
+def _first(problems: Iterable[str | None]) -> str | None:
+    return next(filter(None, problems), None)
+
+
 @lru_cache(maxsize=4096)
 def _validator(schema: str) -> Draft202012Validator:
+    Draft202012Validator.check_schema(json.loads(schema), Draft202012Validator.FORMAT_CHECKER)
     return Draft202012Validator(json.loads(schema), registry=Registry())
 
 
@@ -60,3 +97,12 @@ def _depth(error: ValidationError) -> int:
 def _say(error: ValidationError) -> str:
     path = ".".join(str(part) for part in error.absolute_path)
     return f"{path}: {error.message}" if path else error.message
+
+
+def schema_error(schema: JsonSchema) -> str | None:
+    """What is wrong with a JSON Schema itself, or None."""
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        return f"not a JSON Schema: {error.message}"
+    return None

@@ -62,7 +62,7 @@ class Call:
     @property
     def grant(self) -> Grant | None:
         """The grant under which the code may be running now."""
-        return self.grants[-1] if self.phase in ("granted", "in_doubt") else None
+        return self.grants[-1] if self.grants and self.phase in ("granted", "in_doubt") else None
 
     def granted(self, claim_id: str | None) -> Grant | None:
         """The grant of that claim, unless it was declined."""

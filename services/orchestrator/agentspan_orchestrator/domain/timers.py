@@ -1,7 +1,7 @@
 """What an execution waits for by the clock: every moment at which the owner must look at it again."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from agentspan_orchestrator.domain import rules
 from agentspan_orchestrator.domain.outcome import Draft, refuse
@@ -60,7 +60,7 @@ def due_commands(state: Execution, now: datetime) -> tuple[c.FireTimer, ...]:
 
 def fired(draft: Draft, command: c.FireTimer) -> Refusal | None:
     """A moment has come. One whose reason is gone, or that is not yet due, changes nothing."""
-    timer = next((t for t in timers(draft.state) if t.timer_id == command.timer_id), None)
+    timer = next((t for t in timers(draft.state) if t.fires and t.timer_id == command.timer_id), None)
     if timer is None or timer.due > draft.now:
         return refuse("stale", f"timer {command.timer_id!r} is not due")
     kind, _, rest = timer.timer_id.partition(":")
@@ -81,8 +81,8 @@ def _of_call(call: Call) -> Timer | None:
     if call.phase == "open" and call.not_before is not None:
         return Timer(f"retry:{call.call_id}/{call.attempt}", call.not_before)
     if call.phase == "granted" and call.timeout_s is not None and call.grant is not None:
-        allowed = timedelta(seconds=call.timeout_s + rules.GRANT_S)
-        return Timer(f"grant:{call.call_id}/{call.attempt}", call.grant.at + allowed)
+        due = rules.later(call.grant.at, call.timeout_s + rules.GRANT_S)
+        return Timer(f"grant:{call.call_id}/{call.attempt}", due)
     return None
 
 

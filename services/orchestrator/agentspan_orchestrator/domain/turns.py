@@ -1,9 +1,7 @@
 """The model's side of an execution: its start, what a reply leads to, and what comes next when a turn is over."""
 
-import json
-from datetime import timedelta
-
 from pydantic import JsonValue
+from pydantic_core import from_json
 
 from agentspan_orchestrator.domain import rules
 from agentspan_orchestrator.domain.outcome import Draft, refuse
@@ -30,7 +28,7 @@ def start(draft: Draft, command: c.Start, definition: AgentDefinition) -> None:
         metadata=command.metadata,
         content_hash=command.content_hash,
         model=definition.model,
-        deadline_at=draft.now + timedelta(seconds=command.timeout_s) if command.timeout_s else None,
+        deadline_at=rules.later(draft.now, command.timeout_s) if command.timeout_s else None,
     )
     proceed(draft, definition)
 
@@ -79,14 +77,12 @@ def model_failed(draft: Draft, command: c.ModelFailed) -> Refusal | None:
     if not command.retryable or command.attempt >= rules.MODEL_ATTEMPTS:
         draft.emit(e.Failed, error=command.error)
         return None
-    pause = rules.backoff(command.execution_id, f"model-{command.turn}", command.attempt)
-    if command.retry_after_s is not None:
-        pause = max(pause, timedelta(seconds=command.retry_after_s))
+    pause_s = rules.backoff(command.execution_id, f"model-{command.turn}", command.attempt).total_seconds()
     draft.emit(
         e.RetryScheduled,
         turn=command.turn,
         attempt=command.attempt + 1,
-        retry_at=draft.now + pause,
+        retry_at=rules.later(draft.now, max(pause_s, command.retry_after_s or 0)),
         reason="error",
         error=command.error,
     )
@@ -179,7 +175,8 @@ def _propose(
             tool=request.tool,
             args=request.args,
             args_hash=_hash_or_empty(request),
-            expires_at=draft.now + timedelta(seconds=expires_s) if expires_s else None,
+            input_schema_hash=tool.input_schema_hash,
+            expires_at=rules.later(draft.now, expires_s) if expires_s else None,
         )
 
 
@@ -210,10 +207,11 @@ def _hash_or_empty(request: RequestedCall) -> str:
 def _answer(draft: Draft, text: str, definition: AgentDefinition) -> None:
     """The reply asks for nothing: it is the answer, unless its shape is wrong and the model may mend it.
 
-    A message that came in meanwhile is answered first. An output that stays wrong ends the run as text, with the
-    error beside it: what the tools did is done, and the text is not lost.
+    A message that came in meanwhile is answered first, where a turn is left for it. An output that stays wrong ends
+    the run as text, with the error beside it: what the tools did is done, and the text is not lost.
     """
-    if draft.state.ending is not None or draft.state.inbox:
+    turns_left = draft.state.totals.turns < definition.max_turns
+    if draft.state.ending is not None or (draft.state.inbox and turns_left):
         return
     if definition.output_schema is None:
         draft.emit(e.Done, output=text)
@@ -221,7 +219,7 @@ def _answer(draft: Draft, text: str, definition: AgentDefinition) -> None:
     output, problem = read_output(text, definition)
     if problem is None:
         draft.emit(e.Done, output=output)
-    elif draft.state.output_asks < rules.OUTPUT_ASKS and draft.state.totals.turns < definition.max_turns:
+    elif draft.state.output_asks < rules.OUTPUT_ASKS and turns_left:
         _next_turn(draft, definition, ask_again=_ask_again(problem))
     else:
         draft.emit(e.Done, output=text, output_error=problem)
@@ -233,10 +231,10 @@ def read_output(text: str, definition: AgentDefinition) -> tuple[JsonValue, str 
     if body.startswith("```") and body.endswith("```"):
         body = body[3:-3].removeprefix("json").strip()
     try:
-        value = json.loads(body)
+        value = from_json(body, allow_inf_nan=False)
     except ValueError as error:
         return text, f"not JSON: {error}"
-    problem = rules.schema_problem(value, definition.output_schema or {})
+    problem = rules.wire_problem(value) or rules.schema_problem(value, definition.output_schema or {})
     return (text, problem) if problem else (value, None)
 
 

@@ -1,0 +1,1 @@
+"""Adapters of the approvals service's ports."""

@@ -1,0 +1,109 @@
+"""The view of all requests in one SQLite file, or in memory for a path of `:memory:`.
+
+Disposable, as the log has everything: a damaged file is made anew, and a commit does not wait for the disk.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from agentspan.eventlog import BEGINNING, Position
+from agentspan_approvals.ports import Search
+from agentspan_schemas.approvals import ApprovalRecord
+from agentspan_schemas.codec import APPROVALS, encode
+
+_SHAPE = 1
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS approvals (
+    approval_id TEXT PRIMARY KEY, execution_id TEXT NOT NULL, agent TEXT NOT NULL, tool TEXT NOT NULL,
+    state TEXT NOT NULL, requested_at TEXT NOT NULL, record BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_execution ON approvals (execution_id);
+CREATE INDEX IF NOT EXISTS by_state ON approvals (state, requested_at);
+CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, position TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS log (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL);
+"""
+
+
+class SqliteApprovalStore:
+    """Calls take microseconds and are made on the caller's thread."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._db = _opened(path)
+
+    def open(self, log_id: str) -> None:
+        """Begin with that log; what was kept of another one is forgotten."""
+        row = self._db.execute("SELECT id FROM log").fetchone()
+        if row is not None and row[0] == log_id:
+            return
+        with self._db:
+            self._db.execute("DELETE FROM approvals")
+            self._db.execute("DELETE FROM positions")
+            self._db.execute("INSERT OR REPLACE INTO log VALUES (1, ?)", (log_id,))
+
+    def position(self, partition: int) -> Position:
+        """The position that the partition's records reflect."""
+        row = self._db.execute("SELECT position FROM positions WHERE partition = ?", (partition,)).fetchone()
+        return Position.parse(row[0]) if row else BEGINNING
+
+    def put(self, partition: int, records: Iterable[ApprovalRecord], position: Position) -> None:
+        """Records and the position they reflect, in one transaction."""
+        with self._db:
+            self._db.executemany("INSERT OR REPLACE INTO approvals VALUES (?, ?, ?, ?, ?, ?, ?)", map(_row, records))
+            self._db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", (partition, str(position)))
+
+    def get(self, approval_id: str) -> ApprovalRecord | None:
+        """The request as it was put last."""
+        row = self._db.execute("SELECT record FROM approvals WHERE approval_id = ?", (approval_id,)).fetchone()
+        return APPROVALS.decode(row[0]) if row else None
+
+    def search(self, search: Search) -> Sequence[ApprovalRecord]:
+        """The requests that are asked for, oldest first."""
+        wanted = {"execution_id": search.execution_id, "agent": search.agent, "tool": search.tool}
+        clauses = [f"{column} = ?" for column, value in wanted.items() if value is not None]
+        values: list[object] = [value for value in wanted.values() if value is not None]
+        if search.states:
+            clauses.append(f"state IN ({', '.join('?' * len(search.states))})")
+            values += search.states
+        where = f"WHERE {' AND '.join(clauses)}" if clauses else ""
+        query = f"SELECT record FROM approvals {where} ORDER BY requested_at, approval_id LIMIT ?"
+        return [APPROVALS.decode(record) for (record,) in self._db.execute(query, [*values, search.limit])]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+
+def _row(record: ApprovalRecord) -> tuple[str, str, str, str, str, str, bytes]:
+    return (
+        record.approval_id,
+        record.execution_id,
+        record.agent,
+        record.tool,
+        record.state,
+        record.requested_at.isoformat(),
+        encode(record),
+    )
+
+
+def _opened(path: Path | str) -> sqlite3.Connection:
+    try:
+        db = _connect(path)
+        if db.execute("PRAGMA user_version").fetchone()[0] in (0, _SHAPE):
+            return db
+        db.close()
+    except sqlite3.DatabaseError:
+        pass  # damaged: it is made anew below, from the log
+    for name in (path, f"{path}-wal", f"{path}-shm"):
+        Path(name).unlink(missing_ok=True)
+    return _connect(path)
+
+
+def _connect(path: Path | str) -> sqlite3.Connection:
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = OFF")
+    db.executescript(_TABLES)
+    db.execute(f"PRAGMA user_version = {_SHAPE}")
+    return db

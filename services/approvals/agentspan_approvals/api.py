@@ -1,0 +1,80 @@
+"""The doors for people who decide: what waits for them, and their decisions."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from agentspan_approvals.ports import Search
+from agentspan_approvals.service import Approvals
+from agentspan_doors import CallerOf, CommandKey, DoorError, accepted, command_id, not_found
+from agentspan_schemas import Wire
+from agentspan_schemas import commands as c
+from agentspan_schemas.approvals import ApprovalRecord, ApprovalState
+from agentspan_schemas.http import DecisionRequest
+from agentspan_schemas.ids import split_approval_id
+
+
+class ApprovalPage(Wire):
+    """Requests for a decision, oldest first."""
+
+    items: tuple[ApprovalRecord, ...]
+
+
+def router(approvals: Approvals) -> APIRouter:
+    """Reading requests, and deciding them. GET never decides."""
+    api = APIRouter(prefix="/api/v1", tags=["approvals"])
+
+    @api.get("/approvals", summary="List requests for a decision")
+    async def search(
+        execution_id: str | None = None,
+        agent: str | None = None,
+        tool: str | None = None,
+        state: Annotated[tuple[ApprovalState, ...], Query()] = (),
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> ApprovalPage:
+        """Oldest first; `state` may be repeated. What was on the log when you asked is in the answer."""
+        found = await approvals.search(Search(execution_id, agent, tool, state, limit))
+        return ApprovalPage(items=tuple(found))
+
+    @api.get("/approvals/{approval_id}", summary="One request for a decision")
+    async def get(approval_id: str) -> ApprovalRecord:
+        """With the exact arguments, and the hash that a decision names."""
+        return await _get(approvals, approval_id)
+
+    @api.post("/approvals/{approval_id}/decision", summary="Approve or reject a call")
+    async def decide(
+        approval_id: str, body: DecisionRequest, caller: CallerOf, key: CommandKey, response: Response
+    ) -> ApprovalRecord:
+        """The first decision wins; the loser gets 409 with the winner. `args_hash` is that of the args you saw."""
+        execution_id, call_id = _split(approval_id)
+        decision = c.Decide(
+            command_id=command_id(f"decide:{call_id}", caller, key),
+            execution_id=execution_id,
+            call_id=call_id,
+            decision=body.decision,
+            args_hash=body.args_hash,
+            edited_args=body.edited_args,
+            reason=body.reason,
+            by=caller.by,
+            channel=caller.channel,
+        )
+        answer = accepted(await approvals.decide(decision))
+        response.headers["Agentspan-Position"] = answer.position or ""
+        return await _get(approvals, approval_id)
+
+    return api
+
+
+async def _get(approvals: Approvals, approval_id: str) -> ApprovalRecord:
+    execution_id, _ = _split(approval_id)
+    record = await approvals.get(approval_id, execution_id)
+    if record is None:
+        raise not_found("approval", approval_id, "`agentspan approvals list` shows what waits for a decision")
+    return record
+
+
+def _split(approval_id: str) -> tuple[str, str]:
+    try:
+        return split_approval_id(approval_id)
+    except ValueError as error:
+        raise DoorError(404, "unknown_approval", str(error)) from error

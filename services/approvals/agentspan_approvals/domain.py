@@ -1,0 +1,73 @@
+"""What a request for a decision is, folded from its execution's events. Pure."""
+
+from collections.abc import Iterable, Sequence
+
+from agentspan_schemas import events as e
+from agentspan_schemas.approvals import ApprovalRecord, ApprovalState
+
+OPEN: frozenset[ApprovalState] = frozenset({"pending", "in_doubt"})
+"""The states in which a person is awaited."""
+
+RELEVANT: frozenset[str] = frozenset(
+    {"waiting", "approved", "rejected", "expired", "in_doubt", "tool_result", "retry_scheduled"}
+    | {"done", "failed", "cancelled"}
+)
+"""The types of the events that change a request; a reader need not decode the others."""
+
+
+def fold(records: Iterable[ApprovalRecord], event: e.Event) -> Sequence[ApprovalRecord]:
+    """Those of the execution's records that the event makes or changes, as they are after it."""
+    if isinstance(event, e.Waiting):
+        return [_requested(event)]
+    return [after for record in records if (after := _changed(record, event)) is not None]
+
+
+def _requested(event: e.Waiting) -> ApprovalRecord:
+    return ApprovalRecord(
+        approval_id=event.approval_id,
+        execution_id=event.execution_id,
+        call_id=event.call_id,
+        seq=event.seq,
+        state="pending",
+        agent=event.agent,
+        agent_version=event.agent_version,
+        tool=event.tool,
+        args=event.args,
+        args_hash=event.args_hash,
+        input_schema_hash=event.input_schema_hash,
+        requested_at=event.at,
+        expires_at=event.expires_at,
+    )
+
+
+def _changed(record: ApprovalRecord, event: e.Event) -> ApprovalRecord | None:
+    """The record after the event, or None where the event is about something else, or was folded before."""
+    if event.seq <= record.seq:
+        return None
+    match event:
+        case e.Approved(call_id=record.call_id):
+            return _decided(record, event, "approved", policy=event.policy, edited_args=event.edited_args)
+        case e.Rejected(call_id=record.call_id):
+            return _decided(record, event, "rejected", policy=event.policy)
+        case e.Expired(call_id=record.call_id):
+            decided = {"decided_at": event.at, "decided_by": "system", "channel": "timer"}
+            return _after(record, event, state="expired", **decided)
+        case e.InDoubt(call_id=record.call_id):
+            return _after(record, event, state="in_doubt", reason=event.reason)
+        case e.ToolResult(call_id=record.call_id) | e.RetryScheduled(call_id=record.call_id):
+            return _after(record, event, state="resolved") if record.state == "in_doubt" else None
+        case e.Done() | e.Failed() | e.Cancelled():
+            return _after(record, event, state="cancelled") if record.state in OPEN else None
+        case _:
+            return None
+
+
+def _decided(
+    record: ApprovalRecord, event: e.Approved | e.Rejected, state: ApprovalState, **more: object
+) -> ApprovalRecord:
+    who = {"decided_at": event.at, "decided_by": event.by, "channel": event.channel, "reason": event.reason}
+    return _after(record, event, state=state, **who, **more)
+
+
+def _after(record: ApprovalRecord, event: e.Event, **changes: object) -> ApprovalRecord:
+    return record.model_copy(update={"seq": event.seq, **changes})

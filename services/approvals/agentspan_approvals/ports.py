@@ -1,0 +1,39 @@
+"""What the approvals service keeps, beside the log: a disposable view of all requests."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from agentspan.eventlog import Position
+from agentspan_schemas.approvals import ApprovalRecord, ApprovalState
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which requests are asked for; None is any."""
+
+    execution_id: str | None = None
+    agent: str | None = None
+    tool: str | None = None
+    states: tuple[ApprovalState, ...] = ()
+    limit: int = 100
+
+
+class ApprovalStore(Protocol):
+    """Requests of every partition, and where the log each of them reflects stands."""
+
+    def open(self, log_id: str) -> None:
+        """Begin with that log; what was kept of another one is forgotten."""
+        ...
+
+    def position(self, partition: int) -> Position: ...
+
+    def put(self, partition: int, records: Iterable[ApprovalRecord], position: Position) -> None:
+        """Records and the position they reflect, together."""
+        ...
+
+    def get(self, approval_id: str) -> ApprovalRecord | None: ...
+
+    def search(self, search: Search) -> Sequence[ApprovalRecord]:
+        """Oldest request first."""
+        ...

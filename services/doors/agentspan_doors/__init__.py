@@ -1,0 +1,23 @@
+"""The HTTP conventions that all services share: who calls, what an error looks like, what never gets in.
+
+Not a service: it decides nothing and knows no other part than the contract. Apart so that the doors of every service
+say the same thing in the same words (docs/decisions: doors).
+"""
+
+from agentspan_doors.app import create_app
+from agentspan_doors.callers import Caller, CallerOf, CommandKey, command_id
+from agentspan_doors.guard import Guard
+from agentspan_doors.problems import DoorError, accepted, not_found, problem_response
+
+__all__ = [
+    "Caller",
+    "CallerOf",
+    "CommandKey",
+    "DoorError",
+    "Guard",
+    "accepted",
+    "command_id",
+    "create_app",
+    "not_found",
+    "problem_response",
+]

@@ -1,0 +1,50 @@
+"""An application of any set of services: their routers, the shared errors, the guard, one OpenAPI document."""
+
+from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractAsyncContextManager
+from importlib.metadata import version
+
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agentspan.eventlog.commands import OutcomeUnknown, Unavailable
+from agentspan_doors import problems
+from agentspan_doors.guard import LOOPBACK, Guard
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_app(
+    routers: Iterable[APIRouter], *, lifespan: Lifespan | None = None, hosts: Collection[str] = LOOPBACK
+) -> FastAPI:
+    """The application. Errors of every kind leave it as problems."""
+    app = FastAPI(
+        title="Agentspan",
+        version=version("agentspan"),
+        description="Durable AI agents with humans in the loop.",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.add_middleware(Guard, hosts=hosts)
+    app.add_exception_handler(problems.DoorError, problems.on_door_error)
+    app.add_exception_handler(HTTPException, problems.on_http_exception)
+    app.add_exception_handler(RequestValidationError, problems.on_invalid_request)
+    app.add_exception_handler(Unavailable, _on_unavailable)
+    app.add_exception_handler(OutcomeUnknown, _on_outcome_unknown)
+    for router in routers:
+        app.include_router(router)
+    return app
+
+
+async def _on_unavailable(request: Request, error: Exception) -> Response:
+    return problems.problem_response(problems.DoorError(503, "unavailable", str(error)).problem)
+
+
+async def _on_outcome_unknown(request: Request, error: Exception) -> Response:
+    detail = "no outcome in time: the request may be done yet; send it again with the same Idempotency-Key"
+    return problems.problem_response(problems.DoorError(504, "outcome_unknown", detail).problem)

@@ -1,0 +1,50 @@
+"""Who calls, through what, and under which key: what a door writes into the commands it sends."""
+
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header
+
+from agentspan_doors.problems import DoorError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+\-]{0,63}")
+_CHANNELS = ("http", "sdk", "cli", "ui")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a command comes from. `by` is what the log keeps."""
+
+    by: str
+    channel: str
+
+
+def _caller(
+    agentspan_user: Annotated[str | None, Header()] = None,
+    agentspan_client: Annotated[str, Header()] = "http",
+) -> Caller:
+    """On loopback, without authentication, a caller says who it is; the log keeps what it said."""
+    name = agentspan_user or "local"
+    if not _NAME.fullmatch(name):
+        raise DoorError(422, "invalid_request", f"Agentspan-User: {name!r} is no user name", field="Agentspan-User")
+    if agentspan_client not in _CHANNELS:
+        known = ", ".join(_CHANNELS)
+        detail = f"Agentspan-Client: {agentspan_client!r} is not one of {known}"
+        raise DoorError(422, "invalid_request", detail, field="Agentspan-Client")
+    return Caller(f"user:{name}", agentspan_client)
+
+
+def _key(idempotency_key: Annotated[str | None, Header(max_length=256)] = None) -> str:
+    """The caller's Idempotency-Key; without one, every request is a new one."""
+    return idempotency_key or uuid.uuid4().hex
+
+
+CallerOf = Annotated[Caller, Depends(_caller)]
+CommandKey = Annotated[str, Depends(_key)]
+
+
+def command_id(verb: str, caller: Caller, key: str) -> str:
+    """The same verb by the same caller under the same key is the same command."""
+    return f"{verb}:{caller.by}:{key}"

@@ -1,0 +1,74 @@
+"""What never gets in: a web page of elsewhere (it could approve a refund on localhost), and bodies beyond the limit."""
+
+from collections.abc import Collection
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agentspan_doors.problems import DoorError, problem_response
+from agentspan_schemas import MAX_VALUE_BYTES
+
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+class Guard:
+    """ASGI middleware: Host must be one of `hosts` (any port), a write's Origin must be the host itself."""
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str] = LOOPBACK) -> None:
+        self._app = app
+        self._hosts = frozenset(hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if error := self._refusal(scope):
+            await problem_response(error.problem)(scope, receive, send)
+            return
+        await self._app(scope, _limited(receive), send)
+
+    def _refusal(self, scope: Scope) -> DoorError | None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if _without_port(host) not in self._hosts:
+            hint = "set AGENTSPAN_ALLOWED_HOSTS to serve under another name"
+            return DoorError(403, "host_refused", f"this server does not answer to the host {host!r}; {hint}")
+        if scope["method"] in _SAFE:
+            return None
+        origin = headers.get("origin")
+        if origin is not None and origin.partition("://")[2] != host:
+            return DoorError(403, "origin_refused", f"a page of {origin!r} may not write here; use the server's own")
+        if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            return DoorError(403, "origin_refused", "a page of another site may not write here; use the server's own")
+        return _too_large(headers)
+
+
+def _without_port(host: str) -> str:
+    return host if host.endswith("]") else host.rpartition(":")[0] or host
+
+
+def _too_large(headers: Headers) -> DoorError | None:
+    length = headers.get("content-length", "0")
+    if length.isdigit() and int(length) > MAX_VALUE_BYTES:
+        return _over(int(length))
+    return None
+
+
+def _over(size: int) -> DoorError:
+    return DoorError(413, "too_large", f"a body of {size} bytes; the most is {MAX_VALUE_BYTES} bytes")
+
+
+def _limited(receive: Receive) -> Receive:
+    """The same body, cut off with an error as soon as it is longer than any message may be."""
+    seen = 0
+
+    async def limited() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > MAX_VALUE_BYTES:
+            raise _over(seen)
+        return message
+
+    return limited

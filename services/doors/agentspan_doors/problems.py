@@ -1,0 +1,109 @@
+"""Errors as RFC 9457 problems: one shape, a stable code, and a sentence that says what to do next."""
+
+from collections.abc import Mapping
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agentspan_schemas.answers import Answer, RefusalCode
+from agentspan_schemas.http import PROBLEM_TYPE, Problem
+
+STATUS_OF: Mapping[RefusalCode, int] = {
+    "unknown_execution": 404,
+    "unknown_agent": 404,
+    "unknown_call": 404,
+    "id_reused": 409,
+    "finished": 409,
+    "paused": 409,
+    "already_decided": 409,
+    "args_changed": 409,
+    "invalid_args": 422,
+    "stale": 409,
+    "already_claimed": 409,
+    "not_in_doubt": 409,
+    "not_gated": 409,
+    "nothing_to_do": 409,
+}
+
+_TITLES = {
+    400: "Bad request",
+    401: "Who are you?",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Too large",
+    415: "Unsupported media type",
+    422: "Invalid request",
+    503: "Not available now",
+    504: "No outcome in time",
+}
+
+
+class DoorError(Exception):
+    """An error with its HTTP status; whoever raises it says what the caller can do."""
+
+    def __init__(self, status: int, code: str, detail: str, **more: object) -> None:
+        super().__init__(detail)
+        self.problem = _problem(status, code, detail, **more)
+
+
+def _problem(status: int, code: str, detail: str, **more: object) -> Problem:
+    fields = {"type": PROBLEM_TYPE + code, "title": _TITLES.get(status, "Error"), "status": status}
+    return Problem.model_validate({**fields, "detail": detail, "code": code, **more})
+
+
+def not_found(what: str, name: str, hint: str) -> DoorError:
+    """404 for a thing of that name."""
+    return DoorError(404, f"unknown_{what}", f"there is no {what} {name!r}; {hint}")
+
+
+def accepted(answer: Answer) -> Answer:
+    """The answer, if the command did what it asked. Raises DoorError with the winner, where somebody was first."""
+    if answer.refusal is None:
+        return answer
+    refusal = answer.refusal
+    winner = refusal.winner.model_dump(mode="json") if refusal.winner else None
+    raise DoorError(STATUS_OF[refusal.code], refusal.code, refusal.message, winner=winner)
+
+
+def problem_response(problem: Problem) -> Response:
+    """The problem as it goes over the wire."""
+    headers = {"Retry-After": "1"} if problem.status == 503 else {}
+    body = problem.model_dump_json(exclude_none=True)
+    return Response(body, problem.status, headers, media_type="application/problem+json")
+
+
+async def on_door_error(request: Request, error: Exception) -> Response:
+    """For DoorError."""
+    assert isinstance(error, DoorError)
+    return problem_response(error.problem)
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """For what the router itself says: no such path, no such method."""
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    match error.status_code:
+        case 404:
+            detail = f"there is nothing at {path!r}; /api/v1/openapi.json lists what there is"
+        case 405:
+            detail = f"{request.method} is not for {path!r}; /api/v1/openapi.json lists what is"
+        case _:
+            detail = str(error.detail)
+    code = {404: "unknown_path", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    return problem_response(_problem(error.status_code, code, detail))
+
+
+async def on_invalid_request(request: Request, error: Exception) -> Response:
+    """For FastAPI's RequestValidationError and pydantic's own: name the first field that is wrong."""
+    assert hasattr(error, "errors")
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        why = first.get("ctx", {}).get("error", "")
+        return problem_response(_problem(400, "not_json", f"the body is not JSON: {why}; send application/json"))
+    path = [str(part) for part in first["loc"]]
+    field = ".".join(path[1:] or path)
+    message = f"{field}: {first['msg']}; see /api/v1/openapi.json for what it takes"
+    return problem_response(_problem(422, "invalid_request", message, field=field))
