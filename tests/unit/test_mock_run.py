@@ -150,7 +150,7 @@ def test_an_approver_may_change_the_args() -> None:
 
 def test_edited_args_that_break_the_schema_are_refused_as_in_production() -> None:
     events = [MockEvent.tool_call("refund", REFUND), MockEvent.approved(args={"amount_usd": "lots"})]
-    with pytest.raises(ScriptError, match="line 2 of the script, approved.*can't be used"):
+    with pytest.raises(ScriptError, match=r"line 2 of the script, approved.*can't be used"):
         mock_run(AGENT, "hello", events)
 
 
