@@ -1,0 +1,57 @@
+"""The application of all services: their doors in one FastAPI app, and their lives in its lifespan."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from agentspan.eventlog.sqlite import SqliteLog
+from agentspan_approvals.api import router as approvals_router
+from agentspan_doors import create_app
+from agentspan_doors.guard import LOOPBACK
+from agentspan_orchestrator.api import router as orchestrator_router
+from agentspan_standalone.composition import LOG_FILE, PARTITIONS, Services
+from agentspan_standalone.health import router as health_router
+from agentspan_standalone.settings import Settings
+from agentspan_tool_runner.api import routes as gateway_routes
+
+logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def running(settings: Settings, on_failure: Callable[[], None]) -> AsyncIterator[Services]:
+    """The services on an open log, for as long as the context lasts. One that ends by itself ends the process."""
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log = SqliteLog.open(settings.data / LOG_FILE, PARTITIONS)
+    services = Services(settings, log)
+    life = asyncio.create_task(services.run())
+    life.add_done_callback(lambda done: _ended(done, on_failure))
+    try:
+        yield services
+    finally:
+        life.cancel()
+        await asyncio.wait([life])
+        services.close()
+        await log.close()
+
+
+def _ended(life: "asyncio.Task[None]", on_failure: Callable[[], None]) -> None:
+    if not life.cancelled() and (error := life.exception()):
+        logger.critical("a service ended: the server stops, so that it can be restarted whole", exc_info=error)
+        on_failure()
+
+
+def make_app(settings: Settings, services: Services) -> FastAPI:
+    """All doors. Whoever runs the app runs the services."""
+    app = create_app(
+        [
+            health_router(services.unready),
+            orchestrator_router(services.commands, services.definitions, services.providers.check),
+            approvals_router(services.approvals),
+        ],
+        hosts=(*LOOPBACK, *settings.allowed_hosts),
+    )
+    app.router.routes.extend(gateway_routes(services.tool_runner.gateway))
+    return app

@@ -1,0 +1,154 @@
+"""What `agentspan server …` does: start in the foreground or detached, stop, status. Each returns an exit code."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from agentspan.eventlog import LogError
+from agentspan_standalone.settings import Settings, SettingsError
+
+READY_WITHIN_S = 30.0
+STOPPED_WITHIN_S = 20.0
+POLL_S = 0.05
+LOG_TAIL_BYTES = 2000
+
+
+def start(data: Path | None = None, host: str | None = None, port: int | None = None, *, detach: bool = False) -> int:
+    """Start a server, in this process or, detached, in one of its own that outlives this one."""
+    try:
+        settings = _settings(data, host, port)
+        return _start_detached(settings) if detach else _serve(settings)
+    except (SettingsError, LogError) as error:
+        print(f"agentspan: {error}", file=sys.stderr)
+        return 1
+
+
+def stop(data: Path | None = None) -> int:
+    """Stop the server of a data folder, and return when it has stopped."""
+    settings = _settings(data, None, None)
+    standing = _standing(settings)
+    if standing is None:
+        print(f"no server runs on {settings.data}", file=sys.stderr)
+        return 1
+    pid = int(standing["pid"])
+    os.kill(pid, signal.SIGTERM)
+    if not _until(lambda: not _alive(pid), STOPPED_WITHIN_S):
+        print(f"process {pid} was asked to stop and has not yet; `kill -9 {pid}` loses nothing", file=sys.stderr)
+        return 1
+    print(f"stopped the server at {standing['url']}", file=sys.stderr)
+    return 0
+
+
+def status(data: Path | None = None) -> int:
+    """Say whether a server runs on a data folder, where, and whether it takes work."""
+    settings = _settings(data, None, None)
+    standing = _standing(settings)
+    if standing is None:
+        print(f"no server runs on {settings.data}; `agentspan server start` starts one", file=sys.stderr)
+        return 1
+    health = _readiness(standing["url"])
+    print(json.dumps({**standing, "data": str(settings.data), "status": health or "not answering"}))
+    return 0 if health == "ok" else 1
+
+
+def _serve(settings: Settings) -> int:
+    import uvloop  # a server's dependency: `stop` and `status` do without
+
+    from agentspan_standalone import logs, server
+
+    logs.configure(settings.log_level)
+    listening = server.bound(settings)
+    return 0 if uvloop.run(server.serve(settings, listening)) else 1
+
+
+def _start_detached(settings: Settings) -> int:
+    if _readiness(settings.url) == "ok":
+        print(f"a server answers at {settings.url} already", file=sys.stderr)
+        return 0
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log_file = settings.data / "server.log"
+    with log_file.open("ab") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "agentspan_standalone", "start", *_flags(settings)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    _until(lambda: child.poll() is not None or _readiness(settings.url) == "ok", READY_WITHIN_S)
+    if _readiness(settings.url) == "ok":
+        print(f"serving on {settings.url}; logs in {log_file}; `agentspan server stop` ends it", file=sys.stderr)
+        return 0
+    print(f"the server did not start; the end of {log_file}:\n{_tail(log_file)}", file=sys.stderr)
+    return 1
+
+
+def _flags(settings: Settings) -> list[str]:
+    return ["--data", str(settings.data), "--host", settings.host, "--port", str(settings.port)]
+
+
+def _settings(data: Path | None, host: str | None, port: int | None) -> Settings:
+    given = {"data": data.absolute() if data else None, "host": host, "port": port}
+    return Settings.model_validate(
+        Settings().model_dump() | {name: value for name, value in given.items() if value is not None}
+    )
+
+
+def _standing(settings: Settings) -> dict[str, str] | None:
+    """What the running server of the folder wrote about itself; None when that process is gone."""
+    try:
+        standing: dict[str, str] = json.loads((settings.data / "server.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return standing if _alive(int(standing["pid"])) else None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return False
+
+
+def _readiness(url: str) -> str | None:
+    """`ok`, why it takes no work, or None when nobody answers."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as response:
+            return str(json.load(response)["status"])
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.read(LOG_TAIL_BYTES).decode(errors="replace")
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _until(condition: Callable[[], bool], within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def _tail(path: Path) -> str:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
+        return file.read().decode(errors="replace").strip()

@@ -1,0 +1,97 @@
+"""The composition root: every service in one process, on one SQLite log, wired with the real clock and chance.
+
+Nothing else in the code knows which log, which clock or which other service there is.
+"""
+
+import asyncio
+import os
+import random
+import uuid
+from datetime import UTC, datetime
+
+from agentspan.eventlog.commands import CommandLog
+from agentspan.eventlog.memory import MemoryInbox, MemoryTable
+from agentspan.eventlog.sqlite import SqliteLog
+from agentspan_approvals.adapters.sqlite_store import SqliteApprovalStore
+from agentspan_approvals.service import Approvals
+from agentspan_orchestrator.adapters.sqlite_cache import SqliteStateCache
+from agentspan_orchestrator.definitions import Definitions
+from agentspan_orchestrator.service import Orchestrator
+from agentspan_standalone.settings import Settings
+from agentspan_tool_runner.models import Providers
+from agentspan_tool_runner.models.ports import ModelSettings
+from agentspan_tool_runner.service import ToolRunner
+
+PARTITIONS = 1
+"""One machine, one writer: more partitions would share its disk and its commits."""
+
+LOG_FILE = "log.sqlite3"
+
+
+def now() -> datetime:
+    """The time in UTC."""
+    return datetime.now(UTC)
+
+
+class Services:
+    """All services of one process, made but not yet running."""
+
+    def __init__(self, settings: Settings, log: SqliteLog) -> None:
+        inbox = MemoryInbox(log.partitions, id=uuid.uuid4().hex)
+        tasks, workers = MemoryTable(log.partitions), MemoryTable()
+        self.providers = Providers.installed(ModelSettings(environment=os.environ, now=now))
+        self.definitions = Definitions(log.table("agents"))
+        self.caches = [SqliteStateCache(settings.data / f"state-{n}.sqlite3") for n in range(log.partitions)]
+        self.orchestrator = Orchestrator(
+            log=log,
+            inbox=inbox,
+            tasks=tasks,
+            workers=workers,
+            definitions=self.definitions,
+            cache=self.caches.__getitem__,
+            owner_id=f"{os.uname().nodename}/{os.getpid()}",
+            now=now,
+            sleep=asyncio.sleep,
+            lease_s=settings.lease_s,
+        )
+        self.commands = CommandLog(log, inbox, unavailable=self.orchestrator.unavailable)
+        self.tool_runner = ToolRunner(
+            tasks=tasks,
+            workers=workers,
+            commands=self.commands,
+            providers=self.providers,
+            definition_of=self.definitions.awaited,
+            now=now,
+            sleep=asyncio.sleep,
+            new_id=lambda: uuid.uuid4().hex,
+            chance=random.random,
+            model_calls=settings.model_calls,
+            lease_s=settings.lease_s,
+        )
+        self.store = SqliteApprovalStore(settings.data / "approvals.sqlite3")
+        self.approvals = Approvals(log=log, commands=self.commands, store=self.store)
+        self._partitions = log.partitions
+        self.draining = False
+
+    def unready(self) -> str | None:
+        """Why no work can be taken now."""
+        if self.draining:
+            return "the server is stopping"
+        return next(filter(None, map(self.orchestrator.unavailable, range(self._partitions))), None)
+
+    async def run(self) -> None:
+        """Run all of them, until cancelled. What none of them can go on from ends the process."""
+        async with asyncio.TaskGroup() as group:
+            for service in (self.definitions, self.commands, self.orchestrator, self.tool_runner, self.approvals):
+                group.create_task(service.run())
+
+    async def drain(self) -> None:
+        """Take no more work, and let workers look for another server."""
+        self.draining = True
+        await self.tool_runner.gateway.drain()
+
+    def close(self) -> None:
+        """Write what is queued for the files."""
+        for cache in self.caches:
+            cache.close()
+        self.store.close()

@@ -1,0 +1,86 @@
+"""Serving on a port: one uvicorn server, from an open socket to a clean end on SIGTERM or Ctrl-C."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from types import FrameType
+
+import uvicorn
+
+from agentspan_standalone.app import make_app, running
+from agentspan_standalone.settings import Settings, SettingsError
+
+logger = logging.getLogger(__name__)
+
+GRACE_S = 5
+"""How long open requests may take to end when the server stops."""
+
+STANDING = "server.json"
+"""In the data folder: which process serves it, and where."""
+
+
+class _Server(uvicorn.Server):
+    """Says when it was asked to stop, so that streams can end before connections are waited for."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.stopping = asyncio.Event()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.stopping.set()
+        super().handle_exit(sig, frame)
+
+
+def bound(settings: Settings) -> socket.socket:
+    """The listening socket. Raises SettingsError when the port is taken."""
+    try:
+        return socket.create_server((settings.host, settings.port), reuse_port=False)
+    except OSError as error:
+        raise SettingsError(
+            f"port {settings.port} on {settings.host} can't be used ({error.strerror}): `agentspan server status` says"
+            " whether a server runs there; another port goes with --port"
+        ) from error
+
+
+async def serve(settings: Settings, listening: socket.socket) -> bool:
+    """Serve until stopped; whether it ended as it should."""
+    failed = asyncio.Event()
+
+    def fail() -> None:
+        failed.set()
+        signal.raise_signal(signal.SIGTERM)
+
+    async with running(settings, fail) as services:
+        config = uvicorn.Config(
+            make_app(settings, services),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        server = _Server(config)
+        draining = asyncio.create_task(_drain(server, services.drain))
+        standing = settings.data / STANDING
+        standing.write_text(json.dumps({"pid": os.getpid(), "url": _url(settings, listening)}))
+        logger.info("serving on %s, data in %s", _url(settings, listening), settings.data)
+        try:
+            await server.serve(sockets=[listening])
+        finally:
+            draining.cancel()
+            standing.unlink(missing_ok=True)
+    return not failed.is_set()
+
+
+async def _drain(server: _Server, drain: Callable[[], Awaitable[None]]) -> None:
+    await server.stopping.wait()
+    await drain()
+
+
+def _url(settings: Settings, listening: socket.socket) -> str:
+    port = listening.getsockname()[1]
+    return settings.model_copy(update={"port": port}).url
