@@ -1,0 +1,1 @@
+"""ClickHouse, and the process that answers in its place when there is none."""

@@ -1,0 +1,118 @@
+"""The way to a ClickHouse, real or embedded: clickhouse-connect over HTTP, its blocking calls in an executor's threads.
+
+Apart from the statements (`sql`) and what they mean (`history`, `sink`): here stand connecting, threads and errors.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+
+from agentspan_query.errors import HistoryFailed, HistoryUnavailable, QueryError
+
+T = TypeVar("T")
+Rows = Sequence[Sequence[Any]]
+
+ANSWER_WITHIN_S = 30
+"""How long a call waits for its answer: longer than the embedded ClickHouse takes to start again."""
+READ_WITHIN_S = 20
+"""How long ClickHouse works on one read before it gives up with an error."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where ClickHouse answers, and as whom to ask."""
+
+    host: str
+    port: int
+    username: str = "default"
+    password: str = field(default="", repr=False)
+    secure: bool = False
+
+
+class Database:
+    """One database of a ClickHouse. Connects at the first call; any number of threads may use it."""
+
+    def __init__(self, address: Address, executor: Executor, *, name: str = "agentspan") -> None:
+        self.name = name
+        self._address = address
+        self._executor = executor
+        self._client: Client | None = None
+        self._connecting = threading.Lock()
+
+    async def query(self, sql: str, params: Mapping[str, Any], *, within_s: float = READ_WITHIN_S) -> Rows:
+        """The rows of a read. Raises HistoryUnavailable or HistoryFailed."""
+        settings = {"max_execution_time": within_s}
+        return await self.call(lambda client: client.query(sql, dict(params), settings=settings).result_rows)
+
+    async def insert(self, table: str, columns: Sequence[str], rows: Rows, *, token: str) -> None:
+        """Write rows and return when they are stored. The same token again, within the last 1000, writes nothing."""
+        settings = {"async_insert": 0, "insert_deduplication_token": token}
+        await self.call(lambda client: client.insert(table, rows, columns, settings=settings))
+
+    async def call(self, use: Callable[[Client], T]) -> T:
+        """Run a blocking use of the client in a thread. Raises HistoryUnavailable or HistoryFailed."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._call, use)
+
+    async def create(self) -> None:
+        """Make the database if it is missing. Raises HistoryUnavailable or HistoryFailed."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._create)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        if self._client:
+            self._client.close()
+            self._client = None
+
+    def _call(self, use: Callable[[Client], T]) -> T:
+        try:
+            return use(self._connected())
+        except ClickHouseError as error:
+            raise _translated(error, self._address) from error
+
+    def _create(self) -> None:
+        try:
+            client = _connect(self._address, None)
+            try:
+                client.command(f"CREATE DATABASE IF NOT EXISTS `{self.name}`")
+            finally:
+                client.close()
+        except ClickHouseError as error:
+            raise _translated(error, self._address) from error
+
+    def _connected(self) -> Client:
+        with self._connecting:
+            if self._client is None:
+                self._client = _connect(self._address, self.name)
+            return self._client
+
+
+def _connect(address: Address, database: str | None) -> Client:
+    return clickhouse_connect.get_client(
+        host=address.host,
+        port=address.port,
+        username=address.username,
+        password=address.password,
+        secure=address.secure,
+        database=database,
+        compress=False,
+        autogenerate_session_id=False,  # a session is used by one call at a time; nothing here needs one
+        dedicated_pool=True,
+        send_receive_timeout=ANSWER_WITHIN_S,
+        tz_mode="aware",
+        show_clickhouse_errors="scrub",
+    )
+
+
+def _translated(error: ClickHouseError, address: Address) -> QueryError:
+    where = f"ClickHouse at {address.host}:{address.port}"
+    code = getattr(error, "code", None)
+    if isinstance(error, OperationalError) and code is None:
+        return HistoryUnavailable(f"{where} does not answer: {error}; the log has everything, try again shortly")
+    return HistoryFailed(f"{where} refused a statement: {error}", code)

@@ -1,0 +1,71 @@
+"""Every read of history: lists, one execution, its events, counts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agentspan_query.adapters import sql
+from agentspan_query.adapters.clickhouse import Database
+from agentspan_query.domain.filters import ExecutionFilter, Place, decode_cursor, encode_cursor, micros
+from agentspan_query.domain.rows import ExecutionRow
+from agentspan_query.domain.views import HistoryPage, Start, StoredEvent, execution_view, listed_view
+from agentspan_query.errors import HistoryFailed
+from agentspan_schemas.codec import EVENTS
+from agentspan_schemas.events import Event, Started, Status
+from agentspan_schemas.http import ExecutionView
+
+
+class ClickHouseHistory:
+    """Reads of one database. Each may raise HistoryUnavailable or HistoryFailed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def executions(self, chosen: ExecutionFilter, *, cursor: str | None = None, limit: int = 50) -> HistoryPage:
+        """Up to `limit` executions, newest first, from where `cursor` says. Raises BadCursor."""
+        after = decode_cursor(cursor, chosen) if cursor else None
+        found = await self._database.query(*sql.page(chosen, after, limit + 1))
+        rows = [ExecutionRow(*row) for row in found[:limit]]
+        starts = await self._starts(rows)
+        more = len(found) > limit
+        return HistoryPage(
+            items=tuple(listed_view(row, starts.get(row.execution_id)) for row in rows),
+            cursor=encode_cursor(Place(rows[-1].started_at, rows[-1].execution_id), chosen) if more else None,
+        )
+
+    async def execution(self, execution_id: str) -> ExecutionView | None:
+        """One execution with all its texts, None if there is none."""
+        edges = await self.edges(execution_id)
+        return execution_view(*edges) if edges else None
+
+    async def edges(self, execution_id: str) -> tuple[Started, Event] | None:
+        """The first and the last event of an execution. Raises Unreadable when a later release wrote them."""
+        rows = await self._database.query(sql.EDGES, {"id": execution_id})
+        if not rows:
+            return None
+        first, last = (EVENTS.decode(payload.encode()) for (payload,) in (rows[0], rows[-1]))
+        if not isinstance(first, Started):
+            raise HistoryFailed(f"execution {execution_id!r} has no first event: build history again", None)
+        return first, last
+
+    async def events(self, execution_id: str, *, after: int = 0, limit: int = 500) -> Sequence[StoredEvent]:
+        """The events of an execution with a seq above `after`, in order."""
+        params = {"id": execution_id, "after": after, "limit": limit}
+        return [StoredEvent(*row) for row in await self._database.query(sql.EVENTS, params)]
+
+    async def status_counts(self, chosen: ExecutionFilter) -> Mapping[Status, int]:
+        """How many executions of the agent and the time have each status: what choosing it would show."""
+        return {status: count for status, count in await self._database.query(*sql.counts(chosen))}
+
+    async def agents(self) -> Sequence[str]:
+        """The names of all agents that ever ran."""
+        return [name for (name,) in await self._database.query(sql.AGENTS, {})]
+
+    async def _starts(self, rows: Sequence[ExecutionRow]) -> Mapping[str, Start]:
+        if not rows:
+            return {}
+        params: dict[str, Any] = {
+            "ids": [row.execution_id for row in rows],
+            "oldest": micros(rows[-1].started_at),
+            "newest": micros(rows[0].started_at),
+        }
+        return {start[0]: Start(*start[1:]) for start in await self._database.query(sql.STARTS, params)}

@@ -1,0 +1,147 @@
+"""From an event to its rows. Each row is a function of one event alone, so a replay writes the same rows again.
+
+`executions` keeps what every event's envelope knows, so that its last event gives the whole row; what only the first
+event knows (who asked for what) stands with that event in `events` and is looked up for the few rows of a page. The
+fields are the tables' columns, in `adapters/migrations`.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from pydantic import JsonValue
+
+from agentspan_schemas.events import TERMINAL, Done, Event, Failed, ModelReplied, Started
+
+PREVIEW_CHARS = 400
+"""How much of a text a list shows."""
+
+
+class EventRow(NamedTuple):
+    """One row of `events`."""
+
+    execution_id: str
+    seq: int
+    type: str
+    at: datetime
+    agent: str
+    agent_version: str
+    started_at: datetime
+    status: str
+    tool: str
+    call_id: str
+    approval_id: str
+    worker: str
+    attempt: int
+    duration_ms: float | None
+    tokens_in: int
+    tokens_out: int
+    actor: str
+    prompt_preview: str
+    source: str
+    source_key: str
+    payload: str
+    partition: int
+    offset: int
+
+
+class ExecutionRow(NamedTuple):
+    """One row of `executions`: the execution as it stands after one event."""
+
+    execution_id: str
+    seq: int
+    agent: str
+    agent_version: str
+    status: str
+    started_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+    turns: int
+    tool_calls: int
+    tokens_in: int
+    tokens_out: int
+    waiting_on: tuple[str, ...]
+    output_preview: str
+    error_kind: str
+    error: str
+
+
+def event_row(event: Event, *, raw: bytes, partition: int, offset: int) -> EventRow:
+    """The row of an event that stands at `partition`:`offset` of the log as `raw`."""
+    started = event if isinstance(event, Started) else None
+    usage = event.usage if isinstance(event, ModelReplied) else None
+    return EventRow(
+        execution_id=event.execution_id,
+        seq=event.seq,
+        type=event.type,
+        at=event.at,
+        agent=event.agent,
+        agent_version=event.agent_version,
+        started_at=event.started_at,
+        status=event.status,
+        tool=getattr(event, "tool", None) or "",
+        call_id=getattr(event, "call_id", None) or "",
+        approval_id=getattr(event, "approval_id", None) or "",
+        worker=getattr(event, "worker", None) or "",
+        attempt=getattr(event, "attempt", 0),
+        duration_ms=getattr(event, "duration_ms", None),
+        tokens_in=usage.input_tokens if usage else 0,
+        tokens_out=usage.output_tokens if usage else 0,
+        actor=_actor(event),
+        prompt_preview=preview(started.prompt) if started else "",
+        source=started.source if started else "",
+        source_key=started.key if started else "",
+        payload=raw.decode(),
+        partition=partition,
+        offset=offset,
+    )
+
+
+def execution_row(event: Event) -> ExecutionRow:
+    """The execution after this event."""
+    return ExecutionRow(
+        execution_id=event.execution_id,
+        seq=event.seq,
+        agent=event.agent,
+        agent_version=event.agent_version,
+        status=event.status,
+        started_at=event.started_at,
+        updated_at=event.at,
+        finished_at=event.at if event.status in TERMINAL else None,
+        turns=event.totals.turns,
+        tool_calls=event.totals.tool_calls,
+        tokens_in=event.totals.input_tokens,
+        tokens_out=event.totals.output_tokens,
+        waiting_on=event.totals.waiting_on,
+        output_preview=preview(_text(event.output)) if isinstance(event, Done) else "",
+        error_kind=event.error.kind if isinstance(event, Failed) else "",
+        error=preview(event.error.message) if isinstance(event, Failed) else "",
+    )
+
+
+def latest(rows: Iterable[ExecutionRow]) -> Sequence[ExecutionRow]:
+    """One row for each execution of a batch, the one with the highest seq: the others would only be merged away."""
+    newest: dict[str, ExecutionRow] = {}
+    for row in rows:
+        known = newest.get(row.execution_id)
+        if known is None or known.seq < row.seq:
+            newest[row.execution_id] = row
+    return list(newest.values())
+
+
+def preview(text: str) -> str:
+    """The beginning of a text."""
+    return text if len(text) <= PREVIEW_CHARS else text[: PREVIEW_CHARS - 1] + "…"
+
+
+def _actor(event: Event) -> str:
+    for name in ("requested_by", "by", "resolved_by"):
+        actor = getattr(event, name, None)
+        if actor:
+            return str(actor)
+    return ""
+
+
+def _text(output: JsonValue) -> str:
+    return output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)

@@ -1,0 +1,32 @@
+"""What can go wrong with history.
+
+QueryError
+├── BadCursor              a cursor of another list, or not one of ours
+├── HistoryUnavailable     ClickHouse does not answer now; the same again later
+├── HistoryFailed          ClickHouse refused the statement; `.code` is its number
+└── MigrationError         the tables are of another release, or a migration was edited
+"""
+
+
+class QueryError(Exception):
+    """The root of this package's errors."""
+
+
+class BadCursor(QueryError):
+    """The cursor does not continue this list; ask for the first page instead."""
+
+
+class HistoryUnavailable(QueryError):
+    """ClickHouse does not answer. Nothing is lost: the log has it all, and the same request works later."""
+
+
+class HistoryFailed(QueryError):
+    """ClickHouse refused a statement."""
+
+    def __init__(self, message: str, code: int | None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class MigrationError(QueryError):
+    """The tables cannot be brought to this release."""

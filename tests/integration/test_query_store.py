@@ -1,0 +1,252 @@
+"""History in ClickHouse: what is written is what is read, whatever is written twice."""
+
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from agentspan.eventlog import Position
+from agentspan_query.adapters.clickhouse import Database
+from agentspan_query.adapters.clickhouse_child import ClickHouseChild
+from agentspan_query.adapters.history import ClickHouseHistory
+from agentspan_query.adapters.migrations import Migration, known, migrate
+from agentspan_query.adapters.sink import ClickHouseSink
+from agentspan_query.domain.filters import ExecutionFilter
+from agentspan_query.domain.rows import PREVIEW_CHARS
+from agentspan_query.errors import BadCursor, HistoryFailed, MigrationError
+from agentspan_schemas import Failure
+from agentspan_schemas.codec import EVENTS
+from tests.support.query_history import T0, History, running_child, store
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+DATABASES = count(1)
+"""Each test has a database of its own in the child that they share."""
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[Executor]:
+    with ThreadPoolExecutor(2) as threads:
+        yield threads
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def child(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ClickHouseChild]:
+    async with running_child(Path(tmp_path_factory.mktemp("history"))) as serving:
+        yield serving
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def database(child: ClickHouseChild, executor: Executor) -> AsyncIterator[Database]:
+    database = Database(child.address, executor, name=f"history_{next(DATABASES)}")
+    await migrate(database)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def sink(database: Database) -> ClickHouseSink:
+    return ClickHouseSink(database, "log-1")
+
+
+@pytest.fixture
+def history(database: Database) -> ClickHouseHistory:
+    return ClickHouseHistory(database)
+
+
+async def test_one_execution_is_read_as_its_events_tell_it(sink: ClickHouseSink, history: ClickHouseHistory) -> None:
+    told = History("exec-a").started("p" * 1000).waiting().done({"refunded": True})
+    await store(sink, [told])
+    view = await history.execution("exec-a")
+    assert view is not None
+    assert (view.status, view.seq, view.prompt, view.output) == ("completed", 3, "p" * 1000, {"refunded": True})
+    assert (view.requested_by, view.source, view.key) == ("user:ada", "zendesk", "ticket of exec-a")
+    assert (view.started_at, view.finished_at) == (T0, T0 + timedelta(seconds=3))
+    assert view.metadata == {"tier": "gold"}
+
+
+async def test_an_unknown_execution_is_none(history: ClickHouseHistory) -> None:
+    assert await history.execution("exec-none") is None
+    assert await history.events("exec-none") == []
+
+
+async def test_events_come_back_byte_for_byte_in_order_and_from_any_seq(
+    sink: ClickHouseSink, history: ClickHouseHistory
+) -> None:
+    told = History("exec-a").started().waiting().waiting().done()
+    await store(sink, [told, History("exec-b").started()])
+    stored = await history.events("exec-a")
+    assert [EVENTS.decode(event.payload.encode()) for event in stored] == told.events
+    assert [event.type for event in stored] == ["started", "waiting", "waiting", "done"]
+    assert [event.seq for event in await history.events("exec-a", after=2)] == [3, 4]
+    assert [event.seq for event in await history.events("exec-a", after=1, limit=2)] == [2, 3]
+
+
+async def test_what_is_written_again_in_other_batches_is_there_once(
+    sink: ClickHouseSink, history: ClickHouseHistory
+) -> None:
+    first, second = History("exec-a").started().waiting(), History("exec-b").started().done()
+    await store(sink, [first, second])
+    await store(sink, [first])
+    await store(sink, [first, second])
+    await store(sink, [second], offset=2)
+    assert [event.seq for event in await history.events("exec-a")] == [1, 2]
+    page = await history.executions(ExecutionFilter())
+    assert sorted((item.execution_id, item.status) for item in page.items) == [
+        ("exec-a", "waiting"),
+        ("exec-b", "completed"),
+    ]
+    assert await history.status_counts(ExecutionFilter()) == {"waiting": 1, "completed": 1}
+
+
+async def test_an_older_state_written_late_changes_nothing(sink: ClickHouseSink, history: ClickHouseHistory) -> None:
+    whole = History("exec-a").started().waiting().done()
+    await store(sink, [whole])
+    await store(sink, [History("exec-a").started().waiting()], offset=100)
+    assert (await history.executions(ExecutionFilter(statuses=("waiting",)))).items == ()
+    assert [item.status for item in (await history.executions(ExecutionFilter())).items] == ["completed"]
+
+
+async def test_a_list_shows_previews_and_what_is_waited_for(sink: ClickHouseSink, history: ClickHouseHistory) -> None:
+    await store(
+        sink,
+        [
+            History("exec-a", started_at=T0).started("p" * 1000).waiting("issue_refund"),
+            History("exec-b", started_at=T0 - timedelta(days=40)).started().failed("the model\nis away"),
+            History("exec-c", started_at=T0 - timedelta(days=80)).started().done(["a", "b"]),
+        ],
+    )
+    waiting, failed, done = (await history.executions(ExecutionFilter())).items
+    assert waiting.prompt is not None
+    assert len(waiting.prompt) == PREVIEW_CHARS
+    assert (waiting.totals.waiting_on, waiting.requested_by, waiting.finished_at) == (
+        ("issue_refund",),
+        "user:ada",
+        None,
+    )
+    assert waiting.started_at == T0
+    assert failed.error == Failure(kind="model", message="the model\nis away")
+    assert (done.output, done.key, done.totals.input_tokens) == ('["a", "b"]', "ticket of exec-c", 300)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        (ExecutionFilter(), ["d", "c", "b", "a"]),
+        (ExecutionFilter(agent="support"), ["c", "a"]),
+        (ExecutionFilter(agent="o'brien; DROP"), ["d", "b"]),
+        (ExecutionFilter(agent="nobody"), []),
+        (ExecutionFilter(statuses=("waiting",)), ["d", "b"]),
+        (ExecutionFilter(statuses=("waiting", "completed")), ["d", "c", "b", "a"]),
+        (ExecutionFilter(statuses=("failed",)), []),
+        (ExecutionFilter(since=T0 + timedelta(days=31)), ["d", "c", "b"]),
+        (ExecutionFilter(until=T0 + timedelta(days=31)), ["a"]),
+        (ExecutionFilter(since=T0 + timedelta(days=1), until=T0 + timedelta(days=62)), ["b"]),
+        (ExecutionFilter(agent="support", statuses=("completed",), since=T0 + timedelta(microseconds=1)), ["c"]),
+    ],
+)
+async def test_a_list_is_filtered_by_agent_status_and_start(
+    sink: ClickHouseSink, history: ClickHouseHistory, chosen: ExecutionFilter, expected: list[str]
+) -> None:
+    await store(
+        sink,
+        [
+            History("exec-a", started_at=T0).started().done(),
+            History("exec-b", agent="o'brien; DROP", started_at=T0 + timedelta(days=31)).started().waiting(),
+            History("exec-c", started_at=T0 + timedelta(days=62)).started().done(),
+            History("exec-d", agent="o'brien; DROP", started_at=T0 + timedelta(days=93)).started().waiting(),
+        ],
+    )
+    page = await history.executions(chosen)
+    assert [item.execution_id.removeprefix("exec-") for item in page.items] == expected
+    assert await history.agents() == ["o'brien; DROP", "support"]
+
+
+async def test_counts_are_of_the_same_agent_and_time_whatever_status_is_chosen(
+    sink: ClickHouseSink, history: ClickHouseHistory
+) -> None:
+    await store(
+        sink,
+        [
+            History("exec-a").started().done(),
+            History("exec-b").started().waiting(),
+            History("exec-c", agent="other").started().waiting(),
+            History("exec-d", started_at=T0 + timedelta(days=9)).started().waiting(),
+        ],
+    )
+    chosen = ExecutionFilter(agent="support", statuses=("completed",), until=T0 + timedelta(days=1))
+    assert await history.status_counts(chosen) == {"completed": 1, "waiting": 1}
+
+
+async def test_pages_follow_one_another_without_gap_or_repetition_while_rows_come_in_above(
+    sink: ClickHouseSink, history: ClickHouseHistory
+) -> None:
+    # three share each start, so that the second half of the order decides
+    told = [History(f"exec-{n:02}", started_at=T0 + timedelta(microseconds=n // 3)).started() for n in range(10)]
+    offset = await store(sink, told)
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = await history.executions(ExecutionFilter(agent="support"), cursor=cursor, limit=4)
+        seen += [item.execution_id for item in page.items]
+        cursor = page.cursor
+        if cursor is None:
+            break
+        offset = await store(
+            sink, [History(f"exec-x{offset}", started_at=T0 + timedelta(days=1)).started()], offset=offset
+        )
+    assert seen == [f"exec-{n:02}" for n in reversed(range(10))]
+
+
+async def test_a_page_that_ends_with_the_list_has_no_cursor(sink: ClickHouseSink, history: ClickHouseHistory) -> None:
+    await store(sink, [History(f"exec-{n}").started() for n in range(4)])
+    assert (await history.executions(ExecutionFilter(), limit=4)).cursor is None
+
+
+async def test_a_cursor_of_another_list_is_refused(sink: ClickHouseSink, history: ClickHouseHistory) -> None:
+    await store(sink, [History(f"exec-{n}").started() for n in range(2)])
+    page = await history.executions(ExecutionFilter(agent="support"), limit=1)
+    with pytest.raises(BadCursor, match="other filters"):
+        await history.executions(ExecutionFilter(), cursor=page.cursor)
+
+
+async def test_the_position_is_the_one_saved_last_for_each_partition_of_a_log(
+    sink: ClickHouseSink, database: Database
+) -> None:
+    assert await sink.positions() == {}
+    await sink.save_position(0, Position(10, 1, 9))
+    await sink.save_position(1, Position(7, 3, 2))
+    await sink.save_position(0, Position(25, 2, 4))
+    assert await sink.positions() == {0: Position(25, 2, 4), 1: Position(7, 3, 2)}
+    assert await ClickHouseSink(database, "log-2").positions() == {}
+
+
+async def test_migrating_again_runs_nothing(database: Database) -> None:
+    assert await migrate(database) == []
+
+
+async def test_a_new_migration_runs_once(database: Database) -> None:
+    more = [*known(), Migration(9001, "9001_more.sql", "-- one; more\nCREATE TABLE more (n UInt8) ENGINE = Memory;\n")]
+    assert await migrate(database, more) == ["9001_more.sql"]
+    assert await migrate(database, more) == []
+    assert await database.query("SELECT count() FROM more", {}) == [(0,)]
+
+
+async def test_a_database_of_a_later_release_is_refused(database: Database) -> None:
+    with pytest.raises(MigrationError, match="later release"):
+        await migrate(database, [])
+
+
+async def test_an_edited_migration_is_refused(database: Database) -> None:
+    first, *others = known()
+    with pytest.raises(MigrationError, match="edited after it had run"):
+        await migrate(database, [Migration(first.version, first.name, first.text + " "), *others])
+
+
+async def test_a_read_that_takes_too_long_is_given_up(database: Database) -> None:
+    with pytest.raises(HistoryFailed) as failed:
+        await database.query("SELECT sleepEachRow(0.2) FROM numbers(20) SETTINGS max_block_size = 1", {}, within_s=0.5)
+    assert failed.value.code == 159

@@ -1,0 +1,110 @@
+"""Small histories for the tests of the query service, and the child process that they share.
+
+Events are made by hand, as the projection sees them: from a log, complete each by itself.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from agentspan_query.adapters.clickhouse_child import MEMORY_BYTES, ClickHouseChild
+from agentspan_query.adapters.sink import ClickHouseSink
+from agentspan_query.domain.rows import event_row, execution_row
+from agentspan_schemas import Failure
+from agentspan_schemas.codec import encode
+from agentspan_schemas.events import Done, Event, Failed, Started, Status, Totals, Waiting
+
+T0 = datetime(2026, 3, 1, 9, 0, 0, 123457, tzinfo=UTC)
+
+
+@asynccontextmanager
+async def running_child(path: Path, *, memory_bytes: int = MEMORY_BYTES) -> AsyncIterator[ClickHouseChild]:
+    """A child that serves, and is stopped at the end."""
+    child = ClickHouseChild(path, memory_bytes=memory_bytes)
+    task = asyncio.create_task(child.run())
+    try:
+        await child.ready()
+        yield child
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+class History:
+    """The events of one execution, one after another."""
+
+    def __init__(self, execution_id: str, *, agent: str = "support", started_at: datetime = T0) -> None:
+        self.execution_id = execution_id
+        self.agent = agent
+        self.started_at = started_at
+        self.events: list[Event] = []
+
+    def _envelope(self, status: Status, *waiting_on: str) -> dict[str, Any]:
+        seq = len(self.events) + 1
+        return {
+            "execution_id": self.execution_id,
+            "seq": seq,
+            "at": self.started_at + timedelta(seconds=seq),
+            "agent": self.agent,
+            "agent_version": "v1",
+            "started_at": self.started_at,
+            "status": status,
+            "totals": Totals(turns=seq, tool_calls=2, input_tokens=300, output_tokens=40, waiting_on=waiting_on),
+            "causation_id": f"command-{seq}",
+        }
+
+    def started(self, prompt: str = "Where is my order?") -> "History":
+        """The first event."""
+        self.events.append(
+            Started(
+                **self._envelope("running"),
+                prompt=prompt,
+                requested_by="user:ada",
+                source="zendesk",
+                key=f"ticket of {self.execution_id}",
+                metadata={"tier": "gold"},
+                content_hash="0" * 64,
+                model="replay/demo",
+            )
+        )
+        return self
+
+    def waiting(self, tool: str = "issue_refund") -> "History":
+        """A call that a person must decide."""
+        approval_id = f"{self.execution_id}.1-0"
+        self.events.append(
+            Waiting(
+                **self._envelope("waiting", tool),
+                approval_id=approval_id,
+                call_id="1-0",
+                tool=tool,
+                args={"amount_usd": 25, "note": 'it\'s \\ "odd"\n\tüñ'},
+                args_hash="1" * 64,
+            )
+        )
+        return self
+
+    def done(self, output: Any = "Refunded.") -> "History":
+        """The end, well."""
+        self.events.append(Done(**self._envelope("completed"), output=output))
+        return self
+
+    def failed(self, message: str) -> "History":
+        """The end, badly."""
+        self.events.append(Failed(**self._envelope("failed"), error=Failure(kind="model", message=message)))
+        return self
+
+
+async def store(sink: ClickHouseSink, histories: Sequence[History], *, partition: int = 0, offset: int = 0) -> int:
+    """Write histories as one batch of a partition, from `offset` on; the offset after it."""
+    events = [event for history in histories for event in history.events]
+    rows = [
+        event_row(event, raw=encode(event), partition=partition, offset=offset + index)
+        for index, event in enumerate(events)
+    ]
+    await sink.write(rows, [execution_row(event) for event in events])
+    return offset + len(events)
