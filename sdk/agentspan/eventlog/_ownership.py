@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from agentspan.eventlog._errors import Deposed, FateUnknown, Fenced, StaleEpoch
 from agentspan.eventlog._ports import RawLog
@@ -62,6 +63,7 @@ class Ownership:
         if not records:
             raise ValueError("an outcome has at least one record: also a command that changes nothing leaves one")
         released: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        released.add_done_callback(_retrieve)
         self._number(records, released)
         return released
 
@@ -153,7 +155,7 @@ class Ownership:
         return error
 
 
-def _retrieve(acknowledged: asyncio.Future[Sequence[int]]) -> None:
-    """Of writes under way when an ownership ends, nobody asks for the error any more."""
-    if not acknowledged.cancelled():
-        acknowledged.exception()
+def _retrieve(write: asyncio.Future[Any]) -> None:
+    """When an ownership ends, all that it had under way fails; whoever hears of one of these need not ask for each."""
+    if not write.cancelled():
+        write.exception()

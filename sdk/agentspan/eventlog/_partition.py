@@ -18,12 +18,13 @@ class PartitionLog:
     the middle has no further than that to go back."""
 
     def __init__(self, raw: RawLog, *, renew_after: int = RENEW_AFTER) -> None:
-        self._raw = raw
+        self.raw = raw
+        """Ghosts, holes and torn outcomes included: for audits."""
         self._renew_after = renew_after
 
     async def end(self) -> int:
         """The offset that the next record will have, whether it counts or not."""
-        return await self._raw.end()
+        return await self.raw.end()
 
     async def follow(
         self, position: Position | int = BEGINNING, *, until: Position | None = None
@@ -37,7 +38,7 @@ class PartitionLog:
         await self._check_reached(since)
         start = await self._back_from(position) if isinstance(position, int) else position
         reader = Reader(start)
-        async for batch in scan(self._raw, start.offset, None if until is None else until.offset):
+        async for batch in scan(self.raw, start.offset, None if until is None else until.offset):
             for stored in batch:
                 outcome = reader.feed(stored)
                 if outcome is not None and outcome.position.offset > since:
@@ -46,22 +47,22 @@ class PartitionLog:
     async def take_over(self, owner_id: str) -> Ownership:
         """Become the owner: append a takeover above every epoch before it and read up to it; if another one came
         between, try again. Raises WriteError: a takeover of unknown fate is harmless, call this again."""
-        offset = (await self._back_from(await self._raw.end())).offset
+        offset = (await self._back_from(await self.raw.end())).offset
         reader = Reader()
         while True:
-            offset = await self._feed(reader, offset, await self._raw.end())
+            offset = await self._feed(reader, offset, await self.raw.end())
             stamp = Stamp(reader.epoch + 1, 0, last=True, takeover=reader.takeover)
             record = takeover_record(owner_id)
             try:
-                [mine] = await self._raw.append([(stamp, record)])
+                [mine] = await self.raw.append([(stamp, record)])
             except StaleEpoch:
                 continue
             offset = await self._feed(reader, offset, mine + 1)
             if reader.takeover == mine:
-                return Ownership(self._raw, owner_id, Stored(mine, stamp, record), renew_after=self._renew_after)
+                return Ownership(self.raw, owner_id, Stored(mine, stamp, record), renew_after=self._renew_after)
 
     async def _check_reached(self, offset: int) -> None:
-        end = await self._raw.end()
+        end = await self.raw.end()
         if offset > end:
             raise BeyondEnd(
                 f"position {offset!r} lies beyond the log's end at {end!r}: it belongs to another log, or this one was"
@@ -72,11 +73,11 @@ class PartitionLog:
         """Where a fresh reader can begin and know every outcome that ends after the offset."""
         if offset == 0:
             return BEGINNING
-        [before] = await self._raw.read(offset - 1, 1)
+        [before] = await self.raw.read(offset - 1, 1)
         return Position(before.stamp.takeover, 0, 0)
 
     async def _feed(self, reader: Reader, offset: int, stop: int) -> int:
-        async for batch in scan(self._raw, offset, stop):
+        async for batch in scan(self.raw, offset, stop):
             for stored in batch:
                 reader.feed(stored)
         return max(offset, stop)

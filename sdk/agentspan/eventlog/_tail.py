@@ -23,7 +23,8 @@ class Tail:
         self._records[stored.offset] = stored
         self._bytes += len(stored.record.value)
         while len(self._records) > self._max_records or self._bytes > self._max_bytes:
-            oldest = self._records.pop(next(iter(self._records)))
+            # by its offset: looking for a dict's first key gets slow once many were removed before it
+            oldest = self._records.pop(stored.offset - len(self._records) + 1)
             self._bytes -= len(oldest.record.value)
 
     def read(self, offset: int, limit: int) -> Sequence[Stored]:

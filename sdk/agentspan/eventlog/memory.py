@@ -79,13 +79,9 @@ class MemoryLog:
     def partition(self, number: int) -> PartitionLog:
         return self._partitions[number]
 
-    def raw(self, number: int) -> _RawLog:
-        """The raw log of a partition, for audits: ghosts, holes and torn outcomes included."""
-        return self._raw[number]
-
     def _connect(self, link: Link | None) -> None:
-        self._raw = [_RawLog(partition, link) for partition in self._stored]
-        self._partitions = [PartitionLog(raw, renew_after=self._renew_after) for raw in self._raw]
+        raw = [_RawLog(partition, link) for partition in self._stored]
+        self._partitions = [PartitionLog(partition, renew_after=self._renew_after) for partition in raw]
 
 
 class _Commands:
