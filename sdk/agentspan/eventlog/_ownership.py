@@ -118,6 +118,7 @@ class Ownership:
             raise FateUnknown(f"a record landed at offset {offset!r}, below {self._expected!r}: the log was cut short")
         at = self._expected
         while at < offset:
+            await self._raw.wait(at)
             for stored in await self._raw.read(at, min(GAP_READ_LIMIT, offset - at)):
                 at = stored.offset + 1
                 if stored.stamp.n == 0 and stored.stamp.epoch > self._epoch:
