@@ -12,6 +12,7 @@ from agentspan_approvals.api import router as approvals_router
 from agentspan_doors import create_app
 from agentspan_doors.guard import LOOPBACK
 from agentspan_orchestrator.api import router as orchestrator_router
+from agentspan_query.api import router as query_router
 from agentspan_standalone.composition import LOG_FILE, PARTITIONS, Services
 from agentspan_standalone.health import router as health_router
 from agentspan_standalone.settings import Settings
@@ -50,6 +51,7 @@ def make_app(settings: Settings, services: Services) -> FastAPI:
             health_router(services.unready),
             orchestrator_router(services.commands, services.definitions, services.providers.check),
             approvals_router(services.approvals),
+            query_router(services.query),
         ],
         hosts=(*LOOPBACK, *settings.allowed_hosts),
     )

@@ -7,6 +7,7 @@ import asyncio
 import os
 import random
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from agentspan.eventlog.commands import CommandLog
@@ -17,6 +18,14 @@ from agentspan_approvals.service import Approvals
 from agentspan_orchestrator.adapters.sqlite_cache import SqliteStateCache
 from agentspan_orchestrator.definitions import Definitions
 from agentspan_orchestrator.service import Orchestrator
+from agentspan_query.adapters.clickhouse import Database
+from agentspan_query.adapters.clickhouse_child import ClickHouseChild
+from agentspan_query.adapters.history import ClickHouseHistory
+from agentspan_query.adapters.migrations import migrate
+from agentspan_query.adapters.sink import ClickHouseSink
+from agentspan_query.projection import Projection
+from agentspan_query.service import Query
+from agentspan_query.tail import Tail
 from agentspan_standalone.settings import Settings
 from agentspan_tool_runner.models import Providers
 from agentspan_tool_runner.models.ports import ModelSettings
@@ -24,6 +33,9 @@ from agentspan_tool_runner.service import ToolRunner
 
 PARTITIONS = 1
 """One machine, one writer: more partitions would share its disk and its commits."""
+
+HISTORY_THREADS = 4
+"""So many statements are under way at ClickHouse at a time."""
 
 LOG_FILE = "log.sqlite3"
 
@@ -70,6 +82,13 @@ class Services:
         )
         self.store = SqliteApprovalStore(settings.data / "approvals.sqlite3")
         self.approvals = Approvals(log=log, commands=self.commands, store=self.store)
+        self.tail = Tail(log)
+        self._clickhouse = ClickHouseChild(settings.data / "history", memory_bytes=settings.history_memory_mb * 2**20)
+        self._threads = ThreadPoolExecutor(HISTORY_THREADS, thread_name_prefix="agentspan-history")
+        self._database = Database(self._clickhouse.address, self._threads)
+        self._sink = ClickHouseSink(self._database, log.id)
+        self.query = Query(log=log, history=ClickHouseHistory(self._database), tail=self.tail, now=now)
+        self._log = log
         self._partitions = log.partitions
         self.draining = False
 
@@ -84,6 +103,16 @@ class Services:
         async with asyncio.TaskGroup() as group:
             for service in (self.definitions, self.commands, self.orchestrator, self.tool_runner, self.approvals):
                 group.create_task(service.run())
+            group.create_task(self.tail.run())
+            group.create_task(self._clickhouse.run())
+            group.create_task(self._project())
+
+    async def _project(self) -> None:
+        """History begins when ClickHouse is there; nothing else waits for it."""
+        await self._clickhouse.ready()
+        await self._database.create()
+        await migrate(self._database)
+        await Projection(self._log, self._sink, self.tail, sleep=asyncio.sleep).run()
 
     async def drain(self) -> None:
         """Take no more work, and let workers look for another server."""
@@ -95,3 +124,5 @@ class Services:
         for cache in self.caches:
             cache.close()
         self.store.close()
+        self._database.close()
+        self._threads.shutdown()

@@ -30,6 +30,8 @@ class Settings(BaseSettings):
     """A worker that is silent for so long is lost."""
     model_calls: int = Field(default=32, ge=1)
     """How many model calls are under way at a time."""
+    history_memory_mb: int = Field(default=1024, ge=256)
+    """The most memory that the embedded ClickHouse may take for its data and queries."""
     log_level: str = "INFO"
 
     @model_validator(mode="before")

@@ -81,7 +81,7 @@ def _split(text: bytes) -> tuple[str, str, bytes | None]:
     sql = text.decode()
     chosen = _FORMAT.search(sql)
     if chosen:
-        return sql[: chosen.start()], chosen[1], None
+        return sql[: chosen.start()].rstrip(), chosen[1], None
     return sql, "TabSeparated", None
 
 

@@ -1,0 +1,170 @@
+"""The doors of history: lists, one execution, its events, and its live stream (SSE)."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Header
+from fastapi import Query as Param
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.responses import Response
+
+from agentspan_doors import DoorError, not_found
+from agentspan_query.domain.filters import ExecutionFilter
+from agentspan_query.errors import BadCursor, HistoryFailed, HistoryUnavailable
+from agentspan_query.service import At, Query
+from agentspan_schemas import Wire
+from agentspan_schemas.events import Event, Status
+from agentspan_schemas.http import ExecutionPage, ExecutionView
+
+PING_S = 15
+
+
+class EventPage(Wire):
+    """Events of one execution, in order. Ask again with `after` = the last one's seq."""
+
+    items: tuple[Event, ...]
+
+
+class AgentNames(Wire):
+    """All agents that ever ran."""
+
+    items: tuple[str, ...]
+
+
+class StatusCounts(Wire):
+    """How many executions have each status."""
+
+    counts: dict[str, int]
+
+
+MinPosition = Annotated[
+    str | None, Param(pattern=r"^\d+:\d+$", description="The `Agentspan-Position` of a write that must be seen")
+]
+
+
+def router(query: Query) -> APIRouter:
+    """The read API."""
+    api = APIRouter(prefix="/api/v1", tags=["history"])
+    _add_lists(api, query)
+    _add_execution(api, query)
+    return api
+
+
+def _add_lists(api: APIRouter, query: Query) -> None:
+    @api.get("/executions", summary="List executions, newest first")
+    async def executions(
+        agent: str | None = None,
+        status: Annotated[tuple[Status, ...], Param(description="May be repeated")] = (),
+        since: Annotated[datetime | None, Param(alias="from", description="Started at or after")] = None,
+        until: Annotated[datetime | None, Param(alias="to", description="Started before")] = None,
+        cursor: str | None = None,
+        limit: Annotated[int, Param(ge=1, le=500)] = 50,
+        min_position: MinPosition = None,
+    ) -> ExecutionPage:
+        """Complete up to `as_of`. Texts are previews; one execution has them whole."""
+        chosen = execution_filter(agent, status, since, until)
+        with problems():
+            return await query.executions(chosen, cursor=cursor, limit=limit, at=_at(min_position))
+
+    @api.get("/executions/counts", summary="Count executions by status")
+    async def counts(
+        agent: str | None = None,
+        since: Annotated[datetime | None, Param(alias="from")] = None,
+        until: Annotated[datetime | None, Param(alias="to")] = None,
+    ) -> StatusCounts:
+        """Under the same filters as the list, its status aside."""
+        with problems():
+            found = await query.status_counts(execution_filter(agent, (), since, until))
+        return StatusCounts(counts={str(status): count for status, count in found.items()})
+
+    @api.get("/agents", summary="All agents that ever ran", tags=["agents"])
+    async def agents() -> AgentNames:
+        """Their names, for a filter."""
+        with problems():
+            return AgentNames(items=tuple(await query.agents()))
+
+
+def _add_execution(api: APIRouter, query: Query) -> None:
+    @api.get("/executions/{execution_id}", summary="One execution")
+    async def execution(execution_id: str, min_position: MinPosition = None) -> ExecutionView:
+        """As it stands now, with all its texts."""
+        with problems():
+            found = await query.execution(execution_id, at=_at(min_position))
+        if found is None:
+            raise unknown(execution_id)
+        return found
+
+    @api.get("/executions/{execution_id}/events", summary="Its events", response_model=EventPage)
+    async def events(
+        execution_id: str,
+        after: Annotated[int, Param(ge=0)] = 0,
+        limit: Annotated[int, Param(ge=1, le=5000)] = 500,
+        min_position: MinPosition = None,
+    ) -> Response:
+        """Those with a seq above `after`, exactly as they stand on the log."""
+        with problems():
+            found = await query.events(execution_id, after=after, limit=limit, at=_at(min_position))
+            if not found and not await query.exists(execution_id):
+                raise unknown(execution_id)
+        body = ",".join(stored.payload for stored in found)
+        return Response(f'{{"items":[{body}]}}', media_type="application/json")
+
+    @api.get("/executions/{execution_id}/stream", summary="Its events as they come (SSE)")
+    async def stream(
+        execution_id: str,
+        after: Annotated[int, Param(ge=0)] = 0,
+        last_event_id: Annotated[str | None, Header()] = None,
+    ) -> EventSourceResponse:
+        """Ids are seq; `Last-Event-ID` resumes, also after the end. It closes after the event that ends the run."""
+        if last_event_id is not None:
+            if not re.fullmatch(r"\d{1,18}", last_event_id):
+                raise DoorError(422, "invalid_request", "Last-Event-ID: a seq is expected", field="Last-Event-ID")
+            after = int(last_event_id)
+        with problems():
+            if not await query.exists(execution_id):
+                raise unknown(execution_id)
+        return EventSourceResponse(_sent(query, execution_id, after), ping=PING_S)
+
+
+async def _sent(query: Query, execution_id: str, after: int) -> AsyncIterator[ServerSentEvent]:
+    async for stored in query.stream(execution_id, after):
+        yield ServerSentEvent(stored.payload, id=str(stored.seq), event=stored.type)
+
+
+def execution_filter(
+    agent: str | None, statuses: tuple[Status, ...], since: datetime | None, until: datetime | None
+) -> ExecutionFilter:
+    """The filter of a list; a time without a zone is refused."""
+    for name, moment in (("from", since), ("to", until)):
+        if moment is not None and moment.tzinfo is None:
+            hint = f"{name}: {moment.isoformat()} has no time zone; write {moment.isoformat()}Z"
+            raise DoorError(422, "invalid_request", hint, field=name)
+    return ExecutionFilter(agent=agent or None, statuses=statuses, since=since, until=until)
+
+
+def unknown(execution_id: str) -> DoorError:
+    """404 for an execution."""
+    return not_found("execution", execution_id, "`agentspan agent list` shows what there is")
+
+
+def _at(position: str | None) -> At | None:
+    if position is None:
+        return None
+    partition, _, offset = position.partition(":")
+    return At(int(partition), int(offset))
+
+
+@contextmanager
+def problems() -> Iterator[None]:
+    """What history raises, as a problem."""
+    try:
+        yield
+    except BadCursor as error:
+        raise DoorError(422, "bad_cursor", str(error), field="cursor") from error
+    except HistoryUnavailable as error:
+        raise DoorError(503, "history_unavailable", str(error)) from error
+    except HistoryFailed as error:
+        raise DoorError(500, "history_failed", str(error)) from error

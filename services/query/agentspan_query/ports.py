@@ -1,0 +1,43 @@
+"""What the query service needs from outside, beside the log: where history is stored and read, and the clock."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from agentspan.eventlog import Position
+from agentspan_query.domain.filters import ExecutionFilter
+from agentspan_query.domain.rows import EventRow, ExecutionRow
+from agentspan_query.domain.views import HistoryPage, StoredEvent
+from agentspan_schemas.events import Event, Started, Status
+
+Now = Callable[[], datetime]
+"""The time, with its zone."""
+
+Sleep = Callable[[float], Awaitable[None]]
+"""Seconds."""
+
+
+class Sink(Protocol):
+    """Where the projection writes. Each may raise HistoryUnavailable or HistoryFailed."""
+
+    async def write(self, events: Sequence[EventRow], executions: Sequence[ExecutionRow]) -> None: ...
+
+    async def save_position(self, partition: int, position: Position) -> None: ...
+
+    async def positions(self) -> Mapping[int, Position]: ...
+
+
+class History(Protocol):
+    """What was projected. Each may raise HistoryUnavailable or HistoryFailed."""
+
+    async def executions(
+        self, chosen: ExecutionFilter, *, cursor: str | None = None, limit: int = 50
+    ) -> HistoryPage: ...
+
+    async def edges(self, execution_id: str) -> tuple[Started, Event] | None: ...
+
+    async def events(self, execution_id: str, *, after: int = 0, limit: int = 500) -> Sequence[StoredEvent]: ...
+
+    async def status_counts(self, chosen: ExecutionFilter) -> Mapping[Status, int]: ...
+
+    async def agents(self) -> Sequence[str]: ...

@@ -1,0 +1,146 @@
+"""Every read: what ClickHouse has, continued by the live end of the log, so that one's own write is always seen."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from agentspan.eventlog import Log, partition_for
+from agentspan_query.domain.filters import ExecutionFilter
+from agentspan_query.domain.views import StoredEvent, execution_view
+from agentspan_query.errors import HistoryUnavailable
+from agentspan_query.ports import History, Now
+from agentspan_query.tail import Tail, TailEvent
+from agentspan_schemas.events import TERMINAL, Event, Started, Status
+from agentspan_schemas.http import ExecutionPage, ExecutionView
+
+SEEN_WITHIN_S = 5.0
+"""How long a read waits to see the write that it asks for, or for history to be there at all."""
+
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """A place on the log that a read must have seen: `<partition>:<offset>` in a URL."""
+
+    partition: int
+    offset: int
+
+
+class Query:
+    """History and the live end together. Raises HistoryUnavailable where it needs a history that is not there."""
+
+    def __init__(self, *, log: Log, history: History, tail: Tail, now: Now) -> None:
+        self._log = log
+        self._history = history
+        self._tail = tail
+        self._now = now
+
+    async def executions(
+        self, chosen: ExecutionFilter, *, cursor: str | None, limit: int, at: At | None = None
+    ) -> ExecutionPage:
+        """A page of the list, complete up to its `as_of`."""
+        if at is not None:
+            await _within(self._tail.is_projected(at.partition, at.offset + 1))
+        as_of = self._complete_up_to()
+        page = await self._history.executions(chosen, cursor=cursor, limit=limit)
+        return ExecutionPage(items=page.items, cursor=page.cursor, as_of=as_of)
+
+    async def status_counts(self, chosen: ExecutionFilter) -> Mapping[Status, int]:
+        """How many executions of the agent and the time have each status."""
+        return await self._history.status_counts(chosen)
+
+    async def agents(self) -> Sequence[str]:
+        """The names of all agents that ever ran."""
+        return await self._history.agents()
+
+    async def execution(self, execution_id: str, *, at: At | None = None) -> ExecutionView | None:
+        """One execution as it stands now; None: there is none."""
+        await self._see(at)
+        newest = self._tail.events(execution_id)
+        if newest and isinstance(newest[0].event, Started):
+            return execution_view(newest[0].event, newest[-1].event)
+        edges = await self._edges(execution_id)
+        if edges is None:
+            return None
+        first, last = edges
+        newest = self._tail.events(execution_id)
+        return execution_view(first, newest[-1].event if newest else last)
+
+    async def events(self, execution_id: str, *, after: int, limit: int, at: At | None = None) -> Sequence[StoredEvent]:
+        """The events of an execution with a seq above `after`, in order."""
+        await self._see(at)
+        newest = self._tail.events(execution_id)
+        if newest and newest[0].event.seq <= after + 1:
+            return [_stored(item) for item in newest if item.event.seq > after][:limit]
+        await self._complete(execution_id)
+        found = list(await self._history.events(execution_id, after=after, limit=limit))
+        last = found[-1].seq if found else after
+        found += [_stored(item) for item in self._tail.events(execution_id) if item.event.seq > last]
+        return found[:limit]
+
+    async def stream(self, execution_id: str, after: int) -> AsyncIterator[StoredEvent]:
+        """Every event above `after`, what was and what comes, up to the one that ends the execution."""
+        with self._tail.subscribe(execution_id) as coming:
+            while True:
+                page = await self.events(execution_id, after=after, limit=PAGE)
+                for stored in page:
+                    after = stored.seq
+                    yield stored
+                if page and _ends(page[-1]):
+                    return
+                if len(page) < PAGE:
+                    break
+            if not page and await self._over(execution_id):
+                return
+            while True:
+                item = await coming.get()
+                if item.event.seq > after:
+                    after = item.event.seq
+                    yield _stored(item)
+                    if item.event.status in TERMINAL:
+                        return
+
+    async def exists(self, execution_id: str) -> bool:
+        """Whether there is such an execution."""
+        return bool(self._tail.events(execution_id)) or await self._edges(execution_id) is not None
+
+    async def _over(self, execution_id: str) -> bool:
+        view = await self.execution(execution_id)
+        return view is not None and view.status in TERMINAL
+
+    async def _edges(self, execution_id: str) -> tuple[Started, Event] | None:
+        await self._complete(execution_id)
+        return await self._history.edges(execution_id)
+
+    async def _see(self, at: At | None) -> None:
+        if at is not None:
+            await _within(self._tail.reached(at.partition, at.offset))
+
+    async def _complete(self, execution_id: str) -> None:
+        """Return when history and the tail overlap: nothing of the execution is missing between them."""
+        partition = partition_for(execution_id, self._log.partitions)
+        if not await _within(self._tail.is_projected(partition, self._tail.begins[partition])):
+            raise HistoryUnavailable("history is still being written from the log; try again in a moment")
+
+    def _complete_up_to(self) -> datetime:
+        """Up to when everything that happened is in ClickHouse."""
+        return min((oldest.event.at for oldest in self._tail.unprojected()), default=self._now())
+
+
+async def _within(condition: Awaitable[None]) -> bool:
+    try:
+        async with asyncio.timeout(SEEN_WITHIN_S):
+            await condition
+            return True
+    except TimeoutError:
+        return False
+
+
+def _stored(item: TailEvent) -> StoredEvent:
+    return StoredEvent(item.event.seq, item.event.type, item.raw.decode())
+
+
+def _ends(stored: StoredEvent) -> bool:
+    return stored.type in ("done", "failed", "cancelled")

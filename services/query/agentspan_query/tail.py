@@ -1,0 +1,129 @@
+"""The live end of the log in memory: what is not in ClickHouse yet, and what just happened, for streams.
+
+It holds everything that is not projected, up to a bound; what it had to let go of is read from ClickHouse.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from agentspan.eventlog import Log
+from agentspan.eventlog.messages import events_of
+from agentspan_schemas.events import Event
+
+KEEP_EVENTS = 2_000
+"""So many of the last events are kept even when they are projected: streams that come late find them here."""
+
+MOST_EVENTS = 50_000
+"""More are never kept, however far the projection is behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class TailEvent:
+    """An event at the log's end, with the bytes that it was written as."""
+
+    partition: int
+    offset: int
+    event: Event
+    raw: bytes
+
+
+class Tail:
+    """Follows every partition from where its end was when it began."""
+
+    def __init__(self, log: Log, *, most: int = MOST_EVENTS, keep: int = KEEP_EVENTS) -> None:
+        self._log = log
+        self._most, self._keep = most, keep
+        self._events: deque[TailEvent] = deque()
+        self._by_execution: dict[str, deque[TailEvent]] = {}
+        self._subscribers: dict[str, set[asyncio.Queue[TailEvent]]] = {}
+        self._moved = asyncio.Condition()
+        self.begins = [0] * log.partitions
+        """Of each partition, the offset from which on everything is here."""
+        self.ends = [0] * log.partitions
+        """Of each partition, the offset up to which everything was seen."""
+        self.projected = [0] * log.partitions
+        """Of each partition, the offset up to which everything is in ClickHouse; the projection writes it."""
+
+    async def run(self) -> None:
+        """Follow, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(self._log.partitions):
+                group.create_task(self._follow(number))
+
+    def events(self, execution_id: str) -> Sequence[TailEvent]:
+        """The execution's events that are here, in order, without a gap between them."""
+        return tuple(self._by_execution.get(execution_id, ()))
+
+    def unprojected(self) -> Sequence[TailEvent]:
+        """Of each partition, the oldest event that is not in ClickHouse yet, where there is one."""
+        oldest: dict[int, TailEvent] = {}
+        for item in self._events:
+            if item.partition not in oldest and item.offset >= self.projected[item.partition]:
+                oldest[item.partition] = item
+        return tuple(oldest.values())
+
+    async def reached(self, partition: int, offset: int) -> None:
+        """Return when the record at that offset was seen."""
+        async with self._moved:
+            await self._moved.wait_for(lambda: self.ends[partition] > offset)
+
+    async def is_projected(self, partition: int, offset: int) -> None:
+        """Return when everything before that offset is in ClickHouse."""
+        async with self._moved:
+            await self._moved.wait_for(lambda: self.projected[partition] >= offset)
+
+    async def project(self, partition: int, offset: int) -> None:
+        """Everything of the partition before that offset is in ClickHouse now."""
+        async with self._moved:
+            self.projected[partition] = offset
+            self._trim()
+            self._moved.notify_all()
+
+    @contextmanager
+    def subscribe(self, execution_id: str) -> Iterator["asyncio.Queue[TailEvent]"]:
+        """A queue that gets every event of the execution from now on."""
+        queue: asyncio.Queue[TailEvent] = asyncio.Queue()
+        self._subscribers.setdefault(execution_id, set()).add(queue)
+        try:
+            yield queue
+        finally:
+            self._subscribers[execution_id].discard(queue)
+            if not self._subscribers[execution_id]:
+                del self._subscribers[execution_id]
+
+    async def _follow(self, number: int) -> None:
+        partition = self._log.partition(number)
+        self.begins[number] = self.ends[number] = await partition.end()
+        async for outcome in partition.follow(self.begins[number]):
+            raw = {stored.offset: stored.record.value for stored in outcome.records}
+            for offset, event in events_of(outcome):
+                self._add(TailEvent(number, offset, event, raw[offset]))
+            async with self._moved:
+                self.ends[number] = outcome.position.offset
+                self._moved.notify_all()
+
+    def _add(self, item: TailEvent) -> None:
+        execution_id = item.event.execution_id
+        self._events.append(item)
+        self._by_execution.setdefault(execution_id, deque()).append(item)
+        for queue in self._subscribers.get(execution_id, ()):
+            queue.put_nowait(item)
+        self._trim()
+
+    def _trim(self) -> None:
+        """Forget the oldest: those that are projected beyond `keep`, any beyond `most`."""
+        while self._events:
+            oldest = self._events[0]
+            dispensable = len(self._events) > self._keep and oldest.offset < self.projected[oldest.partition]
+            if not dispensable and len(self._events) <= self._most:
+                return
+            self._events.popleft()
+            self.begins[oldest.partition] = oldest.offset + 1
+            execution_id = oldest.event.execution_id
+            kept = self._by_execution[execution_id]
+            kept.popleft()
+            if not kept:
+                del self._by_execution[execution_id]
