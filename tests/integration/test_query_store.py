@@ -1,5 +1,6 @@
 """History in ClickHouse: what is written is what is read, whatever is written twice."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
@@ -226,6 +227,15 @@ async def test_the_position_is_the_one_saved_last_for_each_partition_of_a_log(
 
 async def test_migrating_again_runs_nothing(database: Database) -> None:
     assert await migrate(database) == []
+
+
+async def test_servers_that_migrate_at_once_agree(child: ClickHouseChild, executor: Executor) -> None:
+    name = f"history_{next(DATABASES)}"
+    one, two = (Database(child.address, executor, name=name) for _ in range(2))
+    await asyncio.gather(migrate(one), migrate(two))
+    assert await migrate(one) == []
+    one.close()
+    two.close()
 
 
 async def test_a_new_migration_runs_once(database: Database) -> None:

@@ -1,5 +1,6 @@
 -- The history of executions. Everything here can be built again from the log.
 -- Partitioned by the execution's start, which never changes, so that all its rows meet in one partition and merge.
+-- Rows are on the disk before the position that follows them is written: a power failure takes no row from history.
 
 -- Every event, once: a replay writes the same key again. Small granules, as reads are of single executions.
 CREATE TABLE IF NOT EXISTS events (
@@ -30,7 +31,7 @@ CREATE TABLE IF NOT EXISTS events (
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(started_at)
 ORDER BY (execution_id, seq)
-SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 1000;
+SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Each execution as it stands after its last event: read with FINAL, the highest seq wins.
 CREATE TABLE IF NOT EXISTS executions (
@@ -54,7 +55,7 @@ CREATE TABLE IF NOT EXISTS executions (
 ENGINE = ReplacingMergeTree(seq)
 PARTITION BY toYYYYMM(started_at)
 ORDER BY (agent, started_at, execution_id)
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Up to where each partition of a log is written here. Written after the rows themselves.
 CREATE TABLE IF NOT EXISTS positions (
