@@ -119,9 +119,11 @@ class OwnedPartition:
         while self._timers and self._timers[0][0] <= now:
             _, execution_id = heapq.heappop(self._timers)
             state = self._states.get(execution_id)
-            if state is not None and not state.terminal:
-                for command in due_commands(state, now):
-                    self.decide(command)
+            if state is None or self._states.is_under_way(execution_id):
+                continue  # its release looks at its timers again
+            for command in due_commands(state, now):
+                self.decide(command)
+            if not self._states.is_under_way(execution_id):
                 self._tasks.update(state)
                 self._set_timer(state, now)
 
