@@ -84,9 +84,9 @@ class Client:
         reply = await self._http.request("GET", f"/executions/{execution_id}", params=_at_least(position))
         return ExecutionView.model_validate_json(reply.body)
 
-    async def approvals(self, execution_id: str, state: str | None, position: str | None) -> tuple[ApprovalRecord, ...]:
-        """The approvals of an execution, those of one state or all."""
-        params = {"execution_id": execution_id, **({"state": state} if state else {}), **_at_least(position)}
+    async def approvals(self, execution_id: str, state: str | None = None) -> tuple[ApprovalRecord, ...]:
+        """The approvals of an execution, those of one state or all, as fresh as the log."""
+        params = {"execution_id": execution_id, **({"state": state} if state else {})}
         reply = await self._http.request("GET", "/approvals", params=params)
         return _Approvals.model_validate_json(reply.body).items
 

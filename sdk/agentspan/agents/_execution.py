@@ -88,19 +88,19 @@ class RemoteExecution:
     async def _begin(self) -> int:
         if self._after is not None:
             return self._after
-        waiting = await self._client.approvals(self.execution_id, "pending", None)
+        waiting = await self._client.approvals(self.execution_id, "pending")
         if waiting:
             return min(record.seq for record in waiting) - 1
         return (await self.status()).seq - 1
 
     async def _pending(self, call_id: str | None) -> ApprovalRecord:
         """The one call to decide."""
-        waiting = await self._client.approvals(self.execution_id, "pending", self._position)
+        waiting = await self._client.approvals(self.execution_id, "pending")
         until = asyncio.get_running_loop().time() + SETTLE_S
         while not _names(waiting, call_id):
             await self._explain(call_id, settled=asyncio.get_running_loop().time() > until)
             await asyncio.sleep(PAUSE_S)
-            waiting = await self._client.approvals(self.execution_id, "pending", self._position)
+            waiting = await self._client.approvals(self.execution_id, "pending")
         if call_id is None and len(waiting) > 1:
             raise _several(self.execution_id, waiting)
         return next(record for record in waiting if call_id in (None, record.call_id))
@@ -108,7 +108,7 @@ class RemoteExecution:
     async def _explain(self, call_id: str | None, *, settled: bool) -> None:
         """Raise why there is nothing to decide; return while the execution says that something waits."""
         now = await self.status()
-        records = await self._client.approvals(self.execution_id, None, self._position)
+        records = await self._client.approvals(self.execution_id)
         asked = [record for record in records if call_id in (None, record.call_id)]
         if any(record.state == "pending" for record in asked) and not settled:
             return

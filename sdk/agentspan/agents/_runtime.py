@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import uuid
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -77,17 +77,15 @@ class AgentRuntime:
         """
         if not agents:
             raise ConfigurationError("serve() needs at least one agent")
-        connection = self._connected()
-        for agent in agents:
-            self.call(connection.client.register(agent.definition))
-        self.call(connection.offer(self._add(*agents)))
-        self.call(connection.worker.connected())
-        if blocking:
-            try:
-                with suppress(KeyboardInterrupt), _termination_as_interrupt():
-                    self._closed.wait()
-            finally:
-                self.close()
+        if not blocking:
+            self._announce(agents)
+            return
+        try:
+            with suppress(KeyboardInterrupt), _termination_as_interrupt():
+                self._announce(agents)
+                self._closed.wait()
+        finally:
+            self.close()
 
     def start(
         self,
@@ -148,6 +146,13 @@ class AgentRuntime:
                 self._connection = _Connection(server_url(self._given_url), self._find_tool)
                 atexit.register(self._at_exit)
             return self._connection
+
+    def _announce(self, agents: Sequence[Agent]) -> None:
+        connection = self._connected()
+        for agent in agents:
+            self.call(connection.client.register(agent.definition))
+        self.call(connection.offer(self._add(*agents)))
+        self.call(connection.worker.connected())
 
     def _add(self, *agents: Agent) -> dict[str, dict[str, str]]:
         self._agents.update({agent.name: agent for agent in agents})

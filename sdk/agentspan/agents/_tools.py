@@ -20,6 +20,8 @@ R = TypeVar("R")
 class Tool(Generic[P, R]):
     """A function that an agent may call. Calling it yourself calls the plain function."""
 
+    __name__: str
+
     def __init__(self, function: Callable[P, R], options: dict[str, Any]) -> None:
         functools.update_wrapper(self, function)
         self.function = function

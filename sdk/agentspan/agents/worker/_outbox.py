@@ -12,8 +12,8 @@ from agentspan_schemas.http import ClaimItem, ItemAnswer, ReportAnswer, ResultIt
 
 Kind = Literal["claim", "decline", "result"]
 
-MAX_BATCH_BYTES = 1024 * 1024
-"""A report holds about this much of results; a single one is at most 256 KiB."""
+MAX_BATCH_BYTES = 700 * 1024
+"""A report holds about this much of results, so that it stays below 1 MiB; a single one is at most 256 KiB."""
 
 MAX_BATCH_ITEMS = 500
 

@@ -124,8 +124,6 @@ class Worker:
             if before is not None and before.session_id != grant.session_id:
                 await self._close(before)
             await self._follow(grant)
-            if not self._reopen.is_set():
-                await self._pause()
 
     async def _open(self) -> SessionGrant | None:
         request = SessionRequest(worker=self._name, tools=self._tools, holds=self.holds)
@@ -148,7 +146,7 @@ class Worker:
         return grant
 
     async def _follow(self, grant: SessionGrant) -> None:
-        """Take tasks until the stream ends, or the session has to be opened again."""
+        """Take the session's tasks until it is gone, or has to be opened again."""
         reader = asyncio.ensure_future(self._read(grant))
         reopen = asyncio.ensure_future(self._reopen.wait())
         try:
@@ -159,18 +157,27 @@ class Worker:
             await _end(reader, reopen)
 
     async def _read(self, grant: SessionGrant) -> None:
-        tasks = self._transport.tasks(grant.session_id)
-        try:
-            while True:
-                async with asyncio.timeout(grant.lease_s):
-                    task = await anext(tasks)
-                self._failures = 0
-                if task is not None:
-                    self._take(task)
-        except (StopAsyncIteration, TimeoutError, AgentspanError) as error:
-            log.info("the stream of tasks ended (%s); opening another", str(error) or type(error).__name__)
-        finally:
-            await tasks.aclose()
+        """A stream ends often, and opening the next one is a sign of life to the gateway; only NotFound ends this."""
+        while True:
+            tasks = self._transport.tasks(grant.session_id)
+            try:
+                while True:
+                    async with asyncio.timeout(grant.lease_s):
+                        task = await anext(tasks)
+                    self._failures = 0
+                    if task is not None:
+                        self._take(task)
+            except StopAsyncIteration:
+                log.debug("the stream of tasks ended; opening the next one")
+            except NotFound as error:
+                log.info("the session is gone, opening another: %s", error)
+                self._lost(grant)
+                return
+            except (TimeoutError, AgentspanError) as error:
+                log.info("the stream of tasks broke: %s", str(error) or "nothing was heard for a lease")
+            finally:
+                await tasks.aclose()
+            await self._pause()
 
     async def _close(self, session: SessionGrant) -> None:
         try:

@@ -1,0 +1,402 @@
+"""A small server for the SDK's tests: the public HTTP, spoken by aiohttp over the production core, in a thread.
+
+It keeps everything in memory and can be stopped and started again on its port, which is what the SDK has to survive.
+"""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+from aiohttp import web
+
+from agentspan_orchestrator.domain import Execution, decide, open_tasks
+from agentspan_schemas import commands as c
+from agentspan_schemas import events as e
+from agentspan_schemas.agents import AgentDefinition
+from agentspan_schemas.answers import Answer
+from agentspan_schemas.approvals import ApprovalRecord
+from agentspan_schemas.http import (
+    DecisionRequest,
+    ExecutionRef,
+    ExecutionView,
+    ItemAnswer,
+    MessageRequest,
+    Problem,
+    ReasonRequest,
+    ReportAnswer,
+    SessionGrant,
+    SessionRequest,
+    StartRequest,
+    WorkerReport,
+)
+from agentspan_schemas.ids import execution_id_for
+from agentspan_schemas.tasks import ModelTask, ToolTask
+
+Reply = tuple[str, list[tuple[str, dict[str, Any]]]]
+"""What the model says: text, or the calls it asks for."""
+
+API = "/api/v1"
+
+
+class Refused(Exception):
+    """A problem to answer with."""
+
+    def __init__(self, status: int, code: str, detail: str, **more: Any) -> None:
+        self.problem = Problem(type="about:blank", title=code, status=status, detail=detail, code=code, **more)
+
+
+class SmallServer:
+    """`model` says what the model replies on its n-th turn (from 0) of an execution."""
+
+    def __init__(self, model: Callable[[int], Reply]) -> None:
+        self.model = model
+        self.definitions: dict[tuple[str, str], AgentDefinition] = {}
+        self.states: dict[str, Execution] = {}
+        self.events: dict[str, list[e.Event]] = {}
+        self.outputs: dict[str, Any] = {}
+        self.records: dict[str, ApprovalRecord] = {}
+        self.sessions: dict[str, SessionRequest] = {}
+        self.goodbyes: list[str] = []
+        self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.given: set[str] = set()
+        self.hidden_approvals = 0
+        self.fail_next: list[Problem] = []
+        self._ids = count(1)
+        self._port = 0
+        self._loop = asyncio.new_event_loop()
+        self._changed = asyncio.Condition()
+        self._runner: web.AppRunner | None = None
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Listen, on the port that it had before."""
+        self._run(self._start())
+
+    def stop(self) -> None:
+        """Cut every connection, and forget the sessions, as a restart does."""
+        self._run(self._stop())
+
+    def close(self) -> None:
+        self.stop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def command(self, kind: Any, execution_id: str, **fields: Any) -> Answer:
+        """A command from elsewhere."""
+
+        async def send() -> Answer:
+            return await self._send(kind(command_id=self._id("cmd"), execution_id=execution_id, **fields))
+
+        return self._run(send())  # type: ignore[no-any-return]
+
+    def wait(self, holds: Callable[[], bool]) -> None:
+        """Wait for something that a request changes."""
+
+        async def until() -> None:
+            async with asyncio.timeout(10), self._changed:
+                await self._changed.wait_for(holds)
+
+        self._run(until())
+
+    def _run(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(15)
+
+    async def _start(self) -> None:
+        app = web.Application(middlewares=[self._middleware])
+        app.add_routes(
+            [
+                web.get("/livez", self._livez),
+                web.put(f"{API}/agents", self._agents),
+                web.post(f"{API}/executions", self._executions),
+                web.get(f"{API}/executions/{{id}}", self._execution),
+                web.get(f"{API}/executions/{{id}}/stream", self._stream),
+                web.post(f"{API}/executions/{{id}}/{{what}}", self._control),
+                web.get(f"{API}/approvals", self._approvals),
+                web.post(f"{API}/approvals/{{id}}/decision", self._decision),
+                web.post(f"{API}/gateway/sessions", self._hello),
+                web.get(f"{API}/gateway/sessions/{{id}}/tasks", self._tasks),
+                web.post(f"{API}/gateway/sessions/{{id}}/reports", self._reports),
+                web.delete(f"{API}/gateway/sessions/{{id}}", self._leave),
+            ]
+        )
+        self._runner = web.AppRunner(app, shutdown_timeout=0.01, handle_signals=False)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+
+    async def _stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+        self.sessions.clear()
+        self.given.clear()
+
+    @web.middleware
+    async def _middleware(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        self.requests.append((request.method, request.path, dict(request.headers)))
+        try:
+            if self.fail_next and request.path != "/livez":
+                problem = self.fail_next.pop(0)
+                return _json(problem, problem.status)
+            return await handler(request)  # type: ignore[no-any-return]
+        except Refused as refused:
+            return _json(refused.problem, refused.problem.status)
+
+    async def _livez(self, request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    # Writes
+
+    async def _agents(self, request: web.Request) -> web.Response:
+        definition = AgentDefinition.model_validate_json(await request.read())
+        self.definitions[definition.name, definition.version] = definition
+        return web.json_response({"name": definition.name, "version": definition.version})
+
+    async def _executions(self, request: web.Request) -> web.Response:
+        start = StartRequest.model_validate_json(await request.read())
+        key = request.headers["Idempotency-Key"]
+        execution_id = execution_id_for("test", key)
+        if (start.agent, start.agent_version) not in self.definitions:
+            raise Refused(404, "unknown_agent", f"agent {start.agent!r} is not registered")
+        command = c.Start(
+            command_id=f"start:{key}",
+            execution_id=execution_id,
+            agent=start.agent,
+            agent_version=start.agent_version or "",
+            prompt=start.prompt,
+            metadata=start.metadata,
+            timeout_s=start.timeout_s,
+            requested_by="user:test",
+            source="test",
+            key=key,
+            content_hash=start.prompt,
+        )
+        answer = await self._send(command)
+        ref = ExecutionRef(execution_id=execution_id, seq=answer.seq, position="0:1", created=not answer.repeated)
+        return _json(ref, 201)
+
+    async def _control(self, request: web.Request) -> web.Response:
+        what, raw = request.match_info["what"], await request.read()
+        common: dict[str, Any] = {"command_id": self._id("control"), "execution_id": request.match_info["id"]}
+        by: dict[str, Any] = {"by": "user:test", "channel": request.headers["Agentspan-Client"]}
+        if what == "messages":
+            message = MessageRequest.model_validate_json(raw)
+            answer = await self._send(c.SendMessage(text=message.text, **common, **by))
+        else:
+            kind: Any = {"pause": c.Pause, "resume": c.Resume, "cancel": c.Cancel}[what]
+            reason = ReasonRequest.model_validate_json(raw).reason
+            answer = await self._send(kind(reason=reason, **common, **by))
+        return _json(ExecutionRef(execution_id=answer.execution_id, seq=answer.seq, position="0:2"))
+
+    async def _decision(self, request: web.Request) -> web.Response:
+        approval_id = request.match_info["id"]
+        body = DecisionRequest.model_validate_json(await request.read())
+        record = self.records[approval_id]
+        command = c.Decide(
+            command_id=self._id("decide"),
+            execution_id=record.execution_id,
+            call_id=record.call_id,
+            decision=body.decision,
+            args_hash=body.args_hash,
+            reason=body.reason,
+            edited_args=body.edited_args,
+            by="user:reviewer",
+            channel=request.headers["Agentspan-Client"],
+        )
+        await self._send(command)
+        response = _json(self.records[approval_id])
+        response.headers["Agentspan-Position"] = "0:3"
+        return response
+
+    # Reads
+
+    async def _execution(self, request: web.Request) -> web.Response:
+        execution_id = request.match_info["id"]
+        state = self.states.get(execution_id)
+        if state is None:
+            raise Refused(404, "unknown_execution", f"there is no execution {execution_id!r}")
+        view = ExecutionView(
+            execution_id=execution_id,
+            agent=state.agent,
+            agent_version=state.agent_version,
+            status=state.status,
+            seq=state.seq,
+            started_at=state.started_at,
+            updated_at=state.at,
+            totals=state.totals,
+        )
+        return _json(view)
+
+    async def _approvals(self, request: web.Request) -> web.Response:
+        if self.hidden_approvals:
+            self.hidden_approvals -= 1
+            return web.json_response({"items": []})
+        execution_id, state = request.query["execution_id"], request.query.get("state")
+        found = [r for r in self.records.values() if r.execution_id == execution_id and state in (None, r.state)]
+        return web.json_response({"items": [record.model_dump(mode="json") for record in found]})
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        execution_id, seen = request.match_info["id"], int(request.headers["Last-Event-ID"])
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b": hello\r\n\r\n")
+        while True:
+            for event in self.events[execution_id][seen:]:
+                data = event.model_dump_json()
+                await response.write(f"id: {event.seq}\r\nevent: {event.type}\r\ndata: {data}\r\n\r\n".encode())
+                seen = event.seq
+            if self.states[execution_id].terminal:
+                return response
+            async with self._changed:
+                while len(self.events[execution_id]) == seen:
+                    await self._changed.wait()
+
+    # The gateway
+
+    async def _hello(self, request: web.Request) -> web.Response:
+        session_id = self._id("session")
+        self.sessions[session_id] = SessionRequest.model_validate_json(await request.read())
+        await self._tell()
+        return _json(SessionGrant(session_id=session_id, lease_s=10, grant_s=5), 201)
+
+    async def _tasks(self, request: web.Request) -> web.StreamResponse:
+        session = self._session(request)
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        await response.write(b'{"lane":"ping"}\n')
+        while request.match_info["id"] in self.sessions:
+            for task in self._open(session):
+                await response.write(task.model_dump_json().encode() + b"\n")
+                self.given.add(task.task_key)
+            async with self._changed:
+                await self._changed.wait()
+        return response
+
+    async def _reports(self, request: web.Request) -> web.Response:
+        worker = self._session(request).worker
+        report = WorkerReport.model_validate_json(await request.read())
+        claims = [c.Claim(command_id=i.claim_id, worker=worker, **i.model_dump()) for i in report.claims]
+        declines = [c.Decline(command_id=f"{i.claim_id}/d", worker=worker, **i.model_dump()) for i in report.declines]
+        results = [
+            c.ReturnResult(
+                command_id=f"{i.claim_id or f'{i.execution_id}/{i.call_id}/{i.attempt}'}/result",
+                worker=worker,
+                **i.model_dump(),
+            )
+            for i in report.results
+        ]
+        answer = ReportAnswer(
+            claims=tuple([await self._item(i) for i in claims]),
+            declines=tuple([await self._item(i) for i in declines]),
+            results=tuple([await self._item(i) for i in results]),
+        )
+        return _json(answer)
+
+    async def _leave(self, request: web.Request) -> web.Response:
+        self._session(request)
+        self.goodbyes.append(request.match_info["id"])
+        del self.sessions[request.match_info["id"]]
+        await self._tell()
+        return web.Response(status=204)
+
+    def _session(self, request: web.Request) -> SessionRequest:
+        session = self.sessions.get(request.match_info["id"])
+        if session is None:
+            raise Refused(404, "unknown_session", "no such session; open another one")
+        return session
+
+    def _open(self, session: SessionRequest) -> list[ToolTask]:
+        return [
+            task
+            for state in self.states.values()
+            for task in open_tasks(state, datetime.now(UTC))
+            if isinstance(task, ToolTask)
+            and task.task_key not in self.given
+            and session.tools.get(task.agent, {}).get(task.tool) == task.input_schema_hash
+        ]
+
+    # The core
+
+    async def _item(self, command: c.Command) -> ItemAnswer:
+        try:
+            await self._send(command)
+        except Refused as refused:
+            return ItemAnswer(accepted=False, code=refused.problem.code, message=refused.problem.detail)
+        return ItemAnswer(accepted=True)
+
+    async def _send(self, command: c.Command) -> Answer:
+        state = self.states.get(command.execution_id)
+        agent, version = (state.agent, state.agent_version) if state else (getattr(command, "agent", ""), "")
+        definition = self.definitions.get((agent, version or getattr(command, "agent_version", "")))
+        outcome = decide(state, command, datetime.now(UTC), definition)
+        if outcome.state is not None:
+            self.states[command.execution_id] = outcome.state
+        self._record(outcome.events)
+        await self._tell()
+        if refusal := outcome.answer.refusal:
+            winner = refusal.winner.model_dump(mode="json") if refusal.winner else None
+            status = 404 if refusal.code.startswith("unknown") else 409
+            raise Refused(status, refusal.code, refusal.message, winner=winner)
+        await self._think(command.execution_id)
+        return outcome.answer
+
+    async def _think(self, execution_id: str) -> None:
+        """The model answers at once."""
+        state = self.states[execution_id]
+        for task in open_tasks(state, datetime.now(UTC)):
+            if isinstance(task, ModelTask):
+                text, calls = self.model(task.turn - 1)
+                asked = tuple(c.AskedCall(model_call_id="toolu", tool=tool, args=args) for tool, args in calls)
+                reply = c.ModelReply(
+                    command_id=self._id("model"),
+                    execution_id=execution_id,
+                    turn=task.turn,
+                    attempt=task.attempt,
+                    model="test/model",
+                    text=text,
+                    tool_calls=asked,
+                )
+                await self._send(reply)
+
+    def _record(self, events: tuple[e.Event, ...]) -> None:
+        for event in events:
+            self.events.setdefault(event.execution_id, []).append(event)
+            match event:
+                case e.Waiting():
+                    shared = {k: v for k, v in event.model_dump().items() if k in ApprovalRecord.model_fields}
+                    shared |= {"state": "pending", "requested_at": event.at}
+                    self.records[event.approval_id] = ApprovalRecord(**shared)
+                case e.Approved() | e.Rejected():
+                    who = {"decided_by": event.by, "decided_at": event.at, "channel": event.channel}
+                    self._mark(event.approval_id, state=event.type, seq=event.seq, reason=event.reason, **who)
+                case e.InDoubt():
+                    self._mark(event.approval_id, state="in_doubt", seq=event.seq)
+                case _:
+                    pass
+
+    def _mark(self, approval_id: str, **changes: Any) -> None:
+        self.records[approval_id] = self.records[approval_id].model_copy(update=changes)
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _id(self, kind: str) -> str:
+        return f"{kind}-{next(self._ids)}"
+
+
+def _json(model: Any, status: int = 200) -> web.Response:
+    kind = "application/problem+json" if isinstance(model, Problem) else "application/json"
+    return web.Response(body=json.dumps(model.model_dump(mode="json")), status=status, content_type=kind)

@@ -1,0 +1,307 @@
+"""The package as it is imported and as its programs end: names, import cost, errors, discovery, a clean exit."""
+
+import ast
+import inspect
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import agentspan.agents
+from agentspan.agents import (
+    AgentspanError,
+    AlreadyDecided,
+    ConfigurationError,
+    Conflict,
+    EventType,
+    InvalidRequest,
+    NotAllowed,
+    NotFound,
+    ServerError,
+    ServerNotInstalled,
+    ServerUnavailable,
+    _discovery,
+    _errors,
+    testing,
+)
+from agentspan.agents._discovery import DEFAULT_URL, ensure_server, server_url, start_embedded
+from agentspan.agents._errors import error_from
+from agentspan_schemas.codec import EVENTS
+from agentspan_schemas.http import Problem
+from tests.unit.sdk_server import SmallServer
+
+
+def test_all_is_complete_and_sorted() -> None:
+    for package in (agentspan.agents, testing):
+        tree = ast.parse(inspect.getsource(package))
+        imported = {
+            name.asname or name.name for node in tree.body if isinstance(node, ast.ImportFrom) for name in node.names
+        }
+        assert set(package.__all__) == imported
+        assert package.__all__ == sorted(package.__all__, key=lambda n: (not n[0].isupper(), n))
+
+
+def test_every_error_is_public_and_drawn() -> None:
+    errors = {
+        name for name, value in vars(_errors).items() if inspect.isclass(value) and value.__module__ == _errors.__name__
+    }
+    assert errors <= set(agentspan.agents.__all__)
+    assert all(name in (_errors.__doc__ or "") for name in errors)
+
+
+def test_every_event_of_the_contract_has_a_type() -> None:
+    assert {str(kind) for kind in EventType} == set(EVENTS.types)
+    assert EventType.WAITING == "waiting"
+
+
+def test_importing_it_imports_no_server_and_no_http_client() -> None:
+    code = "import sys, agentspan.agents, agentspan.agents.testing; print(*sys.modules)"
+    loaded = set(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    )
+    heavy = {"fastapi", "starlette", "uvicorn", "clickhouse_connect", "chdb", "anthropic", "sqlite3", "jinja2"}
+    assert not loaded & heavy
+    only_agents = "import sys, agentspan.agents; print(*sys.modules)"
+    loaded = set(subprocess.run([sys.executable, "-c", only_agents], capture_output=True, text=True).stdout.split())
+    assert not loaded & (heavy | {"aiohttp", "agentspan_orchestrator", "jsonschema"})
+
+
+# Errors
+
+
+def problem(status: int, code: str = "c", **more: object) -> bytes:
+    fields = {"type": "t", "title": "T", "status": status, "detail": "what happened", "code": code, **more}
+    return Problem.model_validate(fields).model_dump_json().encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (400, "not_json", InvalidRequest),
+        (422, "invalid_request", InvalidRequest),
+        (413, "too_large", InvalidRequest),
+        (401, "c", NotAllowed),
+        (403, "c", NotAllowed),
+        (404, "c", NotFound),
+        (409, "already_decided", AlreadyDecided),
+        (409, "finished", Conflict),
+        (429, "c", ServerUnavailable),
+        (503, "c", ServerUnavailable),
+        (500, "c", ServerError),
+    ],
+)
+def test_a_problem_becomes_its_error(status: int, code: str, kind: type[AgentspanError]) -> None:
+    error = error_from(status, problem(status, code), "GET /x")
+    assert type(error) is kind
+    assert str(error) == "what happened"
+
+
+def test_errors_keep_the_field_and_the_winner() -> None:
+    error = error_from(422, problem(422, field="prompt"), "POST /x")
+    assert isinstance(error, InvalidRequest)
+    assert (error.field, error.status, error.code) == ("prompt", 422, "c")
+    winner = {"by": "user:ann", "decision": "approved", "at": "2026-01-01T00:00:00Z"}
+    conflict = error_from(409, problem(409, "already_decided", winner=winner), "POST /x")
+    assert isinstance(conflict, AlreadyDecided)
+    assert conflict.winner is not None
+    assert conflict.winner.by == "user:ann"
+    unknown = error_from(409, problem(409, winner={"new": "shape"}), "POST /x")
+    assert isinstance(unknown, Conflict)
+    assert unknown.winner is None
+
+
+def test_an_answer_that_is_no_problem_says_that_the_address_may_be_wrong() -> None:
+    error = error_from(404, b"<html>nginx</html>", "GET /executions/x")
+    assert "GET /executions/x answered 404 '<html>nginx</html>'" in str(error)
+    assert "check the address" in str(error)
+
+
+# Discovery
+
+
+def test_the_address_is_given_or_from_the_environment_or_the_default() -> None:
+    assert server_url("http://a:1/", {}) == "http://a:1"
+    assert server_url(None, {"AGENTSPAN_SERVER_URL": "https://b"}) == "https://b"
+    assert server_url(None, {}) == DEFAULT_URL == "http://localhost:6767"
+    with pytest.raises(ConfigurationError, match="'localhost:6767': it begins with http"):
+        server_url("localhost:6767", {})
+
+
+def answering(*answers: bool) -> Callable[[], Awaitable[bool]]:
+    left: Iterator[bool] = iter(answers)
+
+    async def answer() -> bool:
+        return next(left)
+
+    return answer
+
+
+async def launched() -> str:
+    return "started"
+
+
+async def not_launched() -> str:
+    raise AssertionError("it must not be started")
+
+
+async def test_a_server_that_answers_is_used() -> None:
+    await ensure_server(DEFAULT_URL, answering(True), not_launched, {})
+
+
+async def test_none_at_the_default_address_is_started_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+    await ensure_server(DEFAULT_URL, answering(False, True), launched, {})
+    said = capsys.readouterr().err
+    assert said == f"agentspan: started a server at {DEFAULT_URL}; `agentspan server stop` ends it\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "environ"), [("http://elsewhere:6767", {}), (DEFAULT_URL, {"AGENTSPAN_AUTOSTART": "0"})]
+)
+async def test_none_elsewhere_or_with_autostart_off_is_an_error(url: str, environ: dict[str, str]) -> None:
+    with pytest.raises(ServerUnavailable, match=re.escape(f"no Agentspan server answers at {url}; start one")):
+        await ensure_server(url, answering(False), not_launched, environ)
+
+
+async def test_one_that_was_started_and_does_not_answer_is_an_error() -> None:
+    with pytest.raises(ServerUnavailable, match="does not answer at http://localhost:6767: started"):
+        await ensure_server(DEFAULT_URL, answering(False, False), launched, {})
+
+
+def test_without_the_server_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_discovery, "find_spec", lambda name: None if name == "fastapi" else object())
+    with pytest.raises(ServerNotInstalled, match=re.escape("pip install 'agentspan[server]'")):
+        start_embedded()
+
+
+def test_a_server_that_fails_to_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = (sys.executable, "-c", "import sys; sys.exit('port 6767 is taken')")
+    monkeypatch.setattr(_discovery, "START", failing)
+    with pytest.raises(ServerUnavailable, match="did not start: port 6767 is taken"):
+        start_embedded()
+    monkeypatch.setattr(_discovery, "START", (sys.executable, "-c", "print('up')"))
+    assert start_embedded() == "up"
+
+
+# Programs
+
+PROGRAM = """
+    import sys, time
+    from agentspan.agents import Agent, AgentHandle, AgentRuntime, start, tool
+
+    @tool
+    def look_up(email: str) -> dict:
+        "Find a customer."
+        return {"id": email}
+
+    @tool(approval_required=True)
+    def refund(amount_usd: float) -> dict:
+        "Pay back."
+        return {"paid": amount_usd}
+
+    @tool
+    def stuck() -> None:
+        "Never return."
+        time.sleep(60)
+
+    agent = Agent("support", "test/model", tools=[look_up, refund, stuck])
+"""
+
+HANDLE_TICKET = """
+    handle = start(agent, "refund me")
+    for event in handle.stream():
+        if event.type == "waiting":
+            break
+    print(handle.execution_id)
+"""
+
+
+def program(server: SmallServer, body: str) -> subprocess.Popen[str]:
+    code = textwrap.dedent(PROGRAM) + textwrap.dedent(body)
+    environ = {**os.environ, "AGENTSPAN_SERVER_URL": server.url, "PYTHONWARNINGS": "error"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True, env=environ)
+
+
+@pytest.fixture
+def server() -> Iterator[SmallServer]:
+    script = [("", [("look_up", {"email": "a"})]), ("", [("refund", {"amount_usd": 1})]), ("ok", [])]
+    server = SmallServer(lambda turn: script[turn])
+    yield server
+    server.close()
+
+
+def test_the_program_that_breaks_at_waiting_ends_at_once_and_cleanly(server: SmallServer) -> None:
+    running = program(server, HANDLE_TICKET)
+    out, err = running.communicate(timeout=20)
+    assert (running.returncode, err) == (0, "")
+    assert out.startswith("exec-")
+    assert len(server.goodbyes) == 1
+
+
+def test_a_program_that_ends_right_after_start_does_not_hang(server: SmallServer) -> None:
+    began = time.monotonic()
+    running = program(server, 'print(start(agent, "x").execution_id)')
+    _, err = running.communicate(timeout=20)
+    assert (running.returncode, err) == (0, "")
+    assert time.monotonic() - began < 10
+
+
+def test_a_tool_that_never_returns_does_not_keep_its_program(server: SmallServer) -> None:
+    server.model = lambda turn: ("", [("stuck", {})])
+    body = """
+    handle = start(agent, "x")
+    for event in handle.stream():
+        if event.type == "tool_call":
+            break
+    """
+    running = program(server, body)
+    _, err = running.communicate(timeout=20)
+    assert (running.returncode, err) == (0, "")
+
+
+def test_an_error_in_the_program_is_its_exit_code(server: SmallServer) -> None:
+    running = program(server, HANDLE_TICKET + "\n    sys.exit(3)")
+    running.communicate(timeout=20)
+    assert running.returncode == 3
+
+
+def test_a_serving_program_ends_cleanly_when_it_is_terminated(server: SmallServer) -> None:
+    body = """
+    with AgentRuntime() as runtime:
+        runtime.serve(agent)
+    print("bye")
+    """
+    running = program(server, body)
+    server.wait(lambda: bool(server.sessions))
+    running.send_signal(signal.SIGTERM)
+    out, err = running.communicate(timeout=20)
+    assert (running.returncode, out, err) == (0, "bye\n", "")
+    assert len(server.goodbyes) == 1
+
+
+def test_a_forked_child_has_a_runtime_of_its_own(server: SmallServer) -> None:
+    body = """
+    import os
+    first = start(agent, "x")
+    child = os.fork()
+    if child == 0:
+        second = start(agent, "y")
+        sys.exit(0 if second.execution_id != first.execution_id else 1)
+    _, status = os.waitpid(child, 0)
+    sys.exit(os.waitstatus_to_exitcode(status))
+    """
+    running = program(server, body)
+    _, err = running.communicate(timeout=20)
+    assert (running.returncode, err) == (0, "")
+
+
+def test_the_files_are_small() -> None:
+    root = Path(agentspan.agents.__file__).parent
+    assert {p.name: n for p in root.rglob("*.py") if (n := len(p.read_text().splitlines())) > 400} == {}

@@ -1,0 +1,513 @@
+"""Tools and agents as the server and the model see them, and their code as the worker runs it."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import pytest
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
+
+from agentspan.agents import Agent, AgentspanError, ConfigurationError, Tool, ToolContext, current_context, tool
+from agentspan.agents._serialise import Raised, Returned, serialise
+from agentspan.agents.worker import Outcome, TooLate, ToolRunner, ToolThreads
+from agentspan_schemas import MAX_RESULT_BYTES
+from agentspan_schemas.tasks import ToolTask
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Item(BaseModel):
+    sku: str
+    count: int = 1
+
+
+class Address(TypedDict):
+    street: str
+
+
+@dataclass
+class Point:
+    x: int
+    y: int = 0
+
+
+def schema_of(made: Tool[..., Any]) -> dict[str, Any]:
+    return made.definition.input_schema
+
+
+def test_a_bare_tool_takes_its_name_description_and_schema_from_the_function() -> None:
+    @tool
+    def find(email: str, limit: int = 10) -> list[str]:
+        """Find customers.
+
+        Only active ones.
+
+        Args:
+            email: Whom to look for,
+                in lower case.
+            limit (int): How many at most.
+
+        Returns:
+            Their ids.
+        """
+        return [email] * limit
+
+    definition = find.definition
+    assert definition.name == "find"
+    assert definition.description == "Find customers.\n\nOnly active ones.\n\nReturns:\n    Their ids."
+    assert definition.input_schema == {
+        "type": "object",
+        "properties": {
+            "email": {"type": "string", "description": "Whom to look for, in lower case."},
+            "limit": {"type": "integer", "default": 10, "description": "How many at most."},
+        },
+        "required": ["email"],
+        "additionalProperties": False,
+    }
+    assert (definition.approval_required, definition.effects) == (False, "idempotent")
+    assert find("a", 2) == ["a", "a"]
+    assert find.__name__ == "find"
+
+
+def test_options_and_their_defaults() -> None:
+    @tool(approval_required=True, approval_expires_s=60, timeout_s=5, name="pay-back")
+    def pay(amount: float) -> None:
+        """Pay."""
+
+    definition = pay.definition
+    assert definition.effects == "once"
+    assert (definition.name, definition.timeout_s, definition.approval_expires_s) == ("pay-back", 5, 60)
+
+    @tool(approval_required=True, effects="idempotent", retries=3)
+    def pay_safely(amount: float) -> None:
+        """Pay."""
+
+    assert (pay_safely.definition.effects, pay_safely.definition.retries) == ("idempotent", 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"effects": "once", "retries": 1}, "never re-run blindly"),
+        ({"approval_expires_s": 5}, "needs approval_required=True"),
+        ({"timeout_s": 0}, "timeout_s: Input should be greater than 0"),
+        ({"name": "no spaces"}, "name: String should match pattern"),
+        ({"effects": "twice"}, "effects"),
+    ],
+)
+def test_options_that_cannot_work_are_refused_when_the_tool_is_made(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        tool(**options)(lambda: None) if "name" in options else tool(name="t", **options)(lambda: None)
+
+
+def test_an_option_given_by_position_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="keyword options only"):
+        tool("name")  # type: ignore[call-overload]
+
+
+def test_rich_parameters_have_a_schema_and_arrive_as_what_they_are_annotated() -> None:
+    got: dict[str, Any] = {}
+
+    @tool
+    def rich(
+        item: Item,
+        point: Point,
+        address: Address,
+        colour: Colour,
+        when: datetime,
+        price: Decimal,
+        tags: set[str],
+        either: int | str,
+        schema: Literal["a", "b"] = "a",
+        ratio: Annotated[float, Field(gt=0, description="Above zero.")] = 1.0,
+        *,
+        _note: str | None = None,
+    ) -> None:
+        """Take many things."""
+        got.update(locals())
+
+    properties = schema_of(rich)["properties"]
+    assert set(properties) >= {"item", "schema", "_note"}
+    assert properties["ratio"]["exclusiveMinimum"] == 0
+    assert properties["ratio"]["description"] == "Above zero."
+    outcome = run(
+        rich,
+        {
+            "item": {"sku": "s"},
+            "point": {"x": 1},
+            "address": {"street": "High"},
+            "colour": "blue",
+            "when": "2026-01-02T03:04:05Z",
+            "price": "1.10",
+            "tags": ["a", "a"],
+            "either": "7",
+            "_note": "n",
+        },
+    )
+    assert isinstance(outcome, Returned), outcome
+    assert got["item"] == Item(sku="s")
+    assert got["point"] == Point(1)
+    assert (got["colour"], got["tags"], got["either"]) == (Colour.BLUE, {"a"}, "7")
+    assert got["when"] == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert (got["price"], got["schema"], got["_note"]) == (Decimal("1.10"), "a", "n")
+
+
+def test_a_positional_only_parameter_and_a_context_anywhere() -> None:
+    @tool
+    def odd(a: int, /, context: ToolContext | None, b: int = 2) -> list[Any]:
+        """Odd."""
+        return [a, b, context.call_id if context else None]
+
+    assert set(schema_of(odd)["properties"]) == {"a", "b"}
+    outcome = run(odd, {"a": "1"})
+    assert isinstance(outcome, Returned)
+    assert outcome.value == [1, 2, "1-0"]
+
+
+def test_parameters_that_cannot_be_described_are_refused_with_their_names() -> None:
+    @tool
+    def variadic(*rest: int) -> None:
+        """Take what comes."""
+
+    @tool
+    def opaque(lock: threading.Thread) -> None:
+        """Take a thread."""
+
+    with pytest.raises(ConfigurationError, match=r"tool 'variadic': '\*rest: int' can't be described"):
+        Agent("a", "p/m", tools=[variadic])
+    with pytest.raises(ConfigurationError, match="tool 'opaque': a parameter has no JSON Schema"):
+        Agent("a", "p/m", tools=[opaque])
+
+
+def test_an_annotation_that_is_defined_further_down() -> None:
+    @tool
+    def later(value: "Later") -> str:
+        """Use a later class."""
+        return value.text
+
+    assert "$ref" in schema_of(later)["properties"]["value"]
+
+    @tool
+    def never(value: "Nowhere") -> None:  # type: ignore[name-defined]  # noqa: F821
+        """Use no class."""
+
+    with pytest.raises(ConfigurationError, match="names 'Nowhere', which is not defined"):
+        _ = never.definition
+
+
+class Later(BaseModel):
+    text: str
+
+
+def test_an_agent_is_a_definition() -> None:
+    @tool
+    def find(email: str) -> None:
+        """Find."""
+
+    agent = Agent("a", "p/m", "Be kind.", [find], Item, max_turns=3, max_tokens=99)
+    definition = agent.definition
+    assert (definition.max_turns, definition.max_tokens, definition.instructions) == (3, 99, "Be kind.")
+    assert definition.output_schema is not None
+    assert definition.output_schema["required"] == ["sku"]
+    assert agent.tool_hashes == {"find": find.definition.input_schema_hash}
+    for kind in (Point, Address):
+        assert Agent("a", "p/m", output_type=kind).definition.output_schema is not None
+    assert Agent("a", "p/m").definition.output_schema is None
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "says"),
+    [
+        (lambda: Agent("a", "p/m", temprature=1), TypeError, "no option 'temprature'; it has name, model"),  # type: ignore[arg-type]
+        (lambda: Agent("a", "p/m", tool=[]), TypeError, "no option 'tool'; did you mean 'tools'?"),  # type: ignore[arg-type]
+        (lambda: Agent("a", "gpt"), ConfigurationError, "agent 'a': model"),
+        (lambda: Agent("a b", "p/m"), ConfigurationError, "agent 'a b': name"),
+        (lambda: Agent("a", "p/m", tools=[print]), ConfigurationError, "is no tool; decorate"),  # type: ignore[list-item]
+        (lambda: Agent("a", "p/m", output_type=threading.Thread), ConfigurationError, "has no JSON Schema"),
+        (lambda: Agent("a", "p/m", max_turns=0), ConfigurationError, "max_turns"),
+    ],
+)
+def test_an_agent_that_cannot_work_is_refused(make: Any, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says.replace("?", r"\?")):
+        make()
+
+
+def test_two_tools_of_one_name_are_refused() -> None:
+    @tool
+    def find() -> None:
+        """Find."""
+
+    with pytest.raises(ConfigurationError, match="two tools named 'find'"):
+        Agent("a", "p/m", tools=[find, find])
+
+
+# Results
+
+
+class Cursor:
+    """What a database gives: iterable, and nothing else."""
+
+    def __iter__(self) -> Iterator[int]:
+        return iter([1, 2])
+
+
+class Row:
+    """What sqlite3 gives: keys and items."""
+
+    def keys(self) -> list[str]:
+        return ["a"]
+
+    def __getitem__(self, key: str) -> int:
+        return 1
+
+
+@pytest.mark.parametrize(
+    ("result", "value"),
+    [
+        (None, None),
+        ((n for n in (1, 2)), [1, 2]),
+        (Cursor(), [1, 2]),
+        ({"rows": Cursor()}, {"rows": [1, 2]}),
+        ([Row(), Item(sku="s"), Point(1)], [{"a": 1}, {"sku": "s", "count": 1}, {"x": 1, "y": 0}]),
+        ({"c": Colour.RED, "d": Decimal("1.50")}, {"c": "red", "d": "1.50"}),
+        (datetime(2026, 1, 1, tzinfo=UTC), "2026-01-01T00:00:00Z"),
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        ({1: {2}}, {"1": [2]}),
+    ],
+)
+def test_results_become_json(result: Any, value: Any) -> None:
+    returned = serialise("t", result)
+    assert isinstance(returned, Returned), returned
+    assert returned.value == value
+
+
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        (object(), "returned a object that has no JSON form (builtins.object"),
+        ({"x": float("nan")}, "no JSON form"),
+        ("\ud800", "no JSON form"),
+        ({"x": threading.Lock()}, "returned a dict that has no JSON form (_thread.lock"),
+    ],
+)
+def test_a_result_without_a_json_form_names_its_type(result: Any, says: str) -> None:
+    raised = serialise("t", result)
+    assert isinstance(raised, Raised)
+    assert raised.error.kind == "unserialisable_result"
+    assert says in raised.error.message
+
+
+def test_a_result_that_is_too_large_names_both_sizes() -> None:
+    raised = serialise("t", "x" * MAX_RESULT_BYTES)
+    assert isinstance(raised, Raised)
+    assert f"returned {MAX_RESULT_BYTES + 2} bytes" in raised.error.message
+    assert f"at most {MAX_RESULT_BYTES}" in raised.error.message
+    assert isinstance(serialise("t", "x" * (MAX_RESULT_BYTES - 2)), Returned)
+
+
+# Running
+
+
+def task_for(name: str, args: dict[str, Any], **more: Any) -> ToolTask:
+    fields: dict[str, Any] = {"effects": "idempotent", "attempt": 1, "metadata": {"ticket": "t"}} | more
+    return ToolTask(
+        execution_id="exec-1",
+        agent="a",
+        agent_version="v",
+        opened_at=datetime(2026, 1, 1, tzinfo=UTC),
+        call_id="1-0",
+        tool=name,
+        args=args,
+        args_hash="",
+        input_schema_hash="",
+        **fields,
+    )
+
+
+def run(made: Tool[..., Any], args: dict[str, Any], *, admitted: bool = True, **more: Any) -> Outcome:
+    threads = ToolThreads()
+    runner = ToolRunner(lambda agent, name: made if name == made.name else None, threads)
+    try:
+        return asyncio.run(runner(task_for(made.name, args, **more), lambda: admitted))
+    finally:
+        threads.close()
+
+
+def test_the_context_reaches_threads_loops_and_generators() -> None:
+    @tool
+    def in_thread() -> list[str]:
+        """Run in a thread."""
+        return [current_context().idempotency_key, threading.current_thread().name]
+
+    @tool
+    async def on_loop() -> str:
+        """Run on the loop."""
+        await asyncio.sleep(0)
+        return str(current_context().metadata["ticket"])
+
+    @tool
+    def lazily() -> Iterator[int]:
+        """Run while it is iterated."""
+        yield current_context().attempt
+
+    @tool
+    async def slowly() -> AsyncIterator[int]:
+        """Run while it is iterated, on the loop."""
+        yield current_context().attempt
+
+    assert run(in_thread, {}) == Returned(["exec-1.1-0", "agentspan-tool"], 31)
+    assert run(on_loop, {}) == Returned("t", 3)
+    assert run(lazily, {}) == Returned([1], 3)
+    assert run(slowly, {}) == Returned([1], 3)
+    with pytest.raises(AgentspanError, match="outside of a tool call"):
+        current_context()
+
+
+def test_whatever_a_tool_raises_is_an_error_for_the_model() -> None:
+    def failing(error: BaseException, *, on_loop: bool) -> Tool[..., Any]:
+        @tool(name="fail")
+        def in_thread() -> None:
+            raise error
+
+        @tool(name="fail")
+        async def asynchronously() -> None:
+            raise error
+
+        return asynchronously if on_loop else in_thread
+
+    for on_loop in (False, True):
+        for error in (ValueError("bad \ud800"), SystemExit(3), asyncio.CancelledError("mine"), KeyError("k")):
+            outcome = run(failing(error, on_loop=on_loop), {})
+            assert isinstance(outcome, Raised), (error, on_loop)
+            assert outcome.error.kind == "exception"
+            assert outcome.error.message.startswith(type(error).__name__)
+
+
+def test_a_generator_that_raises_is_the_tools_own_error() -> None:
+    @tool
+    def broken() -> Iterator[int]:
+        """Break."""
+        yield 1
+        raise KeyError("gone")
+
+    outcome = run(broken, {})
+    assert isinstance(outcome, Raised)
+    assert outcome.error.message == "KeyError: 'gone'"
+
+
+def test_arguments_that_do_not_fit_the_annotations_run_nothing() -> None:
+    @tool
+    def strict(when: datetime) -> None:
+        """Never run."""
+        raise AssertionError
+
+    outcome = run(strict, {"when": "yesterday"})
+    assert isinstance(outcome, Raised)
+    assert outcome.error.kind == "invalid_args"
+    assert "when" in outcome.error.message
+    assert isinstance(run(strict, {}, admitted=False), Raised)
+
+
+def test_a_grant_that_is_over_runs_nothing() -> None:
+    @tool
+    def sync() -> None:
+        """Never run."""
+        raise AssertionError
+
+    @tool
+    async def asynchronous() -> None:
+        """Never run."""
+        raise AssertionError
+
+    assert run(sync, {}, admitted=False) == TooLate()
+    assert run(asynchronous, {}, admitted=False) == TooLate()
+
+
+def test_an_idempotent_tool_that_takes_too_long_is_a_timeout() -> None:
+    release = threading.Event()
+
+    @tool
+    def stuck() -> None:
+        """Never return."""
+        release.wait(10)
+
+    @tool
+    async def sleepy() -> None:
+        """Never return."""
+        await asyncio.Event().wait()
+
+    for made, says in ((stuck, "its code may still be running"), (sleepy, "it was cancelled")):
+        outcome = run(made, {}, timeout_s=0.02)
+        assert isinstance(outcome, Raised)
+        assert outcome.error.kind == "timeout"
+        assert "within 0.02 s" in outcome.error.message
+        assert says in outcome.error.message
+    release.set()
+
+
+def test_a_once_tool_is_never_cut_off_here() -> None:
+    @tool(effects="once")
+    async def slow() -> str:
+        """Take longer than allowed: the core says what that means."""
+        await asyncio.sleep(0.05)
+        return "done"
+
+    assert run(slow, {}, effects="once", timeout_s=0.01) == Returned("done", 6)
+
+
+def test_a_timeout_that_the_tool_raises_is_its_own() -> None:
+    @tool
+    async def late() -> None:
+        """Raise a TimeoutError."""
+        raise TimeoutError("upstream")
+
+    outcome = run(late, {}, timeout_s=5)
+    assert isinstance(outcome, Raised)
+    assert (outcome.error.kind, outcome.error.message) == ("exception", "TimeoutError: upstream")
+
+
+def test_a_tool_that_is_not_here() -> None:
+    @tool
+    def here() -> None:
+        """Be here."""
+
+    runner = ToolRunner(lambda agent, name: None, ToolThreads())
+    outcome = asyncio.run(runner(task_for("gone", {}), lambda: True))
+    assert isinstance(outcome, Raised)
+    assert outcome.error.kind == "unknown_tool"
+    here()
+
+
+def test_state_is_shared_by_the_calls_of_one_execution() -> None:
+    @tool
+    def counting(ctx: ToolContext) -> int:
+        """Count."""
+        ctx.state["n"] = ctx.state.get("n", 0) + 1
+        return int(ctx.state["n"])
+
+    threads = ToolThreads()
+    runner = ToolRunner(lambda agent, name: counting, threads)
+
+    async def calls() -> list[Outcome]:
+        other = task_for("counting", {}).model_copy(update={"execution_id": "exec-2"})
+        return [await runner(t, lambda: True) for t in (task_for("counting", {}), task_for("counting", {}), other)]
+
+    assert asyncio.run(calls()) == [Returned(1, 1), Returned(2, 1), Returned(1, 1)]
+    threads.close()
+
+
+def test_threads_are_used_again() -> None:
+    threads = ToolThreads()
+    names = {threads.submit(lambda: threading.get_ident()).result(5) for _ in range(20)}
+    assert len(names) <= 2
+    threads.close()
