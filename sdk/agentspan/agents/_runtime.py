@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from agentspan.agents._agent import Agent
 from agentspan.agents._discovery import ensure_server, server_url, start_embedded
-from agentspan.agents._errors import ConfigurationError
+from agentspan.agents._errors import AgentspanError, ConfigurationError
 from agentspan.agents._handle import AgentHandle
 from agentspan.agents._loop import LoopThread
 from agentspan.agents._tools import Tool
@@ -84,6 +84,9 @@ class AgentRuntime:
             with suppress(KeyboardInterrupt), _termination_as_interrupt():
                 self._announce(agents)
                 self._closed.wait()
+        except AgentspanError:
+            if not self._closed.is_set():  # else it was closed while it connected
+                raise
         finally:
             self.close()
 
