@@ -1,0 +1,151 @@
+"""What the command line asks of the server beyond what a handle does: lists, decisions as they were written, workers.
+
+The connection is the SDK's own, under the name of the command line and of the person who uses it.
+"""
+
+import asyncio
+import getpass
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Literal, TypeVar
+
+from multidict import MultiDict
+
+from agentspan.agents._client import Client, new_key
+from agentspan.agents._discovery import server_url
+from agentspan.agents._http import Http
+from agentspan_schemas import JsonObject, Unreadable, Wire
+from agentspan_schemas.approvals import ApprovalRecord
+from agentspan_schemas.codec import EVENTS
+from agentspan_schemas.events import Event
+from agentspan_schemas.http import DecisionRequest, ExecutionPage, ExecutionView
+from agentspan_schemas.tasks import WorkerSession
+
+T = TypeVar("T")
+
+RETRY_FOR_S = 1.0
+"""A person waits: enough for a connection that breaks, not for a server's restart."""
+
+PAGE = 100
+EVENT_PAGE = 500
+
+
+class _Approvals(Wire):
+    items: tuple[ApprovalRecord, ...]
+
+
+class _Workers(Wire):
+    items: tuple[WorkerSession, ...]
+
+
+class _Events(Wire):
+    items: tuple[JsonObject, ...]
+
+
+class Server:
+    """The server's API, as far as the command line needs it."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+        self.client = Client(http)
+
+    async def executions(self, filters: Sequence[tuple[str, str]], limit: int) -> tuple[list[ExecutionView], str]:
+        """The newest that fit, and up to when the list is complete."""
+        found: list[ExecutionView] = []
+        cursor: str | None = None
+        while True:
+            params = MultiDict([*filters, ("limit", str(min(PAGE, limit - len(found))))])
+            if cursor is not None:
+                params.add("cursor", cursor)
+            reply = await self._http.request("GET", "/executions", params=params)
+            page = ExecutionPage.model_validate_json(reply.body)
+            found += page.items
+            cursor = page.cursor
+            if cursor is None or not page.items or len(found) >= limit:
+                return found[:limit], page.as_of.isoformat()
+
+    async def events(self, execution: ExecutionView) -> list[Event]:
+        """Every event of the execution that this version can read."""
+        found: list[Event] = []
+        after = 0
+        while after < execution.seq:
+            params = {"after": str(after), "limit": str(EVENT_PAGE)}
+            path = f"/executions/{execution.execution_id}/events"
+            items = _Events.model_validate_json((await self._http.request("GET", path, params=params)).body).items
+            if not items:
+                break
+            after = max(after + 1, *(int(str(item["seq"])) for item in items))
+            found += [event for item in items if (event := _read(item)) is not None]
+        return found
+
+    async def approvals(self, filters: Sequence[tuple[str, str]], limit: int = 1000) -> tuple[ApprovalRecord, ...]:
+        """Requests for a decision, oldest first."""
+        params = MultiDict([*filters, ("limit", str(limit))])
+        reply = await self._http.request("GET", "/approvals", params=params)
+        return _Approvals.model_validate_json(reply.body).items
+
+    async def decide(
+        self,
+        record: ApprovalRecord,
+        decision: Literal["approve", "reject"],
+        reason: str | None,
+        edited_args: JsonObject | None,
+    ) -> ApprovalRecord:
+        """Decide one call, bound to the args of `record`; the record as it is after that."""
+        request = DecisionRequest(decision=decision, args_hash=record.args_hash, reason=reason, edited_args=edited_args)
+        path = f"/approvals/{record.approval_id}/decision"
+        reply = await self._http.request("POST", path, request, key=new_key())
+        return ApprovalRecord.model_validate_json(reply.body)
+
+    async def workers(self, agent: str, tool: str, input_schema_hash: str | None = None) -> tuple[WorkerSession, ...]:
+        """The live workers that have this tool of this agent, of any input schema or of exactly this one."""
+        params = {"agent": agent, "tool": tool}
+        if input_schema_hash is not None:
+            params["input_schema_hash"] = input_schema_hash
+        reply = await self._http.request("GET", "/gateway/workers", params=params)
+        return _Workers.model_validate_json(reply.body).items
+
+
+class _CliHttp(Http):
+    """The SDK's connection, said to be the command line's."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, retry_for_s=RETRY_FOR_S)
+        self._session.headers.update(identity())
+
+
+def talk(work: Callable[[Server], Awaitable[T]]) -> T:
+    """What the work returns, with a connection that lives as long as it."""
+
+    async def talking() -> T:
+        async with _connected() as server:
+            return await work(server)
+
+    return asyncio.run(talking())
+
+
+def identity(user: Callable[[], str] = getpass.getuser) -> dict[str, str]:
+    """Who calls, and through what: the log keeps both."""
+    try:
+        name = re.sub(r"[^A-Za-z0-9_.@+-]", "_", user()).lstrip("_.@+-")[:64]
+    except (OSError, KeyError):
+        name = ""
+    return {"Agentspan-Client": "cli", **({"Agentspan-User": name} if name else {})}
+
+
+@asynccontextmanager
+async def _connected() -> AsyncIterator[Server]:
+    http = _CliHttp(server_url(None))
+    try:
+        yield Server(http)
+    finally:
+        await http.close()
+
+
+def _read(item: dict[str, Any]) -> Event | None:
+    try:
+        return EVENTS.decode(json.dumps(item).encode())
+    except Unreadable:
+        return None

@@ -1,0 +1,75 @@
+"""How things look on a terminal and in a pipe: data on standard output, words on standard error, no colours.
+
+What models, tools and customers wrote is shown escaped: a terminal obeys control characters, and an approver must see
+what is there.
+"""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+GAP = "  "
+
+
+def say(text: str) -> None:
+    """A message for the person at the terminal."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def out(text: str) -> None:
+    """A line of data."""
+    print(text, flush=True)
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """The text with everything that a terminal would obey escaped; `lines` keeps line breaks and tabs."""
+    kept = "\n\t" if lines else ""
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
+
+
+def compact(value: Any) -> str:
+    """A JSON value on one line, for people."""
+    return printable(json.dumps(value, ensure_ascii=False))
+
+
+def moment(at: datetime) -> str:
+    """A moment in the reader's own time zone."""
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def as_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    out(json.dumps(_plain(value), indent=2))
+
+
+def as_json_lines(values: Iterable[Any]) -> None:
+    """One JSON document a line."""
+    for value in values:
+        out(json.dumps(_plain(value)))
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns; on a terminal, a line that is too long is cut at its edge."""
+    lines = [titles, *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
+    edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in lines:
+        text = GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        out(text if edge is None or len(text) <= edge else text[: edge - 1] + "…")
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case BaseModel():
+            return value.model_dump(mode="json")
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case dict():
+            return {name: _plain(item) for name, item in value.items()}
+        case _:
+            return value
