@@ -39,7 +39,6 @@ _FAILURES = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutE
 class Reply:
     """An answer of the server: its body, and where on the log the write stands."""
 
-    status: int
     body: bytes
     position: str | None
 
@@ -49,7 +48,6 @@ class ServerSentEvent:
     """One event of a stream."""
 
     id: str
-    event: str
     data: str
 
 
@@ -113,7 +111,7 @@ class Http:
             raise self._unavailable(error) from error
         if response.status >= 400:
             raise error_from(response.status, body, f"{method} {path}")
-        return Reply(response.status, body, response.headers.get("Agentspan-Position"))
+        return Reply(body, response.headers.get("Agentspan-Position"))
 
     @asynccontextmanager
     async def _stream(self, path: str, headers: Mapping[str, str], params: Mapping[str, str]) -> AsyncIterator[Any]:
@@ -147,7 +145,7 @@ class Http:
                     fields[name] = f"{fields[name]}\n{value}" if name == "data" and name in fields else value
                 elif not line:
                     if "data" in fields:
-                        yield ServerSentEvent(fields.get("id", ""), fields.get("event", "message"), fields["data"])
+                        yield ServerSentEvent(fields.get("id", ""), fields["data"])
                     fields = {}
 
     async def close(self) -> None:

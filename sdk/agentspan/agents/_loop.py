@@ -49,10 +49,6 @@ class LoopThread:
             future.cancel()
             raise
 
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Run it beside; what it raises is the loop's exception handler's."""
-        asyncio.run_coroutine_threadsafe(work, self._loop)
-
     def iterate(self, items: AsyncGenerator[T, None]) -> Iterator[T]:
         """The generator's items, one call into the loop each; it is closed when the caller leaves."""
         end = object()
