@@ -1,0 +1,5 @@
+"""The doors of the tool-runner over HTTP."""
+
+from agentspan_tool_runner.api.routes import routes
+
+__all__ = ["routes"]

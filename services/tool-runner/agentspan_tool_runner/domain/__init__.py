@@ -1,0 +1,1 @@
+"""Which worker gets which task: no clock, no I/O."""

@@ -1,0 +1,117 @@
+"""The tool-runner as a whole: one reading of the tasks table feeds the model lane and the gateway.
+
+Nothing is begun before all that stands on the table is read: a task may be followed there by its tombstone.
+"""
+
+import asyncio
+import logging
+from typing import assert_never
+
+from agentspan.eventlog import CaughtUp, Change, Record, Table
+from agentspan.eventlog.commands import Commands
+from agentspan_schemas import Unreadable
+from agentspan_schemas.codec import TASKS
+from agentspan_schemas.tasks import ModelTask, Task, ToolTask
+from agentspan_tool_runner.models import Providers
+from agentspan_tool_runner.ports import Chance, DefinitionOf, NewId, Now, Sleep
+from agentspan_tool_runner.service.gateway import Gateway
+from agentspan_tool_runner.service.model_lane import ModelLane
+
+log = logging.getLogger(__name__)
+
+
+class ToolRunner:
+    """The service. `run()` owns everything that it starts."""
+
+    def __init__(
+        self,
+        *,
+        tasks: Table,
+        workers: Table,
+        commands: Commands,
+        providers: Providers,
+        definition_of: DefinitionOf,
+        now: Now,
+        sleep: Sleep,
+        new_id: NewId,
+        chance: Chance,
+        model_calls: int = 32,
+        lease_s: float = 10.0,
+        grant_s: float = 5.0,
+    ) -> None:
+        """`model_calls`: so many at a time. `lease_s`, `grant_s`: as the gateway tells its workers."""
+        gateway_id = new_id()
+        self._tasks = tasks
+        self._providers = providers
+        self.loaded = asyncio.Event()
+        """Set once all open tasks are known."""
+        self.gateway = Gateway(
+            gateway_id=gateway_id,
+            commands=commands,
+            workers=workers,
+            now=now,
+            sleep=sleep,
+            new_id=new_id,
+            lease_s=lease_s,
+            grant_s=grant_s,
+        )
+        self.models = ModelLane(
+            worker=f"models@{gateway_id}",
+            providers=providers,
+            commands=commands,
+            definition_of=definition_of,
+            now=now,
+            sleep=sleep,
+            chance=chance,
+            limit=model_calls,
+        )
+
+    async def run(self) -> None:
+        """Run tasks, until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._feed())
+                group.create_task(self.gateway.run())
+                group.create_task(self.models.run())
+        finally:
+            await self._providers.aclose()
+
+    async def _feed(self) -> None:
+        standing: dict[str, Change] = {}
+        async for change in self._tasks.follow():
+            match change:
+                case CaughtUp():
+                    for stood in standing.values():
+                        self._apply(stood)
+                    standing.clear()
+                    self.loaded.set()
+                case Change(record=None) if not self.loaded.is_set():
+                    standing.pop(change.key, None)
+                case Change() if not self.loaded.is_set():
+                    standing[change.key] = change
+                case Change():
+                    self._apply(change)
+                case _:
+                    assert_never(change)
+
+    def _apply(self, change: Change) -> None:
+        if change.record is None:
+            self.models.closed(change.key)
+            self.gateway.closed(change.key)
+            return
+        try:
+            task = _task(change.record)
+        except Unreadable as error:
+            log.error("task %r cannot be read and is left alone: %s", change.key, error)
+            return
+        match task:
+            case ModelTask():
+                self.models.opened(task)
+            case ToolTask():
+                self.gateway.opened(task)
+            case _:
+                assert_never(task)
+
+
+def _task(record: Record) -> Task:
+    return record.message if isinstance(record.message, ModelTask | ToolTask) else TASKS.decode(record.value)
