@@ -16,6 +16,10 @@ from agentspan_schemas.answers import Answer
 from agentspan_schemas.commands import Command
 
 
+GIVE_UP_S = 1.0
+"""How soon a sender learns that its partition has stopped."""
+
+
 class OutcomeUnknown(LogError):
     """No outcome in time: the command may be decided yet. Send it again with the same id to learn what came of it."""
 
@@ -57,6 +61,7 @@ class CommandLog:
         async with asyncio.TaskGroup() as group:
             for number in range(self._log.partitions):
                 group.create_task(self._follow(number))
+            group.create_task(self._give_up())
 
     async def submit(self, command: Command) -> Answer:
         """The command's answer, once its outcome is released. Raises OutcomeUnknown or Unavailable."""
@@ -86,6 +91,16 @@ class CommandLog:
             for answered in self._awaited.get(f"{first.key}/{first.attributes['commandid']}", ()):
                 if not answered.done():
                     answered.set_result(answer_of(outcome, number))
+
+    async def _give_up(self) -> None:
+        """Nobody waits for a partition that has stopped: its sender learns why, and that it may be decided yet."""
+        while True:
+            await asyncio.sleep(GIVE_UP_S)
+            for key, waiting in self._awaited.items():
+                reason = self._unavailable(partition_for(key.partition("/")[0], self._log.partitions))
+                for answered in waiting if reason else ():
+                    if not answered.done():
+                        answered.set_exception(OutcomeUnknown(f"{reason}; it may be done yet: send it again as it is"))
 
     def _forget(self, key: str, answered: asyncio.Future[Answer]) -> None:
         waiting = self._awaited.get(key, [])

@@ -46,5 +46,5 @@ async def _on_unavailable(request: Request, error: Exception) -> Response:
 
 
 async def _on_outcome_unknown(request: Request, error: Exception) -> Response:
-    detail = "no outcome in time: the request may be done yet; send it again with the same Idempotency-Key"
+    detail = f"{error} (over HTTP: with the same Idempotency-Key)"
     return problems.problem_response(problems.DoorError(504, "outcome_unknown", detail).problem)

@@ -1,0 +1,146 @@
+"""What every state cache must do: keep rows with the position they reflect, and be of no use rather than wrong."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from agentspan.eventlog import BEGINNING, Position
+from agentspan_orchestrator.adapters.memory_cache import MemoryStateCache
+from agentspan_orchestrator.adapters.sqlite_cache import SqliteStateCache
+from agentspan_orchestrator.domain import Execution, decide
+from agentspan_orchestrator.ports import Row, StateCache
+from agentspan_schemas import commands as c
+from agentspan_schemas.agents import AgentDefinition
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+AGENT = AgentDefinition(name="support", model="replay/support")
+HERE = Position(7, 2, 5)
+
+Open = Callable[[], StateCache]
+
+
+def started(execution_id: str) -> Execution:
+    start = c.Start(
+        command_id="start",
+        execution_id=execution_id,
+        agent=AGENT.name,
+        agent_version=AGENT.version,
+        prompt="My invoice is wrong",
+        requested_by="user:ana",
+        source="test",
+        key=execution_id,
+        content_hash="0" * 64,
+    )
+    state = decide(None, start, NOON, AGENT).state
+    assert state is not None
+    return state
+
+
+def row(execution_id: str, *, due: datetime | None = None, busy: bool = False) -> Row:
+    return Row(started(execution_id), due, busy)
+
+
+@pytest.fixture(params=["memory", "stored"])
+def cache(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StateCache]:
+    if request.param == "memory":
+        yield MemoryStateCache()
+        return
+    stored = SqliteStateCache(tmp_path / "state.sqlite3")
+    yield stored
+    stored.close()
+
+
+def test_a_new_cache_stands_at_the_beginning(cache: StateCache) -> None:
+    assert cache.open("log-1") == (BEGINNING, None)
+    assert cache.get("exec-a") is None
+
+
+def test_what_was_put_is_read_at_once(cache: StateCache) -> None:
+    cache.open("log-1")
+    cache.put([row("exec-a")], HERE, "inbox/3")
+    assert cache.get("exec-a") == started("exec-a")
+
+
+def test_the_position_stands_with_the_rows(cache: StateCache) -> None:
+    cache.open("log-1")
+    cache.put([row("exec-a")], HERE, "inbox/3")
+    assert cache.open("log-1") == (HERE, "inbox/3")
+
+
+def test_of_another_log_it_is_empty(cache: StateCache) -> None:
+    cache.open("log-1")
+    cache.put([row("exec-a")], HERE, None)
+    assert cache.open("log-2") == (BEGINNING, None)
+    assert cache.get("exec-a") is None
+
+
+def test_a_cleared_cache_stands_at_the_beginning(cache: StateCache) -> None:
+    cache.open("log-1")
+    cache.put([row("exec-a")], HERE, None)
+    cache.clear()
+    assert cache.get("exec-a") is None
+    assert cache.open("log-1")[0] == BEGINNING
+
+
+def test_after_a_clear_rows_of_the_same_log_are_kept(cache: StateCache) -> None:
+    cache.open("log-1")
+    cache.clear()
+    cache.put([row("exec-a")], HERE, None)
+    assert cache.open("log-1") == (HERE, None)
+
+
+def test_it_names_what_has_work_and_what_is_due(cache: StateCache) -> None:
+    due = NOON + timedelta(microseconds=1)
+    cache.open("log-1")
+    cache.put([row("exec-a", busy=True), row("exec-b", due=due), row("exec-c")], HERE, None)
+    assert [state.execution_id for state in cache.busy()] == ["exec-a"]
+    assert list(cache.due()) == [(due, "exec-b")]
+    cache.put([row("exec-a")], HERE, None)
+    assert list(cache.busy()) == []
+
+
+def test_a_stored_cache_survives_its_process(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite3"
+    first = SqliteStateCache(path)
+    first.open("log-1")
+    first.put([row("exec-a")], HERE, "inbox/3")
+    first.close()
+    second = SqliteStateCache(path)
+    assert second.open("log-1") == (HERE, "inbox/3")
+    assert second.get("exec-a") == started("exec-a")
+    second.close()
+
+
+@pytest.mark.parametrize("harm", ["damaged", "of another shape"])
+def test_a_file_that_is_of_no_use_is_made_anew(tmp_path: Path, harm: str) -> None:
+    path = tmp_path / "state.sqlite3"
+    if harm == "damaged":
+        path.write_bytes(b"no database" * 1000)
+    else:
+        with sqlite3.connect(path) as db:
+            db.execute("CREATE TABLE executions (other TEXT)")
+            db.execute("PRAGMA user_version = 999")
+        db.close()
+    cache = SqliteStateCache(path)
+    assert cache.open("log-1") == (BEGINNING, None)
+    cache.put([row("exec-a")], HERE, None)
+    cache.close()
+
+
+def test_what_cannot_be_written_now_is_read_and_written_later(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite3"
+    cache = SqliteStateCache(path)
+    cache.open("log-1")
+    with sqlite3.connect(path) as other:
+        other.execute("DROP TABLE standing")
+    cache.put([row("exec-a")], HERE, None)
+    cache._flush()  # the writer has tried and failed
+    assert cache.get("exec-a") == started("exec-a")
+    other.execute("CREATE TABLE standing (one INTEGER PRIMARY KEY, log_id TEXT, position TEXT, command_offset TEXT)")
+    other.commit()
+    other.close()
+    assert cache.open("log-1") == (HERE, None)
+    cache.close()
