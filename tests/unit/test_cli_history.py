@@ -1,0 +1,265 @@
+"""`agentspan agent list|status|stream` and `agentspan approvals list`: what is asked for, and how it is shown."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+
+import pytest
+import typer
+
+from agentspan.cli import main
+from agentspan.cli._options import State, Status, read_moment
+from agentspan_schemas.approvals import ApprovalState
+from agentspan_schemas.events import Status as ContractStatus
+from tests.unit.cli_server import (
+    AT,
+    RUN,
+    SCHEMA,
+    Asked,
+    FakeServer,
+    event,
+    execution,
+    items,
+    problem,
+    record,
+    serving,
+    sse,
+    tool_call,
+    worker,
+)
+from tests.unit.cli_server import Answer as Reply
+
+NOW = datetime(2026, 5, 2, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    with serving() as fake:
+        monkeypatch.setenv("AGENTSPAN_SERVER_URL", fake.url)
+        fake.on("GET", "/executions", page(execution()))
+        fake.on("GET", f"/executions/{RUN}", Reply(execution().model_dump(mode="json")))
+        fake.on("GET", f"/executions/{RUN}/events", Reply({"items": [tool_call(8), waiting(9)]}))
+        fake.on("GET", "/gateway/workers", items(worker()))
+        fake.approvals(record())
+        yield fake
+
+
+def page(*executions: Any, cursor: str | None = None) -> Reply:
+    shown = [one.model_dump(mode="json") for one in executions]
+    return Reply({"items": shown, "cursor": cursor, "as_of": AT.isoformat()})
+
+
+def waiting(seq: int) -> dict[str, Any]:
+    fields = {"approval_id": f"{RUN}.2-0", "call_id": "2-0", "tool": "issue_refund", "args": {}, "args_hash": "ab" * 32}
+    return event(seq, "waiting", "waiting", **fields)
+
+
+def approved(seq: int) -> dict[str, Any]:
+    who = {"by": "user:alice", "channel": "cli", "seen_args_hash": "ab" * 32}
+    return {**waiting(seq), **who, "type": "approved", "status": "running"}
+
+
+def test_the_words_are_the_contracts() -> None:
+    assert {str(status) for status in Status} == set(get_args(ContractStatus))
+    assert {str(state) for state in State} == set(get_args(ApprovalState))
+
+
+# list
+
+
+def test_a_list_is_a_table_without_anything_a_terminal_obeys(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["agent", "list"]) == 0
+    titles, row = capsys.readouterr().out.splitlines()
+    assert titles.split() == ["EXECUTION", "AGENT", "STATUS", "WAITING", "ON", "STARTED", "PROMPT"]
+    assert row.startswith(f"{RUN}  support_agent  waiting  issue_refund")
+    assert row.endswith(r"I was charged twice\x1b[2J")
+
+
+def test_filters_go_to_the_server(server: FakeServer) -> None:
+    command = "agent list --agent support_agent --status waiting --status paused --from 2026-05-01T10:00Z --limit 3"
+    assert main(command.split()) == 0
+    [asked] = server.requests("GET", "/executions")
+    assert asked.query == {
+        "agent": ["support_agent"],
+        "status": ["waiting", "paused"],
+        "from": ["2026-05-01T10:00:00+00:00"],
+        "limit": ["3"],
+    }
+
+
+def test_pages_are_followed_up_to_the_limit(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    def pages(asked: Asked) -> Reply:
+        return page(execution(), execution(), cursor=None if "cursor" in asked.query else "next")
+
+    server.on("GET", "/executions", pages)
+    assert main(["agent", "list", "--limit", "3", "-o", "json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 3
+    assert [asked.query.get("cursor") for asked in server.requests("GET", "/executions")] == [None, ["next"]]
+
+
+def test_an_empty_list_is_valid_json(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.on("GET", "/executions", page())
+    assert main(["agent", "list", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert main(["agent", "list"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_jsonl_is_one_run_a_line(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.on("GET", "/executions", page(execution(), execution("failed")))
+    assert main(["agent", "list", "-o", "jsonl"]) == 0
+    assert [json.loads(line)["status"] for line in capsys.readouterr().out.splitlines()] == ["waiting", "failed"]
+
+
+@pytest.mark.parametrize("options", [["--status", "asleep"], ["--from", "soon"], ["--limit", "0"], ["-o", "yaml"]])
+def test_a_wrong_filter_is_refused(server: FakeServer, options: list[str]) -> None:
+    assert main(["agent", "list", *options]) == 2
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90m", NOW - timedelta(minutes=90)),
+        ("7d", NOW - timedelta(days=7)),
+        ("2026-05-01T10:00+02:00", datetime(2026, 5, 1, 8, 0, tzinfo=UTC)),
+        ("2026-05-01", datetime(2026, 5, 1).astimezone(UTC)),
+    ],
+)
+def test_a_moment_is_read(text: str, expected: datetime) -> None:
+    assert read_moment(text, NOW) == expected
+
+
+def test_a_date_as_the_end_includes_its_day() -> None:
+    assert read_moment("2026-05-01", NOW, end=True) == datetime(2026, 5, 2).astimezone(UTC)
+
+
+@pytest.mark.parametrize("text", ["soon", "", "2026-13-01", "9999-12-31", "7y"])
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="is no moment"):
+        read_moment(text, NOW, end=True)
+
+
+# status
+
+
+def test_status_says_what_a_run_waits_for_and_what_to_do(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["agent", "status", RUN]) == 0
+    printed = capsys.readouterr().out
+    assert "status     waiting" in printed
+    assert 'waits for  issue_refund {"customer_id": "cust_123"' in printed
+    assert f"next       agentspan agent respond {RUN}.2-0 --approve" in printed
+    assert "no worker" not in printed
+
+
+def test_status_says_which_worker_is_missing(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.on("GET", f"/executions/{RUN}", Reply(execution("running", seq=10).model_dump(mode="json")))
+    server.on("GET", f"/executions/{RUN}/events", Reply({"items": [tool_call(8), waiting(9), approved(10)]}))
+    server.on("GET", "/gateway/workers", items())
+    server.approvals()
+    assert main(["agent", "status", RUN]) == 0
+    assert f"no worker can run 'issue_refund' of agent 'support_agent' with input schema {SCHEMA[:12]}" in (
+        capsys.readouterr().out
+    )
+
+
+def test_status_as_json_has_all_of_it(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["agent", "status", RUN, "-o", "json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["execution"]["status"] == "waiting"
+    assert shown["approvals"][0]["tool"] == "issue_refund"
+    assert shown["missing_workers"] == []
+    assert len(shown["next"]) == 2
+
+
+def test_status_of_a_call_in_doubt_says_how_to_resolve_it(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.approvals(record(state="in_doubt"))
+    assert main(["agent", "status", RUN]) == 0
+    assert f"POST /api/v1/executions/{RUN}/calls/2-0/resolve" in capsys.readouterr().out
+
+
+def test_status_of_a_failed_run_has_its_error(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    failed = execution("failed", error={"kind": "max_turns", "message": "no answer after 25 turns"})
+    server.on("GET", f"/executions/{RUN}", Reply(failed.model_dump(mode="json")))
+    assert main(["agent", "status", RUN]) == 0
+    assert "error      no answer after 25 turns (max_turns)" in capsys.readouterr().out
+
+
+def test_status_of_an_unknown_run_is_not_found(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.on("GET", f"/executions/{RUN}", problem(404, "unknown_execution", f"there is no execution {RUN!r}"))
+    assert main(["agent", "status", RUN]) == 4
+    assert capsys.readouterr().err == f"error: there is no execution {RUN!r}\n"
+
+
+# stream
+
+
+def test_stream_prints_an_event_a_line_until_the_end(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.on("GET", f"/executions/{RUN}/stream", sse(tool_call(8), event(9, "done", "completed", output="Done.")))
+    assert main(["agent", "stream", RUN, "--after", "7"]) == 0
+    called, done = capsys.readouterr().out.splitlines()
+    assert called.split(maxsplit=3)[2:] == ["tool_call", f"issue_refund {json.dumps(tool_call(8)['args'])}"]
+    assert done.endswith("→ Done.")
+    [asked] = server.requests("GET", f"/executions/{RUN}/stream")
+    assert asked.query == {"after": ["7"]}
+
+
+def test_stream_as_jsonl_is_the_events(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.on("GET", f"/executions/{RUN}/stream", sse(tool_call(8), event(9, "done", "completed", output={"a": 1})))
+    assert main(["agent", "stream", RUN, "-o", "jsonl"]) == 0
+    assert [json.loads(line)["seq"] for line in capsys.readouterr().out.splitlines()] == [8, 9]
+
+
+def test_stream_of_an_unknown_run_is_not_found(server: FakeServer) -> None:
+    server.on("GET", f"/executions/{RUN}", problem(404, "unknown_execution", "there is none"))
+    assert main(["agent", "stream", RUN]) == 4
+
+
+# approvals
+
+
+def test_approvals_list_asks_for_what_waits_for_a_person(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["approvals", "list"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith(f"{RUN}.2-0  pending  support_agent")
+    [asked] = server.requests("GET", "/approvals")
+    assert asked.query == {"state": ["pending", "in_doubt"], "limit": ["100"]}
+
+
+def test_approvals_list_filters_and_says_when_there_may_be_more(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = "approvals list --state rejected --tool issue_refund --agent a --limit 1 -o json"
+    assert main(command.split()) == 0
+    printed = capsys.readouterr()
+    assert len(json.loads(printed.out)) == 1
+    assert "there may be more" in printed.err
+    [asked] = server.requests("GET", "/approvals")
+    assert asked.query == {"state": ["rejected"], "agent": ["a"], "tool": ["issue_refund"], "limit": ["1"]}
+
+
+def test_no_approvals_is_an_empty_list(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.approvals()
+    assert main(["approvals", "list", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert main(["approvals", "list"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_an_answer_of_something_else_is_said_to_be_one(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.on("GET", "/approvals", Reply(b"<html>hello</html>", content_type="text/html"))
+    assert main(["approvals", "list"]) == 1
+    assert "check AGENTSPAN_SERVER_URL" in capsys.readouterr().err
+
+
+def test_a_server_that_takes_no_work_is_unreachable(server: FakeServer) -> None:
+    server.on("GET", "/approvals", problem(503, "unavailable", "draining"))
+    assert main(["approvals", "list"]) == 3

@@ -1,0 +1,106 @@
+"""`agentspan server …` hands over to the server's own commands; and what holds for the whole command line."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from agentspan.cli import main
+
+HEAVY = ("agentspan.agents", "agentspan_standalone", "agentspan_schemas", "aiohttp", "rich")
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the server's commands were called with; each ends with 7."""
+    calls: list[Any] = []
+
+    def command(name: str) -> Callable[..., int]:
+        def call(*args: Any, **options: Any) -> int:
+            calls.append((name, *args, *options.items()))
+            return 7
+
+        return call
+
+    package, module = ModuleType("agentspan_standalone"), ModuleType("agentspan_standalone.commands")
+    for name in ("start", "stop", "status"):
+        setattr(module, name, command(name))
+    package.commands = module  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "agentspan_standalone", package)
+    monkeypatch.setitem(sys.modules, "agentspan_standalone.commands", module)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("line", "call"),
+    [
+        ("start", ("start", None, None, None, ("detach", False))),
+        (
+            "start --detach --data here --port 7001 --host ::1",
+            ("start", Path("here"), "::1", 7001, ("detach", True)),
+        ),
+        ("stop", ("stop", None)),
+        ("stop --data here", ("stop", Path("here"))),
+        ("status --data here", ("status", Path("here"))),
+    ],
+)
+def test_the_servers_commands_are_called_and_their_exit_code_is_ours(
+    called: list[Any], line: str, call: tuple[Any, ...]
+) -> None:
+    assert main(["server", *line.split()]) == 7
+    assert called == [call]
+
+
+@pytest.mark.parametrize("line", ["start --port 70000", "start --port x", "stop --port 1", "restart"])
+def test_a_wrong_option_is_refused(called: list[Any], line: str) -> None:
+    assert main(["server", *line.split()]) == 2
+    assert called == []
+
+
+def test_without_the_servers_packages_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] in ("agentspan_standalone", "pydantic_settings")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pydantic_settings", None)
+    assert main(["server", "status"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "pip install 'agentspan[server]'" in printed.err
+
+
+@pytest.mark.parametrize("line", ["", "agent", "approvals", "server", "agent respond --help", "server start --help"])
+def test_every_level_has_help(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(line.split()) in (0, 2)
+    assert "Usage: agentspan" in "".join(capsys.readouterr())
+
+
+def test_the_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "5    somebody else decided first" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("line", ["agnt list", "agent lst", "agent list extra", "agent status"])
+def test_what_is_no_command_is_refused(line: str) -> None:
+    assert main(line.split()) == 2
+
+
+def test_a_server_address_that_is_none_is_a_wrong_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AGENTSPAN_SERVER_URL", "localhost:6767")
+    assert main(["approvals", "list"]) == 2
+    assert "http://" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from agentspan.cli import main; main(['agent', 'respond', '--help']); "
+        f"sys.exit(str([name for name in {HEAVY!r} if name in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "[]"
