@@ -26,6 +26,10 @@ class ApprovalStore(Protocol):
         """Begin with that log; what was kept of another one is forgotten."""
         ...
 
+    def clear(self, partition: int) -> None:
+        """Forget what was kept of a partition: it will be folded again."""
+        ...
+
     def position(self, partition: int) -> Position: ...
 
     def put(self, partition: int, records: Iterable[ApprovalRecord], position: Position) -> None:

@@ -23,12 +23,12 @@ class Approvals:
         self._log = log
         self._commands = commands
         self._store = store
+        store.open(log.id)
         self._positions = [BEGINNING] * log.partitions
         self._moved = asyncio.Condition()
 
     async def run(self) -> None:
         """Follow every partition, until cancelled."""
-        self._store.open(self._log.id)
         async with asyncio.TaskGroup() as group:
             for number in range(self._log.partitions):
                 group.create_task(self._follow(number))
@@ -59,6 +59,8 @@ class Approvals:
             async for outcome in partition.follow(position):
                 await self._fold(number, outcome)
         except BeyondEnd:
+            self._store.clear(number)
+            await self._advance(number, BEGINNING)
             async for outcome in partition.follow(BEGINNING):
                 await self._fold(number, outcome)
 

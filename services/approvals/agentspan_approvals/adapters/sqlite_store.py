@@ -17,13 +17,15 @@ _SHAPE = 1
 _TABLES = """
 CREATE TABLE IF NOT EXISTS approvals (
     approval_id TEXT PRIMARY KEY, execution_id TEXT NOT NULL, agent TEXT NOT NULL, tool TEXT NOT NULL,
-    state TEXT NOT NULL, requested_at TEXT NOT NULL, record BLOB NOT NULL
+    state TEXT NOT NULL, requested_at TEXT NOT NULL, partition INTEGER NOT NULL, record BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_execution ON approvals (execution_id);
 CREATE INDEX IF NOT EXISTS by_state ON approvals (state, requested_at);
 CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, position TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS log (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL);
 """
+
+_PUT = "INSERT OR REPLACE INTO approvals VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class SqliteApprovalStore:
@@ -42,6 +44,12 @@ class SqliteApprovalStore:
             self._db.execute("DELETE FROM positions")
             self._db.execute("INSERT OR REPLACE INTO log VALUES (1, ?)", (log_id,))
 
+    def clear(self, partition: int) -> None:
+        """Forget what was kept of a partition."""
+        with self._db:
+            self._db.execute("DELETE FROM approvals WHERE partition = ?", (partition,))
+            self._db.execute("DELETE FROM positions WHERE partition = ?", (partition,))
+
     def position(self, partition: int) -> Position:
         """The position that the partition's records reflect."""
         row = self._db.execute("SELECT position FROM positions WHERE partition = ?", (partition,)).fetchone()
@@ -50,7 +58,7 @@ class SqliteApprovalStore:
     def put(self, partition: int, records: Iterable[ApprovalRecord], position: Position) -> None:
         """Records and the position they reflect, in one transaction."""
         with self._db:
-            self._db.executemany("INSERT OR REPLACE INTO approvals VALUES (?, ?, ?, ?, ?, ?, ?)", map(_row, records))
+            self._db.executemany(_PUT, [_row(record, partition) for record in records])
             self._db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", (partition, str(position)))
 
     def get(self, approval_id: str) -> ApprovalRecord | None:
@@ -75,7 +83,7 @@ class SqliteApprovalStore:
         self._db.close()
 
 
-def _row(record: ApprovalRecord) -> tuple[str, str, str, str, str, str, bytes]:
+def _row(record: ApprovalRecord, partition: int) -> tuple[str, str, str, str, str, str, int, bytes]:
     return (
         record.approval_id,
         record.execution_id,
@@ -83,6 +91,7 @@ def _row(record: ApprovalRecord) -> tuple[str, str, str, str, str, str, bytes]:
         record.tool,
         record.state,
         record.requested_at.isoformat(),
+        partition,
         encode(record),
     )
 

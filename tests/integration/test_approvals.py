@@ -1,0 +1,178 @@
+"""The approvals service on a running orchestrator: what it shows, when it shows it, and after which restarts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from agentspan.eventlog.memory import MemoryLog
+from agentspan_approvals.adapters.sqlite_store import SqliteApprovalStore
+from agentspan_approvals.ports import Search
+from agentspan_approvals.service import Approvals
+from agentspan_schemas import commands as c
+from agentspan_schemas.approvals import ApprovalRecord
+from agentspan_schemas.canonical import args_hash
+from tests.support.orchestration import (
+    ARGS,
+    EXECUTION,
+    Process,
+    World,
+    approve,
+    ask,
+    claim,
+    process,
+    result,
+    say,
+    start,
+)
+
+PENDING = Search(states=("pending",))
+CALL = f"{EXECUTION}.1-0"
+
+
+@asynccontextmanager
+async def approving(here: Process, world: World, path: Path | str = ":memory:") -> AsyncIterator[Approvals]:
+    store = SqliteApprovalStore(path)
+    approvals = Approvals(log=world.log, commands=here.commands, store=store)
+    running = asyncio.create_task(approvals.run())
+    try:
+        yield approvals
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        store.close()
+
+
+async def one(approvals: Approvals, approval_id: str = CALL) -> ApprovalRecord:
+    record = await approvals.get(approval_id, EXECUTION)
+    assert record is not None
+    return record
+
+
+async def test_a_request_shows_the_exact_call_and_the_hash_that_a_decision_names() -> None:
+    world = World(MemoryLog(1))
+    async with process(world) as here, approving(here, world) as approvals:
+        await here.send(start())
+        await here.send(ask("refund", "look_up"))
+        [request] = await approvals.search(PENDING)
+    assert (request.approval_id, request.tool, request.args) == (CALL, "refund", ARGS)
+    assert request.args_hash == args_hash(ARGS)
+
+
+async def test_a_read_sees_what_was_on_the_log_when_it_was_asked() -> None:
+    world = World(MemoryLog(1, renew_after=3))
+    async with process(world) as here, approving(here, world) as approvals:
+        await here.send(start())
+        await here.send(ask("refund"))
+        for state, command in (
+            ("pending", None),
+            ("approved", approve("1-0")),
+        ):
+            if command is not None:
+                await approvals.decide(command)
+            assert (await one(approvals)).state == state
+
+
+async def test_a_decision_leaves_who_decided_and_through_which_door() -> None:
+    world = World(MemoryLog(1))
+    async with process(world) as here, approving(here, world) as approvals:
+        await here.send(start())
+        await here.send(ask("refund"))
+        await approvals.decide(approve("1-0").model_copy(update={"edited_args": {"usd": 5}, "reason": "half"}))
+        record = await one(approvals)
+    assert (record.state, record.decided_by, record.channel) == ("approved", "user:bo", "cli")
+    assert (record.args, record.edited_args, record.reason) == (ARGS, {"usd": 5}, "half")
+
+
+async def test_of_two_decisions_the_first_wins_and_the_second_is_told_who() -> None:
+    world = World(MemoryLog(1))
+    async with process(world) as here, approving(here, world) as approvals:
+        await here.send(start())
+        await here.send(ask("refund"))
+        answers = await asyncio.gather(
+            approvals.decide(approve("1-0", by="user:bo", command_id="1")),
+            approvals.decide(approve("1-0", by="user:cy", command_id="2")),
+        )
+    assert [answer.accepted for answer in answers] == [True, False]
+    refusal = answers[1].refusal
+    assert refusal is not None
+    assert refusal.winner is not None
+    assert refusal.winner.by == "user:bo"
+
+
+async def test_a_call_in_doubt_is_shown_until_somebody_says_what_became_of_it() -> None:
+    world = World(MemoryLog(1))
+    async with process(world) as here, approving(here, world) as approvals:
+        await here.send(start())
+        await here.send(ask("refund"))
+        await here.send(approve("1-0"))
+        await here.send(claim("1-0"))
+        world.clock.advance(60)
+        lost = c.ReportLost(command_id="lost", execution_id=EXECUTION, step="1-0", attempt=1)
+        await here.send(lost)
+        assert (await one(approvals)).state == "in_doubt"
+        await here.send(result("1-0", claim_id="claim-1"))
+        assert (await one(approvals)).state == "resolved"
+
+
+async def test_requests_of_a_run_that_was_cancelled_wait_no_more() -> None:
+    world = World(MemoryLog(1))
+    async with process(world) as here, approving(here, world) as approvals:
+        await here.send(start())
+        await here.send(ask("refund", "refund"))
+        await here.send(c.Cancel(command_id="cancel", execution_id=EXECUTION, by="user:bo", channel="cli"))
+        found = await approvals.search(Search(execution_id=EXECUTION))
+    assert [record.state for record in found] == ["cancelled", "cancelled"]
+
+
+@pytest.mark.parametrize("log", ["same log", "another log"])
+async def test_after_a_restart_the_view_goes_on_or_begins_anew_with_its_log(tmp_path: Path, log: str) -> None:
+    world, path = World(MemoryLog(1, id="log-1")), tmp_path / "approvals.sqlite3"
+    async with process(world) as here, approving(here, world, path) as approvals:
+        await here.send(start())
+        await here.send(ask("refund"))
+        assert len(await approvals.search(PENDING)) == 1
+    if log == "another log":
+        world = World(MemoryLog(1, id="log-2"))
+    async with process(world) as here, approving(here, world, path) as approvals:
+        assert len(await approvals.search(PENDING)) == (1 if log == "same log" else 0)
+
+
+async def test_a_view_that_is_ahead_of_its_log_is_folded_anew(tmp_path: Path) -> None:
+    path = tmp_path / "approvals.sqlite3"
+    world = World(MemoryLog(1, id="log-1"))
+    async with process(world) as here, approving(here, world, path) as approvals:
+        await here.send(start())
+        await here.send(ask("refund"))
+        await approvals.search(PENDING)
+    world = World(MemoryLog(1, id="log-1"))  # restored from an older copy
+    async with process(world) as here, approving(here, world, path) as approvals:
+        await here.send(start("exec-bbbbbbbbbbbbbbbb"))
+        await here.send(ask("refund", execution_id="exec-bbbbbbbbbbbbbbbb"))
+        found = await approvals.search(PENDING)
+    assert [record.execution_id for record in found] == ["exec-bbbbbbbbbbbbbbbb"]
+
+
+async def test_a_damaged_view_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "approvals.sqlite3"
+    path.write_bytes(b"no database" * 1000)
+    world = World(MemoryLog(1))
+    async with process(world) as here, approving(here, world, path) as approvals:
+        await here.send(start())
+        await here.send(ask("refund"))
+        assert len(await approvals.search(PENDING)) == 1
+
+
+async def test_a_search_narrows_by_agent_tool_and_state() -> None:
+    world = World(MemoryLog(1))
+    async with process(world) as here, approving(here, world) as approvals:
+        await here.send(start())
+        await here.send(ask("refund", "credit"))
+        await here.send(approve("1-0"))
+        assert [r.tool for r in await approvals.search(Search(tool="credit"))] == ["credit"]
+        assert [r.tool for r in await approvals.search(Search(agent="support", states=("approved",)))] == ["refund"]
+        assert await approvals.search(Search(agent="other")) == []
+        assert len(await approvals.search(Search(limit=1))) == 1
+        await here.send(say("later", turn=9))
