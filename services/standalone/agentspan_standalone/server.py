@@ -31,8 +31,11 @@ class _Server(uvicorn.Server):
         self.stopping = asyncio.Event()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Ask it to stop. Not uvicorn's own, which raises the signal again once its connections are closed: that would
+        end the process before the services are."""
         self.stopping.set()
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
 
 def bound(settings: Settings) -> socket.socket:
