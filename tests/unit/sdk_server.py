@@ -60,6 +60,7 @@ class SmallServer:
         self.outputs: dict[str, Any] = {}
         self.records: dict[str, ApprovalRecord] = {}
         self.sessions: dict[str, SessionRequest] = {}
+        self.followed: set[str] = set()
         self.goodbyes: list[str] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.given: set[str] = set()
@@ -276,6 +277,8 @@ class SmallServer:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
         await response.write(b'{"lane":"ping"}\n')
+        self.followed.add(request.match_info["id"])
+        await self._tell()
         while request.match_info["id"] in self.sessions:
             for task in self._open(session):
                 await response.write(task.model_dump_json().encode() + b"\n")

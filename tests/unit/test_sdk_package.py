@@ -282,7 +282,7 @@ def test_a_serving_program_ends_cleanly_when_it_is_terminated(server: SmallServe
     print("bye")
     """
     running = program(server, body)
-    server.wait(lambda: bool(server.sessions))
+    server.wait(lambda: bool(server.followed))
     running.send_signal(signal.SIGTERM)
     out, err = running.communicate(timeout=20)
     assert (running.returncode, out, err) == (0, "bye\n", "")
