@@ -35,7 +35,9 @@ FAILURE = {"kind": "broken", "message": "it broke"}
 CALLS = st.sampled_from(["1-0", "1-1", "9-9"])
 NUMBERS = st.sampled_from([0, 1, 2, 7])
 MOMENTS = st.integers(-90, 90).map(lambda minutes: (T0 + timedelta(minutes=minutes)).isoformat())
-ASKED = [{"call_id": "1-0", "model_call_id": "m", "tool": "refund", "args": {}, "args_error": None}]
+ASKED: list[dict[str, Any]] = [
+    {"call_id": "1-0", "model_call_id": "m", "tool": "refund", "args": {}, "args_error": None}
+]
 
 POOLS: dict[str, st.SearchStrategy[Any]] = {
     "execution_id": st.just(EXECUTION),
@@ -120,9 +122,7 @@ def test_any_events_in_any_order_make_a_state_that_can_be_looked_at_and_kept(sou
 
 @settings(max_examples=200)
 @given(EVENT_SOUP, COMMAND_SOUP)
-def test_any_command_on_any_state_is_answered_with_what_a_log_can_hold(
-    events: list[Event], soup: list[Command]
-) -> None:
+def test_any_command_on_any_state_gets_an_answer_that_a_log_can_hold(events: list[Event], soup: list[Command]) -> None:
     state: Execution | None = None
     for event in events:
         state = evolve(state, event)
