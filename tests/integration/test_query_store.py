@@ -18,7 +18,7 @@ from agentspan_query.adapters.migrations import Migration, known, migrate
 from agentspan_query.adapters.sink import ClickHouseSink
 from agentspan_query.domain.filters import ExecutionFilter
 from agentspan_query.domain.rows import PREVIEW_CHARS
-from agentspan_query.errors import BadCursor, HistoryFailed, MigrationError
+from agentspan_query.errors import BadCursor, HistoryFailed, HistoryUnavailable, MigrationError
 from agentspan_schemas import Failure
 from agentspan_schemas.codec import EVENTS
 from tests.support.query_history import T0, History, running_child, store
@@ -260,3 +260,14 @@ async def test_a_read_that_takes_too_long_is_given_up(database: Database) -> Non
     with pytest.raises(HistoryFailed) as failed:
         await database.query("SELECT sleepEachRow(0.2) FROM numbers(20) SETTINGS max_block_size = 1", {}, within_s=0.5)
     assert failed.value.code == 159
+
+
+async def test_history_without_its_tables_is_not_there_yet(child: ClickHouseChild, executor: Executor) -> None:
+    database = Database(child.address, executor, name="not_yet_made")
+    history = ClickHouseHistory(database)
+    with pytest.raises(HistoryUnavailable, match="no tables yet"):
+        await history.agents()
+    await database.create()
+    with pytest.raises(HistoryUnavailable, match="no tables yet"):
+        await history.status_counts(ExecutionFilter())
+    database.close()

@@ -4,14 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentspan_query.adapters import sql
-from agentspan_query.adapters.clickhouse import Database
+from agentspan_query.adapters.clickhouse import Database, Rows
 from agentspan_query.domain.filters import ExecutionFilter, Place, decode_cursor, encode_cursor, micros
 from agentspan_query.domain.rows import ExecutionRow
 from agentspan_query.domain.views import HistoryPage, Start, StoredEvent, execution_view, listed_view
-from agentspan_query.errors import HistoryFailed
+from agentspan_query.errors import HistoryFailed, HistoryUnavailable
 from agentspan_schemas.codec import EVENTS
 from agentspan_schemas.events import Event, Started, Status
 from agentspan_schemas.http import ExecutionView
+
+NOT_THERE_YET = (60, 81)
+"""ClickHouse's numbers for a table and a database that it does not know: the first start has yet to make them."""
 
 
 class ClickHouseHistory:
@@ -23,7 +26,7 @@ class ClickHouseHistory:
     async def executions(self, chosen: ExecutionFilter, *, cursor: str | None = None, limit: int = 50) -> HistoryPage:
         """Up to `limit` executions, newest first, from where `cursor` says. Raises BadCursor."""
         after = decode_cursor(cursor, chosen) if cursor else None
-        found = await self._database.query(*sql.page(chosen, after, limit + 1))
+        found = await self._read(*sql.page(chosen, after, limit + 1))
         rows = [ExecutionRow(*row) for row in found[:limit]]
         starts = await self._starts(rows)
         more = len(found) > limit
@@ -39,7 +42,7 @@ class ClickHouseHistory:
 
     async def edges(self, execution_id: str) -> tuple[Started, Event] | None:
         """The first and the last event of an execution. Raises Unreadable when a later release wrote them."""
-        rows = await self._database.query(sql.EDGES, {"id": execution_id})
+        rows = await self._read(sql.EDGES, {"id": execution_id})
         if not rows:
             return None
         first, last = (EVENTS.decode(payload.encode()) for (payload,) in (rows[0], rows[-1]))
@@ -50,15 +53,23 @@ class ClickHouseHistory:
     async def events(self, execution_id: str, *, after: int = 0, limit: int = 500) -> Sequence[StoredEvent]:
         """The events of an execution with a seq above `after`, in order."""
         params = {"id": execution_id, "after": after, "limit": limit}
-        return [StoredEvent(*row) for row in await self._database.query(sql.EVENTS, params)]
+        return [StoredEvent(*row) for row in await self._read(sql.EVENTS, params)]
 
     async def status_counts(self, chosen: ExecutionFilter) -> Mapping[Status, int]:
         """How many executions of the agent and the time have each status: what choosing it would show."""
-        return {status: count for status, count in await self._database.query(*sql.counts(chosen))}
+        return {status: count for status, count in await self._read(*sql.counts(chosen))}
 
     async def agents(self) -> Sequence[str]:
         """The names of all agents that ever ran."""
-        return [name for (name,) in await self._database.query(sql.AGENTS, {})]
+        return [name for (name,) in await self._read(sql.AGENTS, {})]
+
+    async def _read(self, statement: str, params: Mapping[str, Any]) -> Rows:
+        try:
+            return await self._database.query(statement, params)
+        except HistoryFailed as error:
+            if error.code in NOT_THERE_YET:
+                raise HistoryUnavailable("history has no tables yet: they are made as it starts; try again") from error
+            raise
 
     async def _starts(self, rows: Sequence[ExecutionRow]) -> Mapping[str, Start]:
         if not rows:
@@ -68,4 +79,4 @@ class ClickHouseHistory:
             "oldest": micros(rows[-1].started_at),
             "newest": micros(rows[0].started_at),
         }
-        return {start[0]: Start(*start[1:]) for start in await self._database.query(sql.STARTS, params)}
+        return {start[0]: Start(*start[1:]) for start in await self._read(sql.STARTS, params)}
