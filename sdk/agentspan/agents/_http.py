@@ -153,7 +153,8 @@ class Http:
         await self._session.close()
 
     def _unavailable(self, error: BaseException) -> ServerUnavailable:
-        why = str(error) or type(error).__name__
+        cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+        why = (isinstance(cause, OSError) and cause.strerror) or str(cause) or type(cause).__name__
         return ServerUnavailable(
             f"no Agentspan server answers at {self.server_url} ({why}); start one with `agentspan server start`, "
             "or name another in AGENTSPAN_SERVER_URL"
