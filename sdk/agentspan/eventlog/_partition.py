@@ -26,6 +26,10 @@ class PartitionLog:
         """The offset that the next record will have, whether it counts or not."""
         return await self.raw.end()
 
+    async def wait(self, offset: int) -> None:
+        """Return when a record at `offset` exists, whether it counts or not."""
+        await self.raw.wait(offset)
+
     async def follow(
         self, position: Position | int = BEGINNING, *, until: Position | None = None
     ) -> AsyncGenerator[Outcome, None]:

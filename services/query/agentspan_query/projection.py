@@ -6,7 +6,8 @@ waits: nothing is dropped, nothing piles up here.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from agentspan.eventlog import BEGINNING, BeyondEnd, Log, Outcome, Position
 from agentspan.eventlog.messages import events_of
@@ -18,8 +19,31 @@ from agentspan_query.tail import Tail
 logger = logging.getLogger(__name__)
 
 FLUSH_ROWS = 5_000
+FLUSH_BYTES = 16 * 1024 * 1024
 FLUSH_S = 0.25
 AGAIN_S = 1.0
+
+
+@dataclass(slots=True)
+class _Batch:
+    """The rows of whole outcomes of one partition."""
+
+    position: Position
+    events: list[EventRow] = field(default_factory=list)
+    executions: list[ExecutionRow] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, number: int, outcome: Outcome) -> None:
+        raw = {stored.offset: stored.record.value for stored in outcome.records}
+        for offset, event in events_of(outcome):
+            self.events.append(event_row(event, raw=raw[offset], partition=number, offset=offset))
+            self.executions.append(execution_row(event))
+            self.size += len(raw[offset])
+        self.position = outcome.position
+
+    @property
+    def full(self) -> bool:
+        return len(self.events) >= FLUSH_ROWS or self.size >= FLUSH_BYTES
 
 
 class Projection:
@@ -38,72 +62,46 @@ class Projection:
             for number in range(self._log.partitions):
                 group.create_task(self._project(number, positions.get(number, BEGINNING)))
 
-    async def _positions(self) -> dict[int, Position]:
+    async def _positions(self) -> Mapping[int, Position]:
         while True:
             try:
-                return dict(await self._sink.positions())
+                return await self._sink.positions()
             except QueryError as error:
                 logger.warning("history can't be read yet: %s", error)
                 await self._sleep(AGAIN_S)
 
     async def _project(self, number: int, position: Position) -> None:
-        await self._tail.project(number, position.offset)
-        try:
-            await self._follow(number, position)
-        except BeyondEnd as error:
-            logger.warning("history is ahead of the log; it is projected again from the beginning: %s", error)
-            await self._follow(number, BEGINNING)
+        partition = self._log.partition(number)
+        while True:
+            end = await partition.end()
+            try:
+                position = await self._store_up_to(number, position, end)
+            except BeyondEnd as error:
+                logger.warning("history is ahead of the log; it is projected again from the beginning: %s", error)
+                position = BEGINNING
+                continue
+            await self._tail.project(number, end)
+            await partition.wait(end)
+            await self._sleep(FLUSH_S)
 
-    async def _follow(self, number: int, position: Position) -> None:
-        async for batch in self._batches(number, position):
-            events, executions = _rows(number, batch)
-            position = batch[-1].position
-            await self._store(number, events, executions, position)
-            await self._tail.project(number, position.offset)
+    async def _store_up_to(self, number: int, position: Position, end: int) -> Position:
+        """Store every outcome that ends in the records before `end`; the position after the last of them."""
+        batch = _Batch(position)
+        async for outcome in self._log.partition(number).follow(position, until=Position(end, 0, 0)):
+            batch.add(number, outcome)
+            if batch.full:
+                await self._store(number, batch)
+                batch = _Batch(batch.position)
+        if batch.position != position:
+            await self._store(number, batch)
+        return batch.position
 
-    async def _batches(self, number: int, position: Position) -> AsyncIterator[list[Outcome]]:
-        """Outcomes as they come, gathered until they are many or the first of them has waited long enough."""
-        queue: asyncio.Queue[Outcome] = asyncio.Queue(maxsize=FLUSH_ROWS)
-        reading = asyncio.create_task(self._read(number, position, queue))
-        try:
-            while True:
-                first = asyncio.create_task(queue.get())
-                await asyncio.wait((first, reading), return_when=asyncio.FIRST_COMPLETED)
-                if not first.done():
-                    first.cancel()
-                    await reading  # raises what ended it
-                    return
-                await self._sleep(FLUSH_S)
-                batch = [first.result()]
-                while not queue.empty() and sum(len(outcome.records) for outcome in batch) < FLUSH_ROWS:
-                    batch.append(queue.get_nowait())
-                yield batch
-        finally:
-            reading.cancel()
-
-    async def _read(self, number: int, position: Position, queue: "asyncio.Queue[Outcome]") -> None:
-        async for outcome in self._log.partition(number).follow(position):
-            await queue.put(outcome)
-
-    async def _store(
-        self, number: int, events: list[EventRow], executions: list[ExecutionRow], position: Position
-    ) -> None:
+    async def _store(self, number: int, batch: _Batch) -> None:
         while True:
             try:
-                await self._sink.write(events, executions)
-                await self._sink.save_position(number, position)
+                await self._sink.write(batch.events, batch.executions)
+                await self._sink.save_position(number, batch.position)
                 return
             except QueryError as error:
                 logger.warning("history can't be written, the log waits: %s", error)
                 await self._sleep(AGAIN_S)
-
-
-def _rows(number: int, batch: list[Outcome]) -> tuple[list[EventRow], list[ExecutionRow]]:
-    events: list[EventRow] = []
-    executions: list[ExecutionRow] = []
-    for outcome in batch:
-        raw = {stored.offset: stored.record.value for stored in outcome.records}
-        for offset, event in events_of(outcome):
-            events.append(event_row(event, raw=raw[offset], partition=number, offset=offset))
-            executions.append(execution_row(event))
-    return events, executions

@@ -121,7 +121,7 @@ class Query:
     async def _complete(self, execution_id: str) -> None:
         """Return when history and the tail overlap: nothing of the execution is missing between them."""
         partition = partition_for(execution_id, self._log.partitions)
-        if not await _within(self._tail.is_projected(partition, self._tail.begins[partition])):
+        if not await _within(self._tail.meets_history(partition)):
             raise HistoryUnavailable("history is still being written from the log; try again in a moment")
 
     def _complete_up_to(self) -> datetime:

@@ -25,7 +25,8 @@ class TailEvent:
     """An event at the log's end, with the bytes that it was written as."""
 
     partition: int
-    offset: int
+    end: int
+    """The offset after the outcome that it is part of."""
     event: Event
     raw: bytes
 
@@ -40,12 +41,12 @@ class Tail:
         self._by_execution: dict[str, deque[TailEvent]] = {}
         self._subscribers: dict[str, set[asyncio.Queue[TailEvent]]] = {}
         self._moved = asyncio.Condition()
-        self.begins = [0] * log.partitions
-        """Of each partition, the offset from which on everything is here."""
-        self.ends = [0] * log.partitions
-        """Of each partition, the offset up to which everything was seen."""
-        self.projected = [0] * log.partitions
-        """Of each partition, the offset up to which everything is in ClickHouse; the projection writes it."""
+        self._begins: list[int | None] = [None] * log.partitions
+        """Of each partition, the offset such that every outcome that ends after it is here."""
+        self._ends = [0] * log.partitions
+        """Of each partition, the offset such that every outcome that ends up to it was seen."""
+        self._projected = [0] * log.partitions
+        """Of each partition, the offset such that every outcome that ends up to it is in ClickHouse."""
 
     async def run(self) -> None:
         """Follow, until cancelled."""
@@ -61,24 +62,29 @@ class Tail:
         """Of each partition, the oldest event that is not in ClickHouse yet, where there is one."""
         oldest: dict[int, TailEvent] = {}
         for item in self._events:
-            if item.partition not in oldest and item.offset >= self.projected[item.partition]:
+            if item.partition not in oldest and item.end > self._projected[item.partition]:
                 oldest[item.partition] = item
         return tuple(oldest.values())
 
     async def reached(self, partition: int, offset: int) -> None:
         """Return when the record at that offset was seen."""
         async with self._moved:
-            await self._moved.wait_for(lambda: self.ends[partition] > offset)
+            await self._moved.wait_for(lambda: self._ends[partition] > offset)
 
     async def is_projected(self, partition: int, offset: int) -> None:
-        """Return when everything before that offset is in ClickHouse."""
+        """Return when every outcome that ends up to that offset is in ClickHouse."""
         async with self._moved:
-            await self._moved.wait_for(lambda: self.projected[partition] >= offset)
+            await self._moved.wait_for(lambda: self._projected[partition] >= offset)
+
+    async def meets_history(self, partition: int) -> None:
+        """Return when nothing is missing between what is in ClickHouse and what is here."""
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._meets(partition))
 
     async def project(self, partition: int, offset: int) -> None:
-        """Everything of the partition before that offset is in ClickHouse now."""
+        """Every outcome of the partition that ends up to that offset is in ClickHouse now."""
         async with self._moved:
-            self.projected[partition] = offset
+            self._projected[partition] = offset
             self._trim()
             self._moved.notify_all()
 
@@ -96,14 +102,23 @@ class Tail:
 
     async def _follow(self, number: int) -> None:
         partition = self._log.partition(number)
-        self.begins[number] = self.ends[number] = await partition.end()
-        async for outcome in partition.follow(self.begins[number]):
+        begin = await partition.end()
+        await self._move(number, begin)
+        self._begins[number] = begin
+        async for outcome in partition.follow(begin):
             raw = {stored.offset: stored.record.value for stored in outcome.records}
             for offset, event in events_of(outcome):
-                self._add(TailEvent(number, offset, event, raw[offset]))
-            async with self._moved:
-                self.ends[number] = outcome.position.offset
-                self._moved.notify_all()
+                self._add(TailEvent(number, outcome.position.offset, event, raw[offset]))
+            await self._move(number, outcome.position.offset)
+
+    async def _move(self, number: int, offset: int) -> None:
+        async with self._moved:
+            self._ends[number] = offset
+            self._moved.notify_all()
+
+    def _meets(self, partition: int) -> bool:
+        begins = self._begins[partition]
+        return begins is not None and self._projected[partition] >= begins
 
     def _add(self, item: TailEvent) -> None:
         execution_id = item.event.execution_id
@@ -117,11 +132,11 @@ class Tail:
         """Forget the oldest: those that are projected beyond `keep`, any beyond `most`."""
         while self._events:
             oldest = self._events[0]
-            dispensable = len(self._events) > self._keep and oldest.offset < self.projected[oldest.partition]
+            dispensable = len(self._events) > self._keep and oldest.end <= self._projected[oldest.partition]
             if not dispensable and len(self._events) <= self._most:
                 return
             self._events.popleft()
-            self.begins[oldest.partition] = oldest.offset + 1
+            self._begins[oldest.partition] = oldest.end
             execution_id = oldest.event.execution_id
             kept = self._by_execution[execution_id]
             kept.popleft()

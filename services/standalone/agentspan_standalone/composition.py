@@ -110,7 +110,6 @@ class Services:
     async def _project(self) -> None:
         """History begins when ClickHouse is there; nothing else waits for it."""
         await self._clickhouse.ready()
-        await self._database.create()
         await migrate(self._database)
         await Projection(self._log, self._sink, self.tail, sleep=asyncio.sleep).run()
 
