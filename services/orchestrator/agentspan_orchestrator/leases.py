@@ -65,7 +65,7 @@ class Watch:
         """The tasks that nobody has held for a lease. Each is named again after another one."""
         now = self._now()
         held = self._leases.held()
-        for key in held & (open_keys | self._last_held.keys()):
+        for key in sorted(held & (open_keys | self._last_held.keys())):  # an order that no process's hashes decide
             self._last_held[key] = now
         lost = [key for key, at in self._last_held.items() if now - at > self._leases.lease]
         for key in lost:

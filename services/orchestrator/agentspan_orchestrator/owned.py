@@ -116,16 +116,11 @@ class OwnedPartition:
     def fire_due(self) -> None:
         """Decide the timers that are due; a retry opens its task by itself."""
         now = self._now()
+        due: dict[str, None] = {}
         while self._timers and self._timers[0][0] <= now:
-            _, execution_id = heapq.heappop(self._timers)
-            state = self._states.get(execution_id)
-            if state is None or self._states.is_under_way(execution_id):
-                continue  # its release looks at its timers again
-            for command in due_commands(state, now):
-                self.decide(command)
-            if not self._states.is_under_way(execution_id):
-                self._tasks.update(state)
-                self._set_timer(state, now)
+            due[heapq.heappop(self._timers)[1]] = None
+        for execution_id in due:
+            self._fire(execution_id, now)
 
     def report_lost(self) -> None:
         """Decide what becomes of the tasks that nobody holds any more."""
@@ -180,6 +175,18 @@ class OwnedPartition:
             if item.task_key is not None and item.task_key not in self._tasks.open_keys:
                 self._tasks.bury(item.task_key)
         self._fail_too_large()
+
+    def _fire(self, execution_id: str, now: datetime) -> None:
+        state = self._states.get(execution_id)
+        if state is None or state.terminal:
+            return
+        if self._definitions.get(state.agent, state.agent_version) is not None:  # else its news are on their way here
+            for command in due_commands(state, now):
+                self.decide(command)
+        released = self._cache.get(execution_id)
+        if released is not None:  # what was decided and is not released yet must not open a task
+            self._tasks.update(released)
+        self._set_timer(self._states.get(execution_id) or state, now)
 
     def _set_timer(self, state: Execution, now: datetime) -> None:
         due = next_due(state, now)

@@ -35,14 +35,18 @@ class Orchestrator:
     async def run(self) -> None:
         """Serve every partition of the log, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._leases.run())
-            await self._leases.loaded.wait()
-            await self._around.definitions.loaded.wait()
+            group.create_task(self.watch())
             for number in range(self._around.log.partitions):
                 group.create_task(self.serve(number))
 
+    async def watch(self) -> None:
+        """Follow who has which task in hand, beside every `serve`, until cancelled."""
+        await self._leases.run()
+
     async def serve(self, number: int) -> None:
         """Serve one partition, until cancelled: it is assigned to this process."""
+        await self._leases.loaded.wait()
+        await self._around.definitions.loaded.wait()
         partition = Partition(number, self._around, self._cache(number))
         self._partitions[number] = partition
         try:

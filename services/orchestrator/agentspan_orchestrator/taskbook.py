@@ -23,7 +23,8 @@ class TaskBook:
         self._partition = partition
         self._watch = watch
         self._now = now
-        self._open: dict[str, frozenset[str]] = {}
+        self._open: dict[str, tuple[str, ...]] = {}
+        self._granted: dict[str, tuple[str, ...]] = {}
         self.too_large: list[Task] = []
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Raises when a put failed: the tasks are derived again after another takeover."""
@@ -40,17 +41,16 @@ class TaskBook:
     def update(self, state: Execution) -> None:
         """Publish what this released state opens, bury what it closes."""
         wanted = {task.task_key: task for task in open_tasks(state, self._now())}
-        before = self._open.get(state.execution_id, frozenset())
-        for key in before - wanted.keys():
-            self.bury(key)
-        for key in wanted.keys() - before:
-            self._publish(key, wanted[key])
-        for key, _ in granted_tasks(state):
-            self._watch.granted(key)
+        before = self._open.pop(state.execution_id, ())
+        for key in before:
+            if key not in wanted:
+                self.bury(key)
+        for key, task in wanted.items():
+            if key not in before:
+                self._publish(key, task)
         if wanted:
-            self._open[state.execution_id] = frozenset(wanted)
-        else:
-            self._open.pop(state.execution_id, None)
+            self._open[state.execution_id] = tuple(wanted)
+        self._watch_granted(state)
 
     def bury(self, key: str) -> None:
         """A tombstone: also for a task that was closed before, and came back from a stale owner."""
@@ -64,8 +64,18 @@ class TaskBook:
         """
         for key in await self._standing():
             execution_id = key.partition("/")[0]
-            if get(execution_id) is not None and key not in self._open.get(execution_id, frozenset()):
+            if get(execution_id) is not None and key not in self._open.get(execution_id, ()):
                 self.bury(key)
+
+    def _watch_granted(self, state: Execution) -> None:
+        out = tuple(key for key, _ in granted_tasks(state))
+        for key in self._granted.pop(state.execution_id, ()):
+            if key not in out:
+                self._watch.over(key)
+        for key in out:
+            self._watch.granted(key)
+        if out:
+            self._granted[state.execution_id] = out
 
     async def _standing(self) -> list[str]:
         standing: dict[str, None] = {}

@@ -9,7 +9,7 @@ from typing import assert_never
 from agentspan_orchestrator.domain.state import Call, Ending, Execution, Grant, ModelStep, Remembered
 from agentspan_schemas import Failure
 from agentspan_schemas import events as e
-from agentspan_schemas.answers import Note, Refused, Winner
+from agentspan_schemas.answers import Note, Refused, Repeated, Winner
 from agentspan_schemas.messages import AssistantMessage, Message, ToolMessage, UserMessage
 
 REMEMBERED_COMMANDS = 256
@@ -31,14 +31,21 @@ def evolve(state: Execution | None, event: e.Event) -> Execution:
 
 
 def evolve_note(state: Execution | None, note: Note) -> Execution | None:
-    """A refusal is remembered, so that the command gets the same answer when it is sent again; nothing else changes.
+    """The command gets the same answer when it is sent again; nothing else changes.
 
-    A timer's is not: an owner whose clock runs ahead fires it too early, and under the same id it must fire again.
+    A timer's refusal is not remembered: an owner whose clock runs ahead fires it too early, and under the same id it
+    must fire again. A repetition is where the command is a second start, under an id of its own.
     """
-    if state is None or not isinstance(note, Refused) or note.command_type == "fire_timer":
-        return state
-    remembered = Remembered(note.seq, note.refusal)
-    return replace(state, answers=remember(state, note.command_id, remembered))
+    if state is None:
+        return None
+    match note:
+        case Refused() if note.command_type != "fire_timer":
+            given = Remembered(note.seq, note.refusal)
+        case Repeated() if note.command_id not in state.answers:
+            given = Remembered(note.answer.seq, note.answer.refusal)
+        case _:
+            return state
+    return replace(state, answers=remember(state, note.command_id, given))
 
 
 def remember(state: Execution, command_id: str, given: Remembered) -> dict[str, Remembered]:

@@ -74,7 +74,7 @@ class Draft:
         """The outcome of a command that had its answer before."""
         answer = self._answer(given.seq, given.refusal).model_copy(update={"repeated": True})
         note = Repeated(execution_id=answer.execution_id, command_id=answer.command_id, at=self.now, answer=answer)
-        return Outcome(self.before, (), answer, note)
+        return Outcome(evolve_note(self.before, note), (), answer, note)
 
     def refused(self, refusal: Refusal) -> Outcome:
         """The outcome of a command that changes nothing; a late tool result is kept whole."""
