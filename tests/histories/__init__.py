@@ -1,0 +1,1 @@
+"""Stored histories: what earlier versions wrote to the log. Never edited: old logs must fold for ever."""
