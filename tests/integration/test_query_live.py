@@ -77,6 +77,7 @@ async def reading(
     services = [tail.run(), *([projection.run()] if project else [])]
     running = [asyncio.create_task(service) for service in services]
     try:
+        await tail.reached(0, await world.log.partition(0).end() - 1)
         yield Reading(query, tail, projection)
         assert not any(task.done() for task in running)
     finally:
