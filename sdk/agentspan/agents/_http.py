@@ -58,9 +58,7 @@ class Http:
         self.server_url = server_url.rstrip("/")
         self._retry_for_s = retry_for_s
         connector = aiohttp.TCPConnector(resolver=_Resolver(), limit=0)
-        self._session = aiohttp.ClientSession(
-            connector=connector, headers={"Agentspan-Client": "sdk"}, raise_for_status=False
-        )
+        self._session = aiohttp.ClientSession(connector=connector, headers=identity("sdk"), raise_for_status=False)
 
     async def answers(self, timeout_s: float = 2.0) -> bool:
         """Whether anybody answers at the address."""

@@ -1,7 +1,7 @@
 """What came of a run: folded from its events, so that a finished run, a waiting one and a mock run look the same."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,7 +19,7 @@ class AgentResult:
 
     execution_id: str
     status: Status
-    events: tuple[AgentEvent, ...]
+    events: tuple[AgentEvent, ...] = field(repr=False)
     totals: Totals
     output: Any = None
     """The answer: an `output_type` where the agent has one and the answer fits, else JSON or text."""
