@@ -18,6 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import BaseModel
 
 from agentspan.agents._errors import ServerUnavailable, error_from
+from agentspan.agents._identity import identity
 
 API = "/api/v1"
 
