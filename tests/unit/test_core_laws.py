@@ -191,19 +191,20 @@ def test_after_a_terminal_event_nothing_moves(plan: bytes) -> None:
 @given(PLANS)
 def test_no_granted_call_ends_without_result_or_word_that_it_did_not_run(plan: bytes) -> None:
     for call_id, story in _stories(lived(plan)).items():
-        out = False
+        out: str | None = None
         for event in story:
             match event:
                 case e.ToolStarted():
-                    assert not out, f"{call_id} was granted twice"
-                    out = True
+                    assert out is None, f"{call_id} was granted twice"
+                    out = event.claim_id
                 case e.ToolResult():
-                    out = False
+                    assert out in (None, event.claim_id), f"{call_id} has a result of a claim that is not out"
+                    out = None
                 case e.RetryScheduled() if out:
                     assert event.reason in ("declined", "resolved")
-                    out = False
+                    out = None
                 case e.Done() | e.Failed() | e.Cancelled():
-                    assert not out, f"{call_id} was out when the run ended"
+                    assert out is None, f"{call_id} was out when the run ended"
                 case _:
                     pass
 
