@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -84,7 +85,8 @@ def _start_detached(settings: Settings) -> int:
         )
     _until(lambda: child.poll() is not None or _readiness(settings.url) == "ok", READY_WITHIN_S)
     if _readiness(settings.url) == "ok":
-        print(f"serving on {settings.url}; logs in {log_file}; `agentspan server stop` ends it", file=sys.stderr)
+        stop = f"agentspan server stop --data {shlex.quote(str(settings.data))}"
+        print(f"serving on {settings.url}; logs in {log_file}; `{stop}` ends it", file=sys.stderr)
         return 0
     print(f"the server did not start; the end of {log_file}:\n{_tail(log_file)}", file=sys.stderr)
     return 1
