@@ -13,7 +13,8 @@ from agentspan_doors import create_app
 from agentspan_doors.guard import LOOPBACK
 from agentspan_orchestrator.api import router as orchestrator_router
 from agentspan_query.api import router as query_router
-from agentspan_standalone.composition import LOG_FILE, PARTITIONS, Services
+from agentspan_query.web import web_routes
+from agentspan_standalone.composition import LOG_FILE, PARTITIONS, Services, now
 from agentspan_standalone.health import router as health_router
 from agentspan_standalone.settings import Settings
 from agentspan_tool_runner.api import routes as gateway_routes
@@ -56,4 +57,5 @@ def make_app(settings: Settings, services: Services) -> FastAPI:
         hosts=(*LOOPBACK, *settings.allowed_hosts),
     )
     app.router.routes.extend(gateway_routes(services.tool_runner.gateway))
+    app.router.routes.extend(web_routes(services.query, now=now))
     return app

@@ -1,0 +1,192 @@
+"""What the page of one execution tells beside its events: what waits for a person, who decided what, where time went.
+
+A fold of the events alone, so that the exact call that somebody approves is the one that stands on the log. Apart from
+`views`, which need only the first and the last event.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Literal, TypeVar
+
+from agentspan_schemas import JsonObject
+from agentspan_schemas import events as e
+
+V = TypeVar("V")
+
+Verdict = Literal["approved", "rejected", "expired", "resolved"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingCall:
+    """A call that waits for a person: for a decision, or, when `doubt` is set, for word of what became of it."""
+
+    call_id: str
+    approval_id: str
+    tool: str
+    args: JsonObject
+    args_hash: str
+    since: datetime
+    expires_at: datetime | None = None
+    doubt: e.InDoubt | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What was decided on a call, by whom, and through which door."""
+
+    call_id: str
+    tool: str
+    verdict: Verdict
+    at: datetime
+    by: str
+    channel: str = ""
+    reason: str | None = None
+    edited: bool = False
+    """Whether the call ran with other args than the model proposed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """An execution as far as its events were told. The calls in `pending` stand in the order in which they stopped."""
+
+    last: e.Event | None = None
+    pending: Mapping[str, PendingCall] = field(default_factory=dict)
+    decisions: tuple[Decision, ...] = ()
+    waited: timedelta = timedelta()
+    """The time up to the last event in which at least one call waited for a person."""
+    paused: timedelta = timedelta()
+    open_args: Mapping[str, tuple[JsonObject, str]] = field(default_factory=dict)
+    """Of each call without a result, its effective args and their hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Where the time of an execution went."""
+
+    total: timedelta
+    waiting: timedelta
+    paused: timedelta
+
+    @property
+    def working(self) -> timedelta:
+        """Neither waiting for a person nor paused by one."""
+        return self.total - self.waiting - self.paused
+
+
+def spent(story: Story, now: datetime) -> Spent:
+    """Up to its end, or until now."""
+    last = story.last
+    if last is None:
+        return Spent(timedelta(), timedelta(), timedelta())
+    until = last.at if last.status in e.TERMINAL else max(now, last.at)
+    waited, paused = _passed(story, until)
+    return Spent(until - last.started_at, waited, paused)
+
+
+def tell(story: Story, event: e.Event) -> Story:
+    """The story with one more event."""
+    waited, paused = _passed(story, event.at)
+    return replace(_told(story, event), last=event, waited=waited, paused=paused)
+
+
+def _passed(story: Story, until: datetime) -> tuple[timedelta, timedelta]:
+    if story.last is None:
+        return story.waited, story.paused
+    gap = until - story.last.at
+    match story.last.status:
+        case "waiting":
+            return story.waited + gap, story.paused
+        case "paused":
+            return story.waited, story.paused + gap
+        case _:
+            return story.waited, story.paused
+
+
+def _told(s: Story, event: e.Event) -> Story:
+    match event:
+        case e.ToolCall():
+            return replace(s, open_args={**s.open_args, event.call_id: (event.args, event.args_hash)})
+        case e.Waiting():
+            return _stopped(s, _awaiting_decision(event))
+        case e.Approved():
+            s = replace(s, open_args={**s.open_args, event.call_id: (event.args, event.args_hash)})
+            return _decided(s, event.call_id, _decision(event, "approved", edited=event.edited_args is not None))
+        case e.Rejected():
+            return _decided(s, event.call_id, _decision(event, "rejected"))
+        case e.Expired():
+            verdict = Decision(call_id=event.call_id, tool=event.tool, verdict="expired", at=event.at, by="system")
+            return _decided(s, event.call_id, verdict)
+        case e.InDoubt():
+            return _stopped(s, _in_doubt(s, event))
+        case e.ToolResult():
+            s = replace(s, open_args=_without(s.open_args, event.call_id))
+            return _decided(s, event.call_id, _resolution(event, event.resolved_by, event.reason))
+        case e.RetryScheduled(call_id=str() as call_id):
+            who = event.by if event.reason == "resolved" else None
+            return _decided(s, call_id, _resolution(event, who, "it did not run"))
+        case e.CancelRequested():
+            # a decision would be refused now; word of a granted call is what the end still waits for
+            return replace(s, pending={key: call for key, call in s.pending.items() if call.doubt})
+        case e.Done() | e.Failed() | e.Cancelled():
+            return replace(s, pending={}, open_args={})
+        case _:
+            return s
+
+
+def _awaiting_decision(event: e.Waiting) -> PendingCall:
+    return PendingCall(
+        call_id=event.call_id,
+        approval_id=event.approval_id,
+        tool=event.tool,
+        args=event.args,
+        args_hash=event.args_hash,
+        since=event.at,
+        expires_at=event.expires_at,
+    )
+
+
+def _in_doubt(s: Story, event: e.InDoubt) -> PendingCall:
+    args, args_hash = s.open_args.get(event.call_id, ({}, ""))
+    return PendingCall(
+        call_id=event.call_id,
+        approval_id=event.approval_id,
+        tool=event.tool,
+        args=args,
+        args_hash=args_hash,
+        since=event.at,
+        doubt=event,
+    )
+
+
+def _decision(event: e.Approved | e.Rejected, verdict: Verdict, *, edited: bool = False) -> Decision:
+    return Decision(
+        call_id=event.call_id,
+        tool=event.tool,
+        verdict=verdict,
+        at=event.at,
+        by=event.by,
+        channel=event.channel,
+        reason=event.reason,
+        edited=edited,
+    )
+
+
+def _resolution(event: e.ToolResult | e.RetryScheduled, by: str | None, reason: str | None) -> Decision | None:
+    if by is None:
+        return None
+    call_id, tool = event.call_id or "", event.tool or ""
+    return Decision(call_id=call_id, tool=tool, verdict="resolved", at=event.at, by=by, reason=reason)
+
+
+def _stopped(s: Story, call: PendingCall) -> Story:
+    return replace(s, pending={**s.pending, call.call_id: call})
+
+
+def _decided(s: Story, call_id: str, decision: Decision | None) -> Story:
+    decisions = (*s.decisions, decision) if decision else s.decisions
+    return replace(s, pending=_without(s.pending, call_id), decisions=decisions)
+
+
+def _without(mapping: Mapping[str, V], key: str) -> Mapping[str, V]:
+    return {other: value for other, value in mapping.items() if other != key} if key in mapping else mapping

@@ -1,0 +1,78 @@
+"""Templates and the headers of a page: everything is escaped, nothing but the server's own files may run or load."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from agentspan_query.web import formats
+from agentspan_query.web.summaries import call_text, summary
+
+HERE = Path(__file__).parent
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+
+_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Pages:
+    """Renders a template as a page."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._templates = Environment(
+            loader=FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        filters = ("duration", "ago", "absolute", "exact", "clock", "count", "kind", "plain", "pretty", "visible")
+        self._templates.filters |= {name: getattr(formats, name) for name in filters}
+        self._templates.globals |= {"summary": summary, "call_text": call_text}
+
+    def page(
+        self, template: str, *, status: int = 200, headers: dict[str, str] | None = None, **shown: Any
+    ) -> Response:
+        """The page; templates have the time as `now`."""
+        html = self._templates.get_template(template).render(now=self._now(), **shown)
+        return HTMLResponse(html, status, {**_HEADERS, **(headers or {})})
+
+
+class Assets:
+    """The files of the pages. A browser keeps them, and asks each time whether they are still the same."""
+
+    def __init__(self) -> None:
+        self._files = StaticFiles(directory=HERE / "static")
+
+    async def file(self, request: Request) -> Response:
+        """One file, or 304 when the browser has it."""
+        try:
+            response = await self._files.get_response(request.path_params["path"], request.scope)
+        except HTTPException:
+            return Response("there is no such file\n", 404, media_type="text/plain")
+        response.headers["Cache-Control"] = "no-cache"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
