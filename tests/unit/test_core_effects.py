@@ -34,7 +34,7 @@ def assert_counted_once(world: World) -> None:
             assert world.effects[call.call_id] == 1
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(PLANS)
 def test_every_effect_is_counted_once(plan: bytes) -> None:
     world = lived(plan)
@@ -43,7 +43,7 @@ def test_every_effect_is_counted_once(plan: bytes) -> None:
     assert_counted_once(world)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(PLANS)
 def test_so_it_is_after_a_restart_at_any_point(plan: bytes) -> None:
     world = World()
@@ -73,7 +73,7 @@ def test_so_it_is_when_every_command_comes_again_after_the_restart(plan: bytes, 
 
 def test_the_world_meets_grants_doubt_declines_and_late_results() -> None:
     chance = random.Random(1)
-    worlds = [lived(chance.randbytes(160)) for _ in range(300)]
+    worlds = [lived(chance.randbytes(160)) for _ in range(120)]
     for world in worlds:
         world.finish()
     events = [event for world in worlds for event in world.run.events]

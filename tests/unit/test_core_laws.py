@@ -32,7 +32,7 @@ laws = settings(max_examples=100)
 @pytest.fixture(scope="module")
 def many() -> list[Run]:
     chance = random.Random(1)
-    return [lived(chance.randbytes(180)) for _ in range(400)]
+    return [lived(chance.randbytes(180)) for _ in range(300)]
 
 
 def test_random_lives_meet_every_event(many: list[Run]) -> None:
@@ -97,10 +97,7 @@ def test_a_whole_log_of_commands_again_makes_no_event(plan: bytes) -> None:
             again = decide(run.living, decision.command, run.now, run.agent)
             first = answers[decision.command.command_id]
             assert again.events == ()
-            assert (again.answer.repeated, again.answer.refusal) == (True, first.refusal)
-            assert (
-                again.answer.seq == first.seq or first.repeated
-            )  # a start under another id: told where the run is now
+            assert again.answer == first.model_copy(update={"repeated": True})
 
 
 def _asks_again(decision: Decision) -> bool:
@@ -132,7 +129,7 @@ def test_the_log_alone_makes_the_state_at_every_point(plan: bytes) -> None:
         assert dump_state(state) == dump_state(load_state(dump_state(state)))
 
 
-@settings(laws, max_examples=50)
+@settings(laws, max_examples=20)
 @given(PLANS)
 def test_a_restart_at_any_point_goes_on_exactly_as_if_nothing_had_happened(plan: bytes) -> None:
     run = lived(plan)
