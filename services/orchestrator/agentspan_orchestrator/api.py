@@ -73,7 +73,8 @@ class _Starts:
             raise DoorError(422, "invalid_request", f"metadata: {error}", field="metadata") from error
         execution_id = execution_id_for(source, key)
         command = c.Start(
-            command_id=f"start:{execution_id}",
+            # with the content: the same id for other content has to reach the core, which refuses it
+            command_id=f"start:{execution_id}:{digest}",
             execution_id=execution_id,
             agent=definition.name,
             agent_version=definition.version,
