@@ -1,61 +1,113 @@
 """The topics of DESIGN.md section 3, as data: what is on each, by which key, for how long, and who alone writes it."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from agentspan_schemas._base import Wire
 
 DAY_MS = 24 * 3600 * 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """One topic. `partitioned_like_events`: same partition count, and an execution has the same number in each."""
+class Topic(Wire):
+    """One topic."""
 
     name: str
     key: str
     cleanup: Literal["delete", "compact"]
-    retention_ms: int
+    retention_ms: int = -1
     """-1: for ever."""
     writer: str
     readers: tuple[str, ...]
-    partitioned_like_events: bool
+    partitioned_like_events: bool = False
+    """Same partition count as the events, and an execution has the same number in each."""
     meaning: str
 
 
-TICKETS = Topic("tickets", "any", "delete", -1, "other teams", ("orchestrator",), False, "work for agents")
+TICKETS = Topic(
+    name="tickets",
+    key="any",
+    cleanup="delete",
+    writer="other teams",
+    readers=("orchestrator",),
+    meaning="work for agents",
+)
 COMMANDS = Topic(
-    "commands", "execution_id", "delete", 7 * DAY_MS, "API, approvals, tool-runner, ingest", ("orchestrator",), True,
-    "what is asked of an execution",
-)  # fmt: skip
+    name="commands",
+    key="execution_id",
+    cleanup="delete",
+    retention_ms=7 * DAY_MS,
+    writer="API, approvals, tool-runner, ingest",
+    readers=("orchestrator",),
+    partitioned_like_events=True,
+    meaning="what is asked of an execution",
+)
 EVENTS = Topic(
-    "events", "execution_id", "delete", -1, "the partition's owner", ("everybody",), True,
-    "what happened; never compacted",
-)  # fmt: skip
+    name="events",
+    key="execution_id",
+    cleanup="delete",
+    writer="the partition's owner",
+    readers=("everybody",),
+    partitioned_like_events=True,
+    meaning="what happened; never compacted",
+)
 SNAPSHOTS = Topic(
-    "snapshots", "execution_id/epoch", "compact", -1, "the partition's owner", ("orchestrator",), True,
-    "state of executions, read at takeover",
-)  # fmt: skip
+    name="snapshots",
+    key="execution_id/epoch",
+    cleanup="compact",
+    writer="the partition's owner",
+    readers=("orchestrator",),
+    partitioned_like_events=True,
+    meaning="state of executions, read at takeover",
+)
 TASKS = Topic(
-    "tasks", "execution_id/step/attempt", "compact", -1, "the partition's owner", ("tool-runner",), True,
-    "the set of open tasks; a tombstone closes one",
-)  # fmt: skip
+    name="tasks",
+    key="execution_id/step/attempt",
+    cleanup="compact",
+    writer="the partition's owner",
+    readers=("tool-runner",),
+    partitioned_like_events=True,
+    meaning="the set of open tasks; a tombstone closes one",
+)
 WORKERS = Topic(
-    "workers", "session", "compact", -1, "tool-runner", ("tool-runner", "orchestrator", "query"), False,
-    "workers that are connected, and what they hold",
-)  # fmt: skip
+    name="workers",
+    key="session",
+    cleanup="compact",
+    writer="tool-runner",
+    readers=("tool-runner", "orchestrator", "query"),
+    meaning="workers that are connected, and what they hold",
+)
 AGENTS = Topic(
-    "agents", "name@version", "compact", -1, "orchestrator's API", ("orchestrator", "tool-runner", "query"), False,
-    "definitions of agents",
-)  # fmt: skip
+    name="agents",
+    key="name@version",
+    cleanup="compact",
+    writer="orchestrator's API",
+    readers=("orchestrator", "tool-runner", "query"),
+    meaning="definitions of agents",
+)
 APPROVALS = Topic(
-    "approvals", "approval_id", "compact", -1, "approvals", ("other teams", "approvals"), True,
-    "requests for a decision and what came of them; a tombstone 90 days after the end",
-)  # fmt: skip
+    name="approvals",
+    key="approval_id",
+    cleanup="compact",
+    writer="approvals",
+    readers=("other teams", "approvals"),
+    partitioned_like_events=True,
+    meaning="requests for a decision and what came of them; a tombstone 90 days after the end",
+)
 DECISIONS = Topic(
-    "decisions", "approval_id", "delete", 90 * DAY_MS, "other teams", ("approvals",), False,
-    "decisions of other services",
-)  # fmt: skip
+    name="decisions",
+    key="approval_id",
+    cleanup="delete",
+    retention_ms=90 * DAY_MS,
+    writer="other teams",
+    readers=("approvals",),
+    meaning="decisions of other services",
+)
 SETTINGS = Topic(
-    "settings", "kind/name", "compact", -1, "APIs", ("the services concerned",), False, "policies, keys, saved views"
+    name="settings",
+    key="kind/name",
+    cleanup="compact",
+    writer="APIs",
+    readers=("the services concerned",),
+    meaning="policies, keys, saved views",
 )
 
 TOPICS: tuple[Topic, ...] = (
