@@ -26,13 +26,15 @@ from agentspan_orchestrator.domain import (
 from agentspan_schemas import JsonSchema
 from agentspan_schemas.codec import COMMANDS, EVENTS, NOTES, encode
 from agentspan_schemas.commands import Command
-from agentspan_schemas.events import Event
+from agentspan_schemas.events import Envelope, Event
 from tests.unit.core_agents import ARGS, SUPPORT
 from tests.unit.core_run import EXECUTION, T0
+from tests.unit.core_steps import asks
+from tests.unit.core_steps import given as started_run
 
 NOW = T0.isoformat()
 FAILURE = {"kind": "broken", "message": "it broke"}
-CALLS = st.sampled_from(["1-0", "1-1", "9-9"])
+CALLS = st.sampled_from(["1-0", "1-0", "1-0", "1-1", "9-9"])
 NUMBERS = st.sampled_from([0, 1, 2, 7])
 MOMENTS = st.integers(-90, 90).map(lambda minutes: (T0 + timedelta(minutes=minutes)).isoformat())
 ASKED: list[dict[str, Any]] = [
@@ -96,13 +98,14 @@ def _field(name: str, schema: JsonSchema) -> st.SearchStrategy[Any]:
     return BY_TYPE[schema["type"]] if "type" in schema else st.just({})
 
 
-def _soup(family: Any) -> st.SearchStrategy[list[Any]]:
-    one = st.one_of(*map(_fields, family.types.values()))
-    return st.lists(one.map(family.adapter.validate_python), min_size=3, max_size=25)
+def _soup(family: Any, often: list[str]) -> st.SearchStrategy[list[Any]]:
+    kinds = [_fields(model).map(family.adapter.validate_python) for model in family.types.values()]
+    thick = [_fields(family.types[name]).map(family.adapter.validate_python) for name in often]
+    return st.lists(st.one_of(st.one_of(*thick), st.one_of(*kinds)), min_size=3, max_size=25)
 
 
-EVENT_SOUP: st.SearchStrategy[list[Event]] = _soup(EVENTS)
-COMMAND_SOUP: st.SearchStrategy[list[Command]] = _soup(COMMANDS)
+EVENT_SOUP: st.SearchStrategy[list[Event]] = _soup(EVENTS, ["tool_call", "tool_started", "in_doubt"])
+COMMAND_SOUP: st.SearchStrategy[list[Command]] = _soup(COMMANDS, ["resolve", "decline", "report_lost", "return_result"])
 
 
 @settings(max_examples=200)
@@ -131,6 +134,27 @@ def test_any_command_on_any_state_gets_an_answer_that_a_log_can_hold(events: lis
         assert [EVENTS.decode(encode(event)) for event in outcome.events] == list(outcome.events)
         assert outcome.note is None or NOTES.decode(encode(outcome.note)) == outcome.note
         state = outcome.state
+
+
+@pytest.mark.parametrize("kind", ["resolve", "decline", "return_result", "report_lost"])
+def test_doubt_without_a_grant_is_answered(kind: str) -> None:
+    """A scripted run may say so; nobody ever held the call."""
+    run = started_run(asks("refund"))
+    about = {"approval_id": f"{EXECUTION}.1-0", "call_id": "1-0", "tool": "refund", "attempt": 1, "claim_id": "x"}
+    envelope = run.events[-1].model_dump(include=set(Envelope.model_fields)) | {"seq": 9}
+    doubt = EVENTS.adapter.validate_python(envelope | about | {"type": "in_doubt", "worker": "w", "reason": "lost"})
+    state = evolve(run.state, doubt)
+    fields = {
+        "command_id": "c",
+        "execution_id": EXECUTION,
+        "call_id": "1-0",
+        "step": "1-0",
+        "attempt": 1,
+        "claim_id": "x",
+    }
+    fields |= {"worker": "w", "ok": True, "by": "user:eve", "channel": "ui", "outcome": "failed"}
+    outcome = decide(state, COMMANDS.adapter.validate_python({"type": kind} | fields), T0, SUPPORT)
+    assert outcome.answer.refusal is not None
 
 
 @pytest.mark.parametrize(
