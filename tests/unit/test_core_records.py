@@ -12,7 +12,7 @@ from agentspan_schemas import events as e
 from agentspan_schemas.answers import Refused, Repeated
 from agentspan_schemas.canonical import args_hash
 from agentspan_schemas.tasks import ModelTask, ToolTask
-from tests.unit.core_agents import ARGS, REFUND, SEARCH
+from tests.unit.core_agents import ARGS, REFUND, SEARCH, SUPPORT, SUSPEND
 from tests.unit.core_run import EXECUTION, T0, Run
 from tests.unit.core_steps import (
     BROKEN,
@@ -314,6 +314,16 @@ def test_a_timer_that_fired_too_early_fires_again() -> None:
     assert [event.type for event in run.last.events] == ["expired", "model_called"]
     again()(run)
     assert run.last.answer.repeated
+
+
+def test_times_beyond_any_date_are_as_good_as_never() -> None:
+    patient = SUSPEND.model_copy(update={"timeout_s": 1e300, "approval_expires_s": 1e300})
+    run = given(asks("suspend"), agent=SUPPORT.model_copy(update={"tools": (patient,)}))
+    (expiry,) = timers(run.living)
+    approves("1-0")(run)
+    claims("1-0")(run)
+    (grant,) = timers(run.living)
+    assert min(expiry.due, grant.due) > T0 + timedelta(days=99 * 365)
 
 
 def test_a_tool_task_names_what_a_worker_must_have() -> None:
