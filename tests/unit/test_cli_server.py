@@ -73,6 +73,16 @@ def test_without_the_servers_packages_it_says_what_to_install(
     assert "pip install 'agentspan[server]'" in printed.err
 
 
+def test_a_setting_of_no_use_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AGENTSPAN_PORT", "abc")
+    assert main(["server", "status", "--data", str(tmp_path)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "is wrong: port:" in " ".join(printed.err.split())
+
+
 @pytest.mark.parametrize("line", ["", "agent", "approvals", "server", "agent respond --help", "server start --help"])
 def test_every_level_has_help(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(line.split()) in (0, 2)

@@ -4,21 +4,22 @@ The connection is the SDK's own, under the name of the command line and of the p
 """
 
 import asyncio
-import getpass
 import json
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeVar
 
 from multidict import MultiDict
+from pydantic import ValidationError
 
+from agentspan.agents import ServerError
 from agentspan.agents._client import Client, new_key
 from agentspan.agents._discovery import server_url
 from agentspan.agents._http import Http
+from agentspan.agents._identity import identity
 from agentspan_schemas import JsonObject, Unreadable, Wire
 from agentspan_schemas.approvals import ApprovalRecord
-from agentspan_schemas.codec import EVENTS
+from agentspan_schemas.codec import EVENTS, describe
 from agentspan_schemas.events import Event
 from agentspan_schemas.http import DecisionRequest, ExecutionPage, ExecutionView
 from agentspan_schemas.tasks import WorkerSession
@@ -113,7 +114,7 @@ class _CliHttp(Http):
 
     def __init__(self, url: str) -> None:
         super().__init__(url, retry_for_s=RETRY_FOR_S)
-        self._session.headers.update(identity())
+        self._session.headers.update(identity("cli"))
 
 
 def talk(work: Callable[[Server], Awaitable[T]]) -> T:
@@ -121,18 +122,15 @@ def talk(work: Callable[[Server], Awaitable[T]]) -> T:
 
     async def talking() -> T:
         async with _connected() as server:
-            return await work(server)
+            try:
+                return await work(server)
+            except ValidationError as error:
+                raise ServerError(
+                    f"the server's answer is not of the expected shape ({describe(error)}): "
+                    "check AGENTSPAN_SERVER_URL, and that client and server are of one release"
+                ) from error
 
     return asyncio.run(talking())
-
-
-def identity(user: Callable[[], str] = getpass.getuser) -> dict[str, str]:
-    """Who calls, and through what: the log keeps both."""
-    try:
-        name = re.sub(r"[^A-Za-z0-9_.@+-]", "_", user()).lstrip("_.@+-")[:64]
-    except (OSError, KeyError):
-        name = ""
-    return {"Agentspan-Client": "cli", **({"Agentspan-User": name} if name else {})}
 
 
 @asynccontextmanager

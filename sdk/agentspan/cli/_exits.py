@@ -6,8 +6,6 @@ Apart from `_main` because the SDK's errors take a while to import, and most cal
 from dataclasses import dataclass
 from enum import IntEnum
 
-from pydantic import ValidationError
-
 from agentspan.agents import (
     AgentspanError,
     AlreadyDecided,
@@ -17,7 +15,6 @@ from agentspan.agents import (
     SeveralPending,
 )
 from agentspan.cli._show import printable
-from agentspan_schemas.codec import describe
 
 
 class ExitCode(IntEnum):
@@ -45,13 +42,6 @@ def explained(error: Exception) -> Explained | None:
     match error:
         case AgentspanError():
             return Explained(_code(error), printable(str(error)))
-        case ValidationError():
-            why = printable(describe(error))
-            return Explained(
-                ExitCode.REFUSED,
-                f"the server's answer is not of the expected shape ({why}): check AGENTSPAN_SERVER_URL, "
-                "and that client and server are of one release",
-            )
         case _:
             return None
 

@@ -3,9 +3,10 @@
 The only module of the command line that imports it, and only when one of these commands is called.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -29,19 +30,33 @@ def start(
     host: Annotated[str | None, typer.Option(help="AGENTSPAN_HOST, else 127.0.0.1.")] = None,
 ) -> None:
     """Start a server, here or detached."""
-    raise typer.Exit(_commands().start(data, host, port, detach=detach))
+    _end_with(lambda commands: commands.start(data, host, port, detach=detach))
 
 
 @app.command()
 def stop(data: Data = None) -> None:
     """Stop the server of a data folder, and wait until it has stopped."""
-    raise typer.Exit(_commands().stop(data))
+    _end_with(lambda commands: commands.stop(data))
 
 
 @app.command()
 def status(data: Data = None) -> None:
     """Whether a server runs on a data folder, and where."""
-    raise typer.Exit(_commands().status(data))
+    _end_with(lambda commands: commands.status(data))
+
+
+def _end_with(command: Callable[[ModuleType], int]) -> NoReturn:
+    """End with the command's exit code; a variable that has a value of no use is a wrong command line."""
+    from pydantic import ValidationError
+
+    commands = _commands()
+    try:
+        code = command(commands)
+    except ValidationError as error:
+        from agentspan_schemas.codec import describe
+
+        raise typer.BadParameter(f"a setting (AGENTSPAN_… in the environment) is wrong: {describe(error)}") from None
+    raise typer.Exit(code)
 
 
 def _commands() -> ModuleType:
