@@ -12,7 +12,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" PIP_FIND_LINKS= $(BIN)/pip
 	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check simulate schemas requirements browser
+.PHONY: help setup run demo test test-kafka check simulate schemas requirements browser
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,13 +20,16 @@ help:  ## list these targets
 setup: $(VENV)/.project  ## make .venv with everything pinned (the other targets do it when needed)
 
 run: setup  ## start the server on the demo's history: http://localhost:6767
-	$(BIN)/agentspan server start --data $(DATA)
+	AGENTSPAN_REPLAY_DIR=$(DATA)/recordings $(BIN)/agentspan server start --data $(DATA)
 
-demo: setup  ## handle 520 retail tickets, kill the server in the middle, and compare every outcome
+demo: setup  ## handle 526 tickets, kill the server in the middle, and compare every outcome
 	$(BIN)/python -m examples.retail_support.demo
 
-test: setup browser  ## run all tests
-	$(BIN)/pytest -n auto
+test: setup browser  ## run all tests but those that need Kafka
+	$(BIN)/pytest -n auto -m "not kafka"
+
+test-kafka: setup  ## run the tests that need Kafka, on a real broker (Docker, or Java and Maven)
+	$(BIN)/pytest -m kafka tests/contract tests/kafka
 
 check: setup  ## lint, format, types, import rules, schema drift
 	$(BIN)/ruff check .
@@ -34,16 +37,18 @@ check: setup  ## lint, format, types, import rules, schema drift
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m agentspan_schemas.generate --check
+	$(BIN)/python -m agentspan_standalone.openapi --check
 
 simulate: setup  ## replay one simulated run exactly: make simulate SEED=7
 	$(BIN)/python -m tests.simulation --seed $(SEED)
 
-schemas: setup  ## write the JSON Schemas anew from the models
+schemas: setup  ## write the JSON Schemas and the OpenAPI document anew from the models and the doors
 	$(BIN)/python -m agentspan_schemas.generate
+	$(BIN)/python -m agentspan_standalone.openapi
 
 requirements: setup  ## pin the dependencies anew from pyproject.toml, with hashes
-	$(COMPILE) --upgrade --extra server --output-file requirements/server.txt pyproject.toml
-	$(COMPILE) --upgrade --extra server --extra dev --constraint requirements/server.txt \
+	$(COMPILE) --upgrade --extra server --extra kafka --output-file requirements/server.txt pyproject.toml
+	$(COMPILE) --upgrade --extra server --extra kafka --extra dev --constraint requirements/server.txt \
 		--output-file requirements/dev.txt pyproject.toml
 
 # The stamps: dependencies are installed again when the pins change, the project when its metadata does. A python that

@@ -7,6 +7,7 @@ say the same thing in the same words (docs/decisions: doors).
 from agentspan_doors.app import create_app
 from agentspan_doors.callers import Caller, CallerOf, CommandKey, command_id
 from agentspan_doors.guard import Guard
+from agentspan_doors.openapi import PlainDoor
 from agentspan_doors.problems import DoorError, accepted, not_found, problem_response
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "CommandKey",
     "DoorError",
     "Guard",
+    "PlainDoor",
     "accepted",
     "command_id",
     "create_app",

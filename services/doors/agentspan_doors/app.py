@@ -13,15 +13,31 @@ from starlette.responses import Response
 from agentspan.eventlog.commands import OutcomeUnknown, Unavailable
 from agentspan_doors import problems
 from agentspan_doors.guard import LOOPBACK, Guard
+from agentspan_doors.openapi import Document, PlainDoor, completed
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
+class _Application(FastAPI):
+    """FastAPI, with a document that has the plain routes too."""
+
+    plain: tuple[PlainDoor, ...] = ()
+
+    def openapi(self) -> Document:
+        if self.openapi_schema is None:
+            self.openapi_schema = completed(super().openapi(), self.plain)
+        return self.openapi_schema
+
+
 def create_app(
-    routers: Iterable[APIRouter], *, lifespan: Lifespan | None = None, hosts: Collection[str] = LOOPBACK
+    routers: Iterable[APIRouter],
+    *,
+    plain: Iterable[PlainDoor] = (),
+    lifespan: Lifespan | None = None,
+    hosts: Collection[str] = LOOPBACK,
 ) -> FastAPI:
-    """The application. Errors of every kind leave it as problems."""
-    app = FastAPI(
+    """The application. Errors of every kind leave it as problems. `plain` describes the plain routes that join it."""
+    app = _Application(
         title="Agentspan",
         version=version("agentspan"),
         description="Durable AI agents with humans in the loop.",
@@ -30,6 +46,7 @@ def create_app(
         redoc_url=None,
         lifespan=lifespan,
     )
+    app.plain = tuple(plain)
     app.add_middleware(Guard, hosts=hosts)
     app.add_exception_handler(problems.DoorError, problems.on_door_error)
     app.add_exception_handler(HTTPException, problems.on_http_exception)

@@ -17,6 +17,7 @@ from agentspan_query.web import web_routes
 from agentspan_standalone.composition import LOG_FILE, PARTITIONS, Services, now
 from agentspan_standalone.health import router as health_router
 from agentspan_standalone.settings import Settings
+from agentspan_tool_runner.api import DOORS as gateway_doors
 from agentspan_tool_runner.api import routes as gateway_routes
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def make_app(settings: Settings, services: Services) -> FastAPI:
             approvals_router(services.approvals),
             query_router(services.query),
         ],
+        plain=gateway_doors,
         hosts=(*LOOPBACK, *settings.allowed_hosts),
     )
     app.router.routes.extend(gateway_routes(services.tool_runner.gateway))

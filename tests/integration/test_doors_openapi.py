@@ -1,0 +1,64 @@
+"""The OpenAPI document: one, complete, and the one that is checked in."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.routing import Route
+
+from agentspan.eventlog.sqlite import SqliteLog
+from agentspan_standalone import openapi
+from agentspan_standalone.app import make_app
+from agentspan_standalone.composition import LOG_FILE, PARTITIONS, Services
+from agentspan_standalone.settings import Settings
+
+
+@pytest.fixture
+async def app(tmp_path: Path) -> FastAPI:
+    settings = Settings(data=tmp_path)
+    log = SqliteLog.open(tmp_path / LOG_FILE, PARTITIONS)
+    services = Services(settings, log)
+    made = make_app(settings, services)
+    services.close()
+    await log.close()
+    return made
+
+
+def test_the_document_that_is_checked_in_is_that_of_the_doors(capsys: pytest.CaptureFixture[str]) -> None:
+    assert openapi.main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_the_plain_routes_of_the_api_are_in_the_document_each_of_them(app: FastAPI) -> None:
+    routes = {
+        (route.path, method.lower())
+        for route in app.router.routes
+        if isinstance(route, Route) and not isinstance(route, APIRoute) and route.path.startswith("/api/v1/")
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    paths = app.openapi()["paths"]
+    described = {(path, method) for path, item in paths.items() for method in item if "/gateway/" in path}
+    assert routes - {("/api/v1/openapi.json", "get")} == described != set()
+
+
+def test_every_reference_of_the_document_leads_somewhere_and_every_operation_answers_with_problems() -> None:
+    document = json.loads(openapi.FILE.read_text())
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert set(references(document)) == known
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    assert all("application/problem+json" in operation["responses"]["default"]["content"] for operation in operations)
+    assert len({operation["operationId"] for operation in operations}) == len(operations)
+
+
+def references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for value in node.values():
+            yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
