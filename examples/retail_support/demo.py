@@ -173,15 +173,15 @@ def _end_on(*signals: signal.Signals) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit status."""
     options = _parser().parse_args(argv)
-    screen, right = Screen(sys.stdout), False
+    screen = Screen(sys.stdout)
     try:
-        try:
-            right = asyncio.run(run(options, screen))
-        except* DemoError as errors:
-            screen.say(f"demo: {_first(errors)}")
+        right = asyncio.run(run(options, screen))
     except (KeyboardInterrupt, asyncio.CancelledError):
         screen.say("Interrupted; the demo's processes are ended.")
         return 130
+    except (DemoError, ExceptionGroup) as error:
+        screen.say(f"demo: {_known(error)}")
+        return 1
     screen.say("Everything is right. `make run` shows its history." if right else "Something is wrong: see above.")
     return 0 if right else 1
 
@@ -198,8 +198,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _first(error: BaseException) -> BaseException:
-    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+def _known(error: Exception) -> DemoError:
+    """The DemoError that ended a group of tasks. Any other error is raised again, as it came."""
+    match error:
+        case DemoError():
+            return error
+        case ExceptionGroup(exceptions=[Exception() as first, *_]):
+            return _known(first)
+        case _:
+            raise error
 
 
 if __name__ == "__main__":
