@@ -24,9 +24,6 @@ ROWS = 50
 AGAIN_S = 2
 """How soon a page looks again for a history that is not there yet."""
 
-_NOT_MADE_YET = (60, 81)
-"""ClickHouse's codes for a table and a database that are not there: a server that has just started makes them."""
-
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -59,8 +56,6 @@ class _Web:
             except HistoryUnavailable as error:
                 return self._not_yet(str(error))
             except HistoryFailed as error:
-                if error.code in _NOT_MADE_YET:
-                    return self._not_yet("the server has just started and is making its tables")
                 return self._problem(500, "History can't be read", str(error))
 
         return answered

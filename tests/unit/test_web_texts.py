@@ -1,0 +1,93 @@
+"""How pages write times, values and events."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import JsonValue
+
+from agentspan_query.web import formats
+from agentspan_query.web.summaries import call_text, summary
+from agentspan_schemas.codec import EVENTS
+
+NOW = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
+HISTORIES = Path(__file__).parents[1] / "histories"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 ms"),
+        (-1, "0 ms"),
+        (0.35, "350 ms"),
+        (0.9996, "1.0 s"),
+        (4.21, "4.2 s"),
+        (59.96, "1 min"),
+        (185, "3 min 5 s"),
+        (3600, "1 h"),
+        (7800, "2 h 10 min"),
+        (86400 * 3 + 3600 * 4 + 59, "3 d 4 h"),
+    ],
+)
+def test_a_duration_is_written_in_its_two_largest_units(seconds: float, text: str) -> None:
+    assert formats.duration(timedelta(seconds=seconds)) == text
+
+
+@pytest.mark.parametrize(
+    ("before", "text"),
+    [
+        (timedelta(seconds=-5), "just now"),
+        (timedelta(milliseconds=900), "just now"),
+        (timedelta(seconds=59), "59 s ago"),
+        (timedelta(minutes=59, seconds=59), "59 min ago"),
+        (timedelta(hours=23), "23 h ago"),
+        (timedelta(days=29), "29 d ago"),
+        (timedelta(days=31), "22 Oct 2026"),
+    ],
+)
+def test_how_long_ago_is_one_unit_and_after_a_month_a_date(before: timedelta, text: str) -> None:
+    assert formats.ago(NOW - before, NOW) == text
+
+
+def test_a_time_of_day_names_its_day_only_where_it_is_another() -> None:
+    assert formats.clock(NOW, NOW - timedelta(hours=1)) == "15:00:00"
+    assert formats.clock(NOW, NOW - timedelta(days=1)) == "22 Nov 15:00:00"
+
+
+@pytest.mark.parametrize("hidden", ["\u202e", "\u200b", "\u2066", "\ufeff", "\x00", "\x1b", "\r"])
+def test_a_character_that_shows_nothing_or_turns_the_text_is_written_out(hidden: str) -> None:
+    assert formats.visible(f"a{hidden}b\n\tü") == f"a{json.dumps(hidden)[1:-1]}b\n\tü"
+    assert hidden not in formats.plain({"key": hidden})
+
+
+def test_text_is_told_from_a_number_that_looks_like_it() -> None:
+    values: list[JsonValue] = ["99", 99, 9.5, True, None, [], {}]
+    kinds = [formats.kind(value) for value in values]
+    assert kinds == ["text", "number", "number", "true/false", "null", "list", "object"]
+
+
+def test_very_long_json_is_cut_and_says_so() -> None:
+    text = formats.pretty("x" * 30_000)
+    assert len(text) < formats.JSON_CHARS + 100
+    assert text.endswith("10,002 more characters")
+
+
+def test_a_call_is_one_line_whatever_its_args() -> None:
+    text = call_text("refund", {"amount": 25.5, "note": "two\nlines", "to": {"a": [1]}})
+    assert text == 'refund(amount=25.5, note=two lines, to={"a": [1]})'
+    assert len(call_text("refund", {str(n): "x" * 99 for n in range(99)})) == 160
+
+
+def test_every_stored_event_has_a_line() -> None:
+    stored = [path for path in HISTORIES.glob("*.jsonl") if ".folded" not in path.name]
+    lines = [line for path in stored for line in path.read_bytes().splitlines() if b'"agent_version"' in line]
+    kinds = {}
+    for event in map(EVENTS.decode, lines):
+        told = summary(event)
+        assert told.what
+        assert "\n" not in told.what
+        assert len(told.what) < 250
+        kinds[event.type] = told
+    assert kinds["rejected"].actor.startswith("user:")
+    assert len(kinds) > 15
