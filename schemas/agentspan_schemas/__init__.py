@@ -6,6 +6,7 @@ encodes and decodes. Import the module you mean: `from agentspan_schemas import 
 """
 
 from agentspan_schemas._base import (
+    MAX_DEPTH,
     MAX_RESULT_BYTES,
     MAX_VALUE_BYTES,
     SCHEMA_VERSION,
@@ -21,6 +22,7 @@ from agentspan_schemas._base import (
 from agentspan_schemas.errors import ContractError, NewerVersion, NotCanonical, TooLarge, UnknownType, Unreadable
 
 __all__ = [
+    "MAX_DEPTH",
     "MAX_RESULT_BYTES",
     "MAX_VALUE_BYTES",
     "SCHEMA_VERSION",

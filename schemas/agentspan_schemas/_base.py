@@ -4,6 +4,7 @@ Apart from the messages themselves because the rules stand here once: what is st
 does not know (`Wire`), what comes in at a door refuses them (`Request`).
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -18,11 +19,37 @@ MAX_VALUE_BYTES = 1024 * 1024
 MAX_RESULT_BYTES = 256 * 1024
 """A tool's result is at most 256 KiB of JSON; a larger one becomes a tool error that names both sizes."""
 
+MAX_DEPTH = 100
+"""JSON that comes in may be nested this deep: parsers have a limit, and what is stored must be read for ever."""
+
 Effects = Literal["idempotent", "once"]
 """`idempotent`: run again after a lost lease, with the same key. `once`: claimed first, never run again blindly."""
 
 JsonObject = dict[str, JsonValue]
 JsonSchema = dict[str, Any]
+
+
+def _shallow(value: JsonValue) -> JsonValue:
+    level: list[JsonValue] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [part for parent in level for part in _parts(parent)]
+        if not level:
+            return value
+    raise ValueError(f"nested more than {MAX_DEPTH} levels deep")
+
+
+def _parts(value: JsonValue) -> Iterable[JsonValue]:
+    match value:
+        case dict():
+            return value.values()
+        case list():
+            return value
+        case _:
+            return ()
+
+
+ShallowJson = Annotated[JsonValue, AfterValidator(_shallow)]
+ShallowObject = Annotated[JsonObject, AfterValidator(_shallow)]
 
 
 def _to_utc(moment: datetime) -> datetime:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from agentspan_schemas._base import SCHEMA_VERSION, Failure, JsonObject, Moment, Usage, Wire
+from agentspan_schemas._base import SCHEMA_VERSION, Failure, JsonObject, Moment, ShallowObject, Usage, Wire
 
 
 class CommandBase(Wire):
@@ -47,7 +47,7 @@ class AskedCall(Wire):
 
     model_call_id: str
     tool: str
-    args: JsonObject
+    args: ShallowObject
     args_error: str | None = None
 
 

@@ -1,10 +1,10 @@
 """What goes over HTTP between clients and the server, where it is not a message of a topic."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
-from agentspan_schemas._base import Failure, JsonObject, Moment, Name, Request, Wire
+from agentspan_schemas._base import Failure, JsonObject, Moment, Name, Request, ShallowJson, ShallowObject, Wire
 from agentspan_schemas.events import Status, Totals
 
 PROBLEM_TYPE = "https://agentspan.dev/problems/"
@@ -33,7 +33,7 @@ class StartRequest(Request):
     agent_version: str | None = None
     """None: the version that was registered last."""
     prompt: str = Field(min_length=1)
-    metadata: JsonObject = {}
+    metadata: ShallowObject = {}
     timeout_s: float | None = Field(default=None, gt=0)
 
 
@@ -44,7 +44,7 @@ class TicketRequest(Request):
     source: str = Field(default="http", min_length=1, max_length=256)
     agent: Name
     text: str = Field(min_length=1)
-    metadata: JsonObject = {}
+    metadata: ShallowObject = {}
 
 
 class ExecutionRef(Wire):
@@ -70,14 +70,20 @@ class DecisionRequest(Request):
     decision: Literal["approve", "reject"]
     args_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
     reason: str | None = None
-    edited_args: JsonObject | None = None
+    edited_args: ShallowObject | None = None
+
+    @model_validator(mode="after")
+    def _only_an_approval_edits(self) -> Self:
+        if self.decision == "reject" and self.edited_args is not None:
+            raise ValueError("edited_args go with decision 'approve'; a rejected call runs with no arguments at all")
+        return self
 
 
 class ResolutionRequest(Request):
     """Say what became of a call in doubt."""
 
     outcome: Literal["succeeded", "failed", "not_run"]
-    value: JsonValue = None
+    value: ShallowJson = None
     error: str | None = None
     reason: str | None = None
 
@@ -167,7 +173,7 @@ class ResultItem(Request):
     attempt: int
     claim_id: str | None = None
     ok: bool
-    value: JsonValue = None
+    value: ShallowJson = None
     error: Failure | None = None
     began_at: Moment
     duration_ms: float

@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import BaseModel
 
 from agentspan.agents._errors import ServerUnavailable, error_from
-from agentspan.agents._identity import identity
+from agentspan.agents._identity import Client, identity
 
 API = "/api/v1"
 
@@ -55,11 +55,11 @@ class ServerSentEvent:
 class Http:
     """One server. Create, use and close it on one event loop."""
 
-    def __init__(self, server_url: str, *, retry_for_s: float = RETRY_FOR_S) -> None:
+    def __init__(self, server_url: str, *, client: Client = "sdk", retry_for_s: float = RETRY_FOR_S) -> None:
         self.server_url = server_url.rstrip("/")
         self._retry_for_s = retry_for_s
         connector = aiohttp.TCPConnector(resolver=_Resolver(), limit=0)
-        self._session = aiohttp.ClientSession(connector=connector, headers=identity("sdk"), raise_for_status=False)
+        self._session = aiohttp.ClientSession(connector=connector, headers=identity(client), raise_for_status=False)
 
     async def answers(self, timeout_s: float = 2.0) -> bool:
         """Whether anybody answers at the address."""

@@ -5,8 +5,10 @@ import re
 from collections.abc import Callable
 from typing import Literal
 
+Client = Literal["sdk", "cli"]
 
-def identity(client: Literal["sdk", "cli"], user: Callable[[], str] = getpass.getuser) -> dict[str, str]:
+
+def identity(client: Client, user: Callable[[], str] = getpass.getuser) -> dict[str, str]:
     """The headers of a caller. Where the system has no name for the user, the server calls it `local`."""
     try:
         name = re.sub(r"[^A-Za-z0-9_.@+-]", "_", user()).lstrip("_.@+-")[:64]

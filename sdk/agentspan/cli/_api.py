@@ -16,7 +16,6 @@ from agentspan.agents import ServerError
 from agentspan.agents._client import Client, new_key
 from agentspan.agents._discovery import server_url
 from agentspan.agents._http import Http
-from agentspan.agents._identity import identity
 from agentspan_schemas import JsonObject, Unreadable, Wire
 from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.codec import EVENTS, describe
@@ -109,14 +108,6 @@ class Server:
         return _Workers.model_validate_json(reply.body).items
 
 
-class _CliHttp(Http):
-    """The SDK's connection, said to be the command line's."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url, retry_for_s=RETRY_FOR_S)
-        self._session.headers.update(identity("cli"))
-
-
 def talk(work: Callable[[Server], Awaitable[T]]) -> T:
     """What the work returns, with a connection that lives as long as it."""
 
@@ -135,7 +126,7 @@ def talk(work: Callable[[Server], Awaitable[T]]) -> T:
 
 @asynccontextmanager
 async def _connected() -> AsyncIterator[Server]:
-    http = _CliHttp(server_url(None))
+    http = Http(server_url(None), client="cli", retry_for_s=RETRY_FOR_S)
     try:
         yield Server(http)
     finally:

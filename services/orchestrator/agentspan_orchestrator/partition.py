@@ -131,6 +131,7 @@ class Partition:
         )
         owned.restore()
         await tasks.bury_closed(self._cache.get)
+        owned.fire_due()  # what became due while nobody served comes before what is asked now
         async with asyncio.TaskGroup() as group:
             group.create_task(owned.release())
             group.create_task(self._receive(owned, command_offset))

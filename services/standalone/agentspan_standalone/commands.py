@@ -12,8 +12,12 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from agentspan.eventlog import LogError
-from agentspan_standalone.settings import Settings, SettingsError
+from agentspan_schemas.codec import describe
+from agentspan_standalone.errors import PortTaken, SettingsError
+from agentspan_standalone.settings import Settings
 
 READY_WITHIN_S = 30.0
 STOPPED_WITHIN_S = 20.0
@@ -23,17 +27,36 @@ LOG_TAIL_BYTES = 2000
 
 def start(data: Path | None = None, host: str | None = None, port: int | None = None, *, detach: bool = False) -> int:
     """Start a server, in this process or, detached, in one of its own that outlives this one."""
-    try:
-        settings = _settings(data, host, port)
-        return _start_detached(settings) if detach else _serve(settings)
-    except (SettingsError, LogError) as error:
-        print(f"agentspan: {error}", file=sys.stderr)
-        return 1
+    return _reported(lambda: _start(_settings(data, host, port), detach=detach))
 
 
 def stop(data: Path | None = None) -> int:
     """Stop the server of a data folder, and return when it has stopped."""
-    settings = _settings(data, None, None)
+    return _reported(lambda: _stop(_settings(data)))
+
+
+def status(data: Path | None = None) -> int:
+    """Say whether a server runs on a data folder, where, and whether it takes work."""
+    return _reported(lambda: _status(_settings(data)))
+
+
+def _reported(work: Callable[[], int]) -> int:
+    """The work's exit code; 2 for a wrong setting, 1 for what else is known to go wrong, with a sentence about it."""
+    try:
+        return work()
+    except SettingsError as error:
+        print(f"agentspan: {error}", file=sys.stderr)
+        return 2
+    except (PortTaken, LogError) as error:
+        print(f"agentspan: {error}", file=sys.stderr)
+        return 1
+
+
+def _start(settings: Settings, *, detach: bool) -> int:
+    return _start_detached(settings) if detach else _serve(settings)
+
+
+def _stop(settings: Settings) -> int:
     standing = _standing(settings)
     if standing is None:
         print(f"no server runs on {settings.data}", file=sys.stderr)
@@ -47,9 +70,7 @@ def stop(data: Path | None = None) -> int:
     return 0
 
 
-def status(data: Path | None = None) -> int:
-    """Say whether a server runs on a data folder, where, and whether it takes work."""
-    settings = _settings(data, None, None)
+def _status(settings: Settings) -> int:
     standing = _standing(settings)
     if standing is None:
         print(f"no server runs on {settings.data}; `agentspan server start` starts one", file=sys.stderr)
@@ -96,11 +117,14 @@ def _flags(settings: Settings) -> list[str]:
     return ["--data", str(settings.data), "--host", settings.host, "--port", str(settings.port)]
 
 
-def _settings(data: Path | None, host: str | None, port: int | None) -> Settings:
+def _settings(data: Path | None, host: str | None = None, port: int | None = None) -> Settings:
     given = {"data": data.absolute() if data else None, "host": host, "port": port}
-    return Settings.model_validate(
-        Settings().model_dump() | {name: value for name, value in given.items() if value is not None}
-    )
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SettingsError(
+            f"a setting (AGENTSPAN_… in the environment, or a flag) is wrong: {describe(error)}"
+        ) from error
 
 
 def _standing(settings: Settings) -> dict[str, str] | None:

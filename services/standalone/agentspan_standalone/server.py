@@ -12,7 +12,8 @@ from types import FrameType
 import uvicorn
 
 from agentspan_standalone.app import make_app, running
-from agentspan_standalone.settings import Settings, SettingsError
+from agentspan_standalone.errors import PortTaken
+from agentspan_standalone.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +40,11 @@ class _Server(uvicorn.Server):
 
 
 def bound(settings: Settings) -> socket.socket:
-    """The listening socket. Raises SettingsError when the port is taken."""
+    """The listening socket. Raises PortTaken when the port is taken."""
     try:
         return socket.create_server((settings.host, settings.port), reuse_port=False)
     except OSError as error:
-        raise SettingsError(
+        raise PortTaken(
             f"port {settings.port} on {settings.host} can't be used ({error.strerror}): `agentspan server status` says"
             " whether a server runs there; another port goes with --port"
         ) from error

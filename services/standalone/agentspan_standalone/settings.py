@@ -8,11 +8,9 @@ from platformdirs import user_data_path
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from agentspan_standalone.errors import SettingsError
+
 DEFAULT_PORT = 6767
-
-
-class SettingsError(Exception):
-    """A setting that can't be used; the text names it and what to do."""
 
 
 class Settings(BaseSettings):

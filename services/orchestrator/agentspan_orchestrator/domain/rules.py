@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from agentspan_schemas import JsonObject, JsonSchema
+from agentspan_schemas import MAX_DEPTH, JsonObject, JsonSchema
 
 GRANT_S = 5.0
 """A grant is valid this long from the claim's first sending (DESIGN.md section 6)."""
@@ -29,9 +29,6 @@ OUTPUT_ASKS = 2
 
 FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 60.0
-
-DEEPEST = 100
-"""How deep an output may be nested: JSON parsers stop at about 200, and states and tasks hold it deeper than events."""
 
 NEVER_S = 100 * 365 * 24 * 3600.0
 """A wait is at most a century: what somebody asked for beyond it may have no date at all."""
@@ -68,8 +65,8 @@ def schema_problem(value: JsonValue | JsonObject, schema: JsonSchema) -> str | N
 def wire_problem(value: JsonValue, depth: int = 0) -> str | None:
     """Why a reader of the log could not read this JSON value back, or None: JSON has no infinity, parsers a depth."""
     match value:
-        case dict() | list() if depth == DEEPEST:
-            return f"nested more than {DEEPEST} levels deep"
+        case dict() | list() if depth == MAX_DEPTH:
+            return f"nested more than {MAX_DEPTH} levels deep"
         case dict():
             return _first(wire_problem(part, depth + 1) for part in value.values())
         case list():
@@ -102,7 +99,7 @@ def _say(error: ValidationError) -> str:
 def schema_error(schema: JsonSchema) -> str | None:
     """What is wrong with a JSON Schema itself, or None."""
     try:
-        Draft202012Validator.check_schema(schema)
+        Draft202012Validator.check_schema(schema, Draft202012Validator.FORMAT_CHECKER)
     except SchemaError as error:
         return f"not a JSON Schema: {error.message}"
     return None
