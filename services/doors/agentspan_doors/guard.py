@@ -1,4 +1,6 @@
-"""What never gets in: a web page of elsewhere (it could approve a refund on localhost), and bodies beyond the limit."""
+"""What never gets in: a web page of elsewhere (it could approve a refund on localhost), bodies that are not said to be
+JSON (a form of any page can send those), and bodies beyond the limit.
+"""
 
 from collections.abc import Collection
 
@@ -41,7 +43,7 @@ class Guard:
             return DoorError(403, "origin_refused", f"a page of {origin!r} may not write here; use the server's own")
         if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             return DoorError(403, "origin_refused", "a page of another site may not write here; use the server's own")
-        return _too_large(headers)
+        return _too_large(headers) or _not_json(headers)
 
 
 def _without_port(host: str) -> str:
@@ -53,6 +55,15 @@ def _too_large(headers: Headers) -> DoorError | None:
     if length.isdigit() and int(length) > MAX_VALUE_BYTES:
         return _over(int(length))
     return None
+
+
+def _not_json(headers: Headers) -> DoorError | None:
+    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not has_body or media_type == "application/json":
+        return None
+    detail = f"a body of type {media_type or 'unknown'!r}; send JSON, with the header Content-Type: application/json"
+    return DoorError(415, "unsupported_media_type", detail)
 
 
 def _over(size: int) -> DoorError:
