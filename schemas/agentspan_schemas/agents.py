@@ -1,5 +1,6 @@
 """What an agent is, as the server knows it: the definition that a worker registers, addressed by its content."""
 
+from functools import cached_property
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -31,7 +32,7 @@ class ToolDefinition(Wire):
             )
         return self
 
-    @property
+    @cached_property
     def input_schema_hash(self) -> str:
         """What a worker must have for this tool to take its calls: the hash of the input schema's meaning.
 
@@ -60,7 +61,7 @@ class AgentDefinition(Wire):
             raise ValueError(f"agent {self.name!r} has two tools named {twice[0]!r}; rename one")
         return self
 
-    @property
+    @cached_property
     def version(self) -> str:
         """Twelve hex digits of the definition's hash: the same definition is the same version everywhere."""
         return content_hash(self.model_dump(mode="json"))[:12]

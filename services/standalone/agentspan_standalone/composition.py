@@ -100,12 +100,17 @@ class Services:
 
     async def run(self) -> None:
         """Run all of them, until cancelled. What none of them can go on from ends the process."""
-        async with asyncio.TaskGroup() as group:
-            for service in (self.definitions, self.commands, self.orchestrator, self.tool_runner, self.approvals):
-                group.create_task(service.run())
-            group.create_task(self.tail.run())
-            group.create_task(self._clickhouse.run())
-            group.create_task(self._project())
+        clickhouse = asyncio.create_task(self._clickhouse.run())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for service in (self.definitions, self.commands, self.orchestrator, self.tool_runner, self.approvals):
+                    group.create_task(service.run())
+                group.create_task(self.tail.run())
+                group.create_task(self._project())
+        finally:
+            await asyncio.to_thread(self._threads.shutdown)  # what ClickHouse was asked, it answers before it goes
+            clickhouse.cancel()
+            await asyncio.wait([clickhouse])
 
     async def _project(self) -> None:
         """History begins when ClickHouse is there; nothing else waits for it."""
@@ -124,4 +129,3 @@ class Services:
             cache.close()
         self.store.close()
         self._database.close()
-        self._threads.shutdown()
