@@ -78,6 +78,9 @@ VERSION = AGENT.definition.version
 
 TOOL_HASHES = AGENT.tool_hashes
 
+GATED = frozenset(tool.name for tool in AGENT.definition.tools if tool.approval_required)
+"""The tools that must not run before somebody approved the call."""
+
 TOOLS = ("lookup", "search", "mail", "mail", "refund", "refund", "refund", "suspend", "note")
 
 

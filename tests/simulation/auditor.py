@@ -18,6 +18,7 @@ from agentspan_schemas.codec import TASKS
 from agentspan_schemas.commands import Command
 from agentspan_schemas.tasks import ToolTask
 from tests.simulation.account import Account
+from tests.simulation.agents import GATED
 from tests.simulation.effects import Effect
 from tests.simulation.laws import LawBroken, law
 from tests.simulation.story import CallStory, Story
@@ -108,7 +109,7 @@ class Auditor:
             call = story.calls.get(effect.call_id) if story else None
             law("seen-before-run", call is not None, effect, "of a call that does not count")
             assert call is not None
-            if call.proposed.approval_required:
+            if effect.tool in GATED:
                 approved = isinstance(call.decision, e.Approved)
                 law("approved-before-run", approved, effect, "with decision", call.decision)
                 law("approved-before-run", effect.args == call.args, effect, "instead of", call.args)
@@ -149,7 +150,7 @@ def _check_task(story: Story, record: Record) -> None:
     given = (task.tool, task.args, task.effects)
     wanted = (call.proposed.tool, call.args, call.proposed.effects)
     law("task-true", given == wanted, task.task_key, given, "instead of", wanted)
-    ready = not call.proposed.approval_required or isinstance(call.decision, e.Approved)
+    ready = task.tool not in GATED or isinstance(call.decision, e.Approved)
     law("released-first", ready, task.task_key, "is published before its approval")
 
 

@@ -6,16 +6,23 @@ in every process. Tasks hash by their number, as asyncio keeps them in sets and 
 
 import asyncio
 import gc
+import heapq
 import itertools
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 EPOCH = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 """When every simulation begins."""
+
+
+STOPS_WITHIN_S = 60.0
+"""How long a cancelled task may take to end."""
 
 
 class Stuck(RuntimeError):
@@ -33,26 +40,15 @@ class NumberedTask(asyncio.Task[T]):
         return self._number
 
 
-class _Jump:
-    """Stands where a loop has its selector: instead of waiting for I/O it moves the time."""
-
-    def __init__(self, loop: "VirtualLoop") -> None:
-        self._loop = loop
-
-    def select(self, timeout: float | None) -> list[object]:
-        if timeout is None:
-            raise Stuck("nothing is ready and nothing is scheduled")
-        self._loop.elapsed_s += timeout
-        return []
-
-
 class VirtualLoop(asyncio.BaseEventLoop):
-    """An event loop whose time is a number."""
+    """An event loop whose time is a number: when nothing is ready, it becomes that of the next timer."""
+
+    _ready: deque[asyncio.Handle]
 
     def __init__(self) -> None:
         super().__init__()
         self.elapsed_s = 0.0
-        self._selector = _Jump(self)
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._numbers = itertools.count(1)
         self.set_task_factory(self._new_task)  # type: ignore[arg-type]
 
@@ -69,8 +65,39 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Task[T]:
         return NumberedTask(next(self._numbers), coro, self, context)
 
-    def _process_events(self, event_list: list[object]) -> None:
-        """There are none."""
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Args], object],
+        *args: *Args,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """As asyncio's, but of two timers for the same moment the older one goes first."""
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, next(self._numbers), handle))
+        return handle
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """It is passed over when its time comes."""
+
+    def _run_once(self) -> None:
+        ready = self._ready
+        if not ready:
+            self._jump()
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()
+
+    def _jump(self) -> None:
+        timers = self._timers
+        while timers and timers[0][2].cancelled():
+            heapq.heappop(timers)
+        if not timers:
+            raise Stuck("nothing is ready and nothing is scheduled")
+        self.elapsed_s = now = max(self.elapsed_s, timers[0][0])
+        while timers and timers[0][0] <= now:
+            self._ready.append(heapq.heappop(timers)[2])
 
     def _write_to_self(self) -> None:
         """No other thread has to wake this loop."""
@@ -98,7 +125,11 @@ async def _end(loop: VirtualLoop) -> None:
     rest = [task for task in asyncio.all_tasks(loop) if task is not current]
     for task in rest:
         task.cancel()
-    await asyncio.gather(*rest, return_exceptions=True)
+    if rest:
+        _, going_on = await asyncio.wait(rest, timeout=STOPS_WITHIN_S)
+        if going_on:
+            raise Stuck(f"cancelled, and still there: {going_on}")
+        await asyncio.gather(*rest, return_exceptions=True)
     await loop.shutdown_asyncgens()
 
 

@@ -34,6 +34,7 @@ LAWS: Final[dict[str, str]] = {
     # the end
     "comes-to-rest": "when trouble ends every execution ends, without another takeover",
     "quiet-at-rest": "when every execution has ended, nothing more is written",
+    "stops-when-told": "an owner from whom a partition is taken serves it no more",
     "nobody-crashes": "no process ends by an error of its own",
 }
 """Name and meaning of every law."""

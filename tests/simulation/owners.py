@@ -9,10 +9,12 @@ from agentspan.eventlog.memory import MemoryInbox, MemoryLog, MemoryTable
 from agentspan_orchestrator.definitions import Definitions
 from agentspan_orchestrator.service import Orchestrator
 from tests.simulation.auditor import Auditor
+from tests.simulation.laws import LawBroken
 from tests.simulation.ports import AuditedCache, AuditedTasks
 from tests.simulation.process import Process
 
 LEASE_S = 3.0
+STOPS_WITHIN_S = 2.0
 
 
 class Broker:
@@ -68,6 +70,11 @@ class Owner:
         """The partition is assigned to another one."""
         if serving := self._serving.pop(number, None):
             serving.cancel()
+            asyncio.get_running_loop().call_later(STOPS_WITHIN_S, self._check_left, number, serving)
+
+    def _check_left(self, number: int, serving: asyncio.Task[None]) -> None:
+        if not serving.done():
+            self._auditor.judge(LawBroken("stops-when-told", f"{self.name} goes on with partition {number}"))
 
     @property
     def serves(self) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ twice, too late, or about something that they never saw. What they say about a c
 
 import random
 from dataclasses import dataclass
+from functools import cached_property
 
 from agentspan.eventlog.commands import OutcomeUnknown, Unavailable
 from agentspan_approvals.ports import Search
@@ -17,13 +18,11 @@ from agentspan_schemas.ids import execution_id_for
 from tests.simulation.agents import AGENT, VERSION, args_of
 from tests.simulation.auditor import Auditor
 from tests.simulation.effects import Ledger
-from tests.simulation.owners import Broker
-from tests.simulation.ports import AuditedCommands, Inbox
+from tests.simulation.ports import AuditedCommands
 from tests.simulation.process import Process
-from tests.simulation.toolside import commands_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Piece:
     """A piece of work that some team has for the agent."""
 
@@ -31,7 +30,7 @@ class Piece:
     prompt: str
     timeout_s: float | None
 
-    @property
+    @cached_property
     def execution_id(self) -> str:
         """Of the execution that it becomes, however often it is sent."""
         return execution_id_for("shop", self.key)
@@ -68,16 +67,21 @@ class Person:
     """Somebody with the page of requests before them."""
 
     def __init__(
-        self, process: Process, broker: Broker, auditor: Auditor, ledger: Ledger, chances: random.Random
+        self,
+        process: Process,
+        commands: AuditedCommands,
+        approvals: Approvals,
+        auditor: Auditor,
+        ledger: Ledger,
+        chances: random.Random,
     ) -> None:
         self.process = process
         self._auditor = auditor
         self._ledger = ledger
         self._chances = chances
-        self._commands = commands_of(process, broker, auditor)
-        self._approvals = Approvals(log=broker.log.over(process.link), commands=self._commands, store=Inbox())
+        self._commands = commands
+        self._approvals = approvals
         self.troubled = True
-        process.start(self._approvals.run())
         process.start(self._attend())
 
     def begin(self, piece: Piece) -> None:
@@ -101,7 +105,7 @@ class Person:
     async def _attend(self) -> None:
         """Look at the page now and then, and at every execution that somebody has paused."""
         while True:
-            await self.process.sleep(0.5 + self._chances.random() * 2)
+            await self.process.sleep(0.5 + self._chances.random() * 3)
             for record in await self._approvals.search(Search(states=("pending", "in_doubt"))):
                 if not self.troubled or self._chances.random() < 0.6:
                     self._act_on(record)

@@ -92,10 +92,9 @@ class Inbox:
     def open(self, log_id: str) -> None:
         """There is only one log."""
 
-    def clear(self) -> None:
-        """Forget everything: it will be folded again."""
-        self._records.clear()
-        self._positions.clear()
+    def clear(self, partition: int) -> None:
+        """Forget what was kept of a partition: it will be folded again."""
+        self._positions.pop(partition, None)
 
     def position(self, partition: int) -> Position:
         """The position that the partition's records reflect."""

@@ -15,7 +15,7 @@ from tests.simulation.clock import VirtualLoop
 
 T = TypeVar("T")
 
-LONGEST_TICK_S = 0.4
+LONGEST_TICK_S = 0.8
 """A busy machine wakes its sleepers up to this much later than they asked; it also keeps the ticks of a run few."""
 
 
@@ -60,12 +60,13 @@ class Process:
         self._crashed = crashed
         self._going = asyncio.Event()
         self._going.set()
+        self._reachable = True
         self._tasks: dict[asyncio.Task[Any], None] = {}
 
     @property
     def frozen(self) -> bool:
-        """Whether it stands still."""
-        return not self._going.is_set()
+        """Whether it stands still, or nobody can reach it."""
+        return not (self._reachable and self._going.is_set())
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run something in this process. It may end, and be cancelled, but not raise."""
@@ -104,9 +105,15 @@ class Process:
         self._going.clear()
         self.link.freeze()
 
+    def cut_off(self) -> None:
+        """Its network is gone, and it goes on without: its timers fire, its tools run, its writes wait."""
+        self.link.freeze()
+        self._reachable = False
+
     def thaw(self) -> None:
-        """As SIGCONT: what it was about to send goes out, however stale."""
+        """As SIGCONT, or the network back: what it was about to send goes out, however stale."""
         self._going.set()
+        self._reachable = True
         self.link.thaw()
 
     def kill(self) -> None:

@@ -62,11 +62,13 @@ class Trouble:
     def _acts(self) -> list[Callable[[], None]]:
         return [
             self._freeze,
-            self._freeze,
+            self._cut_off,
+            self._usurp,
+            self._usurp,
             self._thaw,
             self._thaw,
             self._thaw,
-            self._move,
+            self._thaw,
             self._move,
             self._kill_owner,
             self._revive,
@@ -106,6 +108,20 @@ class Trouble:
 
     def _freeze(self) -> None:
         self._chances.choice(self._processes()).freeze()
+
+    def _cut_off(self) -> None:
+        self._chances.choice(self._processes()).cut_off()
+
+    def _usurp(self) -> None:
+        """An owner hangs with its writes under way, and its partitions go to another one."""
+        owner, heir = self._chances.sample(self._world.owners, 2)
+        if self._chances.random() < 0.5:
+            owner.process.freeze()
+        else:
+            owner.process.cut_off()
+        for number in owner.serves:
+            self._world.assigner.move(number, heir)
+        self._world.assigner.tell()
 
     def _thaw(self) -> None:
         if frozen := [process for process in self._processes() if process.frozen]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from agentspan.eventlog import Record, Stored
+from agentspan_approvals.service import Approvals
 from agentspan_schemas.codec import encode
 from tests.simulation.agents import AGENT, VERSION, Script
 from tests.simulation.auditor import Auditor
@@ -17,8 +18,9 @@ from tests.simulation.final import audit_end
 from tests.simulation.laws import LawBroken, law
 from tests.simulation.owners import Assigner, Broker, Owner
 from tests.simulation.people import Person, Piece
+from tests.simulation.ports import Inbox
 from tests.simulation.process import Network, Process
-from tests.simulation.toolside import Hand, Runner, Wire
+from tests.simulation.toolside import Hand, Runner, Wire, commands_of
 from tests.simulation.trouble import Trouble
 
 PARTITIONS = 3
@@ -66,7 +68,7 @@ class World:
         self.assigner = Assigner(self.owners, PARTITIONS)
         self.runners = [self.runner(n) for n in range(2)]
         self.hands = [self.hand() for _ in range(2)]
-        self.people = [self._person(name) for name in ("ann", "bob")]
+        self.people = self._people()
         self.pieces: list[Piece] = []
 
     def process(self, name: str) -> Process:
@@ -85,9 +87,16 @@ class World:
     def _runners_up(self) -> list[Runner]:
         return [runner for runner in self.runners if runner.process.alive]
 
-    def _person(self, name: str) -> Person:
-        chances = random.Random(f"{self.seed}/{name}")
-        return Person(self.process(name), self.broker, self.auditor, self.ledger, chances)
+    def _people(self) -> list[Person]:
+        """Two, each with a way of their own to send commands, before the page of one approvals service."""
+        office = [self.process("ann"), self.process("bob")]
+        doors = [commands_of(process, self.broker, self.auditor) for process in office]
+        page = Approvals(log=self.broker.log.over(office[0].link), commands=doors[0], store=Inbox())
+        office[0].start(page.run())
+        return [
+            Person(process, door, page, self.auditor, self.ledger, random.Random(f"{self.seed}/{process.name}"))
+            for process, door in zip(office, doors, strict=True)
+        ]
 
     def _faults(self) -> dict[str, float]:
         chances = self.chances
@@ -143,7 +152,8 @@ async def _rest(world: World) -> None:
     while not all(world.ended(piece) for piece in world.pieces):
         await asyncio.sleep(1.0)
         world.auditor.catch_up()
-        law("comes-to-rest", world.loop.time() < until, *_unfinished(world))
+        if world.loop.time() >= until:
+            law("comes-to-rest", False, *_unfinished(world))
     await asyncio.sleep(SETTLE_S)
     world.auditor.catch_up()
 

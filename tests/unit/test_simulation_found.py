@@ -7,13 +7,17 @@ import asyncio
 import random
 from datetime import datetime
 
+import pytest
+
 from agentspan.eventlog import CaughtUp
-from agentspan.eventlog.memory import Faults, Link, MemoryLog, MemoryTable
+from agentspan.eventlog.memory import Faults, Link, MemoryInbox, MemoryLog, MemoryTable
+from agentspan.eventlog.messages import command_record
 from agentspan_orchestrator.adapters.memory_cache import MemoryStateCache
 from agentspan_orchestrator.definitions import Definitions
 from agentspan_orchestrator.domain import decide, evolve_note
 from agentspan_orchestrator.leases import Leases, Watch
 from agentspan_orchestrator.owned import OwnedPartition
+from agentspan_orchestrator.service import Orchestrator
 from agentspan_orchestrator.taskbook import TaskBook
 from agentspan_schemas import Failure
 from agentspan_schemas import commands as c
@@ -135,3 +139,36 @@ def test_a_call_that_has_its_result_is_never_reported_lost() -> None:
         return world.book.lost()
 
     assert run_virtual(scenario) == []
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_a_partition_that_is_taken_away_while_an_append_fails_is_served_no_more(turns: int) -> None:
+    async def scenario(loop: VirtualLoop) -> bool:
+        link = Link(Faults(random.Random(1), asyncio.sleep))
+        log, inbox, agents, workers = MemoryLog(1), MemoryInbox(1, id="commands"), MemoryTable(), MemoryTable()
+        definitions = Definitions(agents)
+        orchestrator = Orchestrator(
+            log=log.over(link),
+            inbox=inbox,
+            tasks=MemoryTable(),
+            workers=workers,
+            definitions=definitions,
+            cache=lambda number: MemoryStateCache(),
+            owner_id="tests",
+            now=loop.now,
+            sleep=asyncio.sleep,
+        )
+        for work in (definitions.run(), orchestrator.watch()):
+            loop.create_task(work)
+        await definitions.register(SUPPORT)
+        serving = loop.create_task(orchestrator.serve(0))
+        await asyncio.sleep(1)
+        link.faults = Faults(random.Random(1), asyncio.sleep, forget=1.0)
+        await inbox.send(0, command_record(START))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        serving.cancel()
+        await asyncio.sleep(5)
+        return serving.done()
+
+    assert run_virtual(scenario)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agentspan.eventlog import (
@@ -72,6 +72,7 @@ class Partition:
                 await self._own()
             except* (Deposed, WriteError) as ended:
                 self._stopped(ended)
+            _stop_if_told()
             await self._around.sleep(TAKE_OVER_AGAIN_S)
 
     async def _own(self) -> None:
@@ -137,9 +138,9 @@ class Partition:
             group.create_task(self._receive(owned, command_offset))
             group.create_task(self._every(TICK_S, owned.fire_due))
             group.create_task(self._every(LEASE_TICK_S, owned.report_lost))
-            group.create_task(_result(tasks.failed))
             self.unavailable = None
             logger.info("partition %d is served in epoch %d", self._number, ownership.epoch)
+            await tasks.failed  # inside the group: a failure that ends a group's body leaves no cancellation behind
 
     async def _receive(self, owned: OwnedPartition, command_offset: str | None) -> None:
         """Decide the commands of the inbox, strictly in order."""
@@ -189,5 +190,8 @@ def _leaves(error: BaseException) -> list[BaseException]:
     return [error, *(_leaves(error.__cause__) if error.__cause__ else ())]
 
 
-async def _result(future: Awaitable[None]) -> None:
-    await future
+def _stop_if_told() -> None:
+    """A task group that is cancelled while it fails raises only the failure, and we would serve on."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
