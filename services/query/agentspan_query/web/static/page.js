@@ -11,6 +11,7 @@ export function say(text, { focus = false } = {}) {
 export function enliven() {
   for (const fieldset of document.querySelectorAll("fieldset[data-scripted][disabled]")) fieldset.disabled = false;
   for (const button of document.querySelectorAll("button[data-copy][hidden]")) button.hidden = false;
+  for (const instead of document.querySelectorAll("[data-unscripted]")) instead.hidden = true;
 }
 
 let running = null;
