@@ -1,15 +1,15 @@
 """Templates and the headers of a page: everything is escaped, nothing but the server's own files may run or load."""
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.staticfiles import StaticFiles
 
 from agentspan_query.web import formats
 from agentspan_query.web.summaries import call_text, summary
@@ -36,6 +36,8 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+_MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
 
 class Pages:
     """Renders a template as a page."""
@@ -61,18 +63,33 @@ class Pages:
         return HTMLResponse(html, status, {**_HEADERS, **(headers or {})})
 
 
+@dataclass(frozen=True, slots=True)
+class _Asset:
+    content: bytes
+    media_type: str
+    etag: str
+
+
 class Assets:
-    """The files of the pages. A browser keeps them, and asks each time whether they are still the same."""
+    """The files of the pages. A browser keeps them, and asks each time whether they are still the same.
+
+    The tag is the content's hash: files of a wheel may all bear the same time.
+    """
 
     def __init__(self) -> None:
-        self._files = StaticFiles(directory=HERE / "static")
+        self._files = {path.name: _asset(path) for path in (HERE / "static").iterdir()}
 
     async def file(self, request: Request) -> Response:
         """One file, or 304 when the browser has it."""
-        try:
-            response = await self._files.get_response(request.path_params["path"], request.scope)
-        except HTTPException:
+        asset = self._files.get(request.path_params["name"])
+        if asset is None:
             return Response("there is no such file\n", 404, media_type="text/plain")
-        response.headers["Cache-Control"] = "no-cache"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
+        headers = {"ETag": asset.etag, "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+        if asset.etag in request.headers.get("if-none-match", ""):
+            return Response(None, 304, headers)
+        return Response(asset.content, 200, headers, media_type=asset.media_type)
+
+
+def _asset(path: Path) -> _Asset:
+    content = path.read_bytes()
+    return _Asset(content, _MEDIA_TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:20]}"')

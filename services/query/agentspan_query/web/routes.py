@@ -34,7 +34,7 @@ def web_routes(query: Query, *, now: Now) -> list[Route]:
         Route("/", web.shown(web.executions), methods=["GET"]),
         Route(PATH, web.shown(web.executions), methods=["GET"]),
         Route(f"{PATH}/{{execution_id}}", web.shown(web.execution), methods=["GET"]),
-        Route("/static/{path:path}", Assets().file, methods=["GET"]),
+        Route("/static/{name}", Assets().file, methods=["GET"]),
     ]
 
 
