@@ -19,7 +19,7 @@ from agentspan_query.adapters.history import ClickHouseHistory
 from agentspan_query.adapters.migrations import migrate
 from agentspan_query.adapters.sink import ClickHouseSink
 from agentspan_query.domain.filters import ExecutionFilter
-from agentspan_query.errors import HistoryUnavailable
+from agentspan_query.errors import BadPosition, HistoryUnavailable
 from agentspan_query.projection import Projection
 from agentspan_query.service import At, Query
 from agentspan_query.tail import Tail
@@ -212,6 +212,15 @@ async def test_without_history_a_read_that_needs_it_says_so_and_loses_nothing(
         async with reading(world, database) as read:
             await read.projected(world)
             assert await read.query.execution(EXECUTION) is not None
+
+
+async def test_a_position_of_another_log_is_refused(database: Database) -> None:
+    world = World(MemoryLog(1))
+    async with process(world), reading(world, database) as read:
+        with pytest.raises(BadPosition, match="min_position"):
+            await read.query.execution(EXECUTION, at=At(9, 0))
+        with pytest.raises(BadPosition, match="min_position"):
+            await read.query.executions(ALL, cursor=None, limit=1, at=At(9, 0))
 
 
 async def test_an_unknown_execution_is_none(database: Database) -> None:

@@ -46,17 +46,7 @@ def status(data: Data = None) -> None:
 
 
 def _end_with(command: Callable[[ModuleType], int]) -> NoReturn:
-    """End with the command's exit code; a variable that has a value of no use is a wrong command line."""
-    from pydantic import ValidationError
-
-    commands = _commands()
-    try:
-        code = command(commands)
-    except ValidationError as error:
-        from agentspan_schemas.codec import describe
-
-        raise typer.BadParameter(f"a setting (AGENTSPAN_… in the environment) is wrong: {describe(error)}") from None
-    raise typer.Exit(code)
+    raise typer.Exit(command(_commands()))
 
 
 def _commands() -> ModuleType:

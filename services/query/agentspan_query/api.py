@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from agentspan_doors import DoorError, not_found
 from agentspan_query.domain.filters import ExecutionFilter
-from agentspan_query.errors import BadCursor, HistoryFailed, HistoryUnavailable
+from agentspan_query.errors import BadCursor, BadPosition, HistoryFailed, HistoryUnavailable
 from agentspan_query.service import At, Query
 from agentspan_schemas import Wire
 from agentspan_schemas.events import Event, Status
@@ -164,6 +164,8 @@ def problems() -> Iterator[None]:
         yield
     except BadCursor as error:
         raise DoorError(422, "bad_cursor", str(error), field="cursor") from error
+    except BadPosition as error:
+        raise DoorError(422, "invalid_request", str(error), field="min_position") from error
     except HistoryUnavailable as error:
         raise DoorError(503, "history_unavailable", str(error)) from error
     except HistoryFailed as error:

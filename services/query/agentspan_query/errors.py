@@ -2,6 +2,7 @@
 
 QueryError
 ├── BadCursor              a cursor of another list, or not one of ours
+├── BadPosition            a position that is not one of this log
 ├── HistoryUnavailable     ClickHouse does not answer now; the same again later
 ├── HistoryFailed          ClickHouse refused the statement; `.code` is its number
 └── MigrationError         the tables are of another release, or a migration was edited
@@ -14,6 +15,10 @@ class QueryError(Exception):
 
 class BadCursor(QueryError):
     """The cursor does not continue this list; ask for the first page instead."""
+
+
+class BadPosition(QueryError):
+    """The position names no place on this log; a write's answer has one that does."""
 
 
 class HistoryUnavailable(QueryError):

@@ -8,7 +8,7 @@ from datetime import datetime
 from agentspan.eventlog import Log, partition_for
 from agentspan_query.domain.filters import ExecutionFilter
 from agentspan_query.domain.views import StoredEvent, execution_view
-from agentspan_query.errors import HistoryUnavailable
+from agentspan_query.errors import BadPosition, HistoryUnavailable
 from agentspan_query.ports import History, Now
 from agentspan_query.tail import Tail, TailEvent
 from agentspan_schemas.events import TERMINAL, Event, Started, Status
@@ -42,6 +42,7 @@ class Query:
     ) -> ExecutionPage:
         """A page of the list, complete up to its `as_of`."""
         if at is not None:
+            self._check(at)
             await _within(self._tail.is_projected(at.partition, at.offset + 1))
         as_of = self._complete_up_to()
         page = await self._history.executions(chosen, cursor=cursor, limit=limit)
@@ -116,7 +117,15 @@ class Query:
 
     async def _see(self, at: At | None) -> None:
         if at is not None:
+            self._check(at)
             await _within(self._tail.reached(at.partition, at.offset))
+
+    def _check(self, at: At) -> None:
+        if at.partition >= self._log.partitions:
+            raise BadPosition(
+                f"min_position: there is no partition {at.partition}, the log has {self._log.partitions};"
+                " take the Agentspan-Position of a write's answer"
+            )
 
     async def _complete(self, execution_id: str) -> None:
         """Return when history and the tail overlap: nothing of the execution is missing between them."""
