@@ -3,7 +3,12 @@
 import os
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import count
 from pathlib import Path
+from threading import Thread
 
 import psutil
 import pytest
@@ -60,6 +65,39 @@ def test_a_port_in_use_is_named_and_how_to_take_another(tmp_path: Path, detached
     assert f"port {port}" in refused.stderr
     assert "--port" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_a_server_that_another_was_quicker_to_start_is_waited_for_while_it_reads_its_log(tmp_path: Path) -> None:
+    with restoring(tmp_path / "server.log") as port:
+        command = [sys.executable, "-m", "agentspan_standalone", "start", "--detach", "--data", str(tmp_path)]
+        started = run([*command, "--port", str(port)], clean_environment())
+    assert started.returncode == 0, started.stderr
+    assert f"answers at http://localhost:{port}" in started.stderr
+
+
+@contextmanager
+def restoring(log: Path) -> Iterator[int]:
+    """What answers at the port as a server does that is not ready until a second one has given up."""
+
+    class Door(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            ready = log.exists() and "can't be used" in log.read_text() and next(asked) > 2
+            self.send_response(200 if ready else 503)
+            self.end_headers()
+            self.wfile.write(b'{"status": "ok"}' if ready else b'{"code": "not_ready"}')
+
+        def log_message(self, *parts: object) -> None:
+            """Say nothing."""
+
+    asked = count()
+    with HTTPServer(("127.0.0.1", 0), Door) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 AUTOSTART = """

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypedDict
 
 from pydantic import ValidationError
 
@@ -23,6 +24,11 @@ READY_WITHIN_S = 30.0
 STOPPED_WITHIN_S = 20.0
 POLL_S = 0.05
 LOG_TAIL_BYTES = 2000
+
+
+class _Standing(TypedDict):
+    pid: int
+    url: str
 
 
 def start(data: Path | None = None, host: str | None = None, port: int | None = None, *, detach: bool = False) -> int:
@@ -61,7 +67,7 @@ def _stop(settings: Settings) -> int:
     if standing is None:
         print(f"no server runs on {settings.data}", file=sys.stderr)
         return 1
-    pid = int(standing["pid"])
+    pid = standing["pid"]
     os.kill(pid, signal.SIGTERM)
     if not _until(lambda: not _alive(pid), STOPPED_WITHIN_S):
         print(f"process {pid} was asked to stop and has not yet; `kill -9 {pid}` loses nothing", file=sys.stderr)
@@ -104,13 +110,31 @@ def _start_detached(settings: Settings) -> int:
             stderr=log,
             start_new_session=True,
         )
-    _until(lambda: child.poll() is not None or _readiness(settings.url) == "ok", READY_WITHIN_S)
-    if _readiness(settings.url) == "ok":
+    readiness = _started(settings, child)
+    standing = _standing(settings)
+    if readiness == "ok" and (standing is None or standing["pid"] != child.pid):
+        print(f"a server that somebody else started answers at {settings.url}", file=sys.stderr)
+        return 0
+    if readiness == "ok":
         stop = f"agentspan server stop --data {shlex.quote(str(settings.data))}"
         print(f"serving on {settings.url}; logs in {log_file}; `{stop}` ends it", file=sys.stderr)
         return 0
     print(f"the server did not start; the end of {log_file}:\n{_tail(log_file)}", file=sys.stderr)
     return 1
+
+
+def _started(settings: Settings, child: "subprocess.Popen[bytes]") -> str | None:
+    """How ready the server is in the end: this child, or a quicker one on its port, which may still restore."""
+    readiness: str | None = None
+
+    def is_over() -> bool:
+        nonlocal readiness
+        ended = child.poll() is not None
+        readiness = _readiness(settings.url)
+        return readiness == "ok" or (ended and readiness is None and _standing(settings) is None)
+
+    _until(is_over, READY_WITHIN_S)
+    return readiness
 
 
 def _flags(settings: Settings) -> list[str]:
@@ -127,13 +151,13 @@ def _settings(data: Path | None, host: str | None = None, port: int | None = Non
         ) from error
 
 
-def _standing(settings: Settings) -> dict[str, str] | None:
+def _standing(settings: Settings) -> _Standing | None:
     """What the running server of the folder wrote about itself; None when that process is gone."""
     try:
-        standing: dict[str, str] = json.loads((settings.data / "server.json").read_text())
+        standing: _Standing = json.loads((settings.data / "server.json").read_text())
     except (OSError, ValueError):
         return None
-    return standing if _alive(int(standing["pid"])) else None
+    return standing if _alive(standing["pid"]) else None
 
 
 def _alive(pid: int) -> bool:
