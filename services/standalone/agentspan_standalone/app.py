@@ -7,15 +7,15 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from agentspan.eventlog.sqlite import SqliteLog
 from agentspan_approvals.api import router as approvals_router
 from agentspan_doors import create_app
 from agentspan_doors.guard import LOOPBACK
 from agentspan_orchestrator.api import router as orchestrator_router
 from agentspan_query.api import router as query_router
 from agentspan_query.web import web_routes
-from agentspan_standalone.composition import LOG_FILE, PARTITIONS, Services, now
+from agentspan_standalone.composition import Services, now
 from agentspan_standalone.health import router as health_router
+from agentspan_standalone.plumbing import embedded
 from agentspan_standalone.settings import Settings
 from agentspan_tool_runner.api import DOORS as gateway_doors
 from agentspan_tool_runner.api import routes as gateway_routes
@@ -26,9 +26,8 @@ logger = logging.getLogger(__name__)
 @asynccontextmanager
 async def running(settings: Settings, on_failure: Callable[[], None]) -> AsyncIterator[Services]:
     """The services on an open log, for as long as the context lasts. One that ends by itself ends the process."""
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    log = SqliteLog.open(settings.data / LOG_FILE, PARTITIONS)
-    services = Services(settings, log)
+    plumbing = embedded(settings)
+    services = Services(settings, plumbing)
     life = asyncio.create_task(services.run())
     life.add_done_callback(lambda done: _ended(done, on_failure))
     try:
@@ -37,7 +36,7 @@ async def running(settings: Settings, on_failure: Callable[[], None]) -> AsyncIt
         life.cancel()
         await asyncio.wait([life])
         services.close()
-        await log.close()
+        await plumbing.close()
 
 
 def _ended(life: "asyncio.Task[None]", on_failure: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""The composition root: every service in one process, on one SQLite log, wired with the real clock and chance.
+"""The composition root: every service in one process, wired with the real clock and chance.
 
 Nothing else in the code knows which log, which clock or which other service there is.
 """
@@ -11,8 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from agentspan.eventlog.commands import CommandLog
-from agentspan.eventlog.memory import MemoryInbox, MemoryTable
-from agentspan.eventlog.sqlite import SqliteLog
 from agentspan_approvals.adapters.sqlite_store import SqliteApprovalStore
 from agentspan_approvals.service import Approvals
 from agentspan_orchestrator.adapters.sqlite_cache import SqliteStateCache
@@ -26,18 +24,14 @@ from agentspan_query.adapters.sink import ClickHouseSink
 from agentspan_query.projection import Projection
 from agentspan_query.service import Query
 from agentspan_query.tail import Tail
+from agentspan_standalone.plumbing import Plumbing
 from agentspan_standalone.settings import Settings
 from agentspan_tool_runner.models import Providers
 from agentspan_tool_runner.models.ports import ModelSettings
 from agentspan_tool_runner.service import ToolRunner
 
-PARTITIONS = 1
-"""One machine, one writer: more partitions would share its disk and its commits."""
-
 HISTORY_THREADS = 4
 """So many statements are under way at ClickHouse at a time."""
-
-LOG_FILE = "log.sqlite3"
 
 
 def now() -> datetime:
@@ -48,17 +42,16 @@ def now() -> datetime:
 class Services:
     """All services of one process, made but not yet running."""
 
-    def __init__(self, settings: Settings, log: SqliteLog) -> None:
-        inbox = MemoryInbox(log.partitions, id=uuid.uuid4().hex)
-        tasks, workers = MemoryTable(log.partitions), MemoryTable()
+    def __init__(self, settings: Settings, on: Plumbing) -> None:
+        log = on.log
         self.providers = Providers.installed(ModelSettings(environment=os.environ, now=now))
-        self.definitions = Definitions(log.table("agents"))
+        self.definitions = Definitions(on.agents)
         self.caches = [SqliteStateCache(settings.data / f"state-{n}.sqlite3") for n in range(log.partitions)]
         self.orchestrator = Orchestrator(
             log=log,
-            inbox=inbox,
-            tasks=tasks,
-            workers=workers,
+            inbox=on.inbox,
+            tasks=on.tasks,
+            workers=on.workers,
             definitions=self.definitions,
             cache=self.caches.__getitem__,
             owner_id=f"{os.uname().nodename}/{os.getpid()}",
@@ -66,10 +59,10 @@ class Services:
             sleep=asyncio.sleep,
             lease_s=settings.lease_s,
         )
-        self.commands = CommandLog(log, inbox, unavailable=self.orchestrator.unavailable)
+        self.commands = CommandLog(log, on.inbox, unavailable=self.orchestrator.unavailable)
         self.tool_runner = ToolRunner(
-            tasks=tasks,
-            workers=workers,
+            tasks=on.tasks,
+            workers=on.workers,
             commands=self.commands,
             providers=self.providers,
             definition_of=self.definitions.awaited,

@@ -10,9 +10,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from agentspan.eventlog.sqlite import SqliteLog
 from agentspan_standalone.app import make_app
-from agentspan_standalone.composition import LOG_FILE, PARTITIONS, Services
+from agentspan_standalone.composition import Services
+from agentspan_standalone.plumbing import embedded
 from agentspan_standalone.settings import Settings
 
 FILE = Path(__file__).resolve().parents[3] / "schemas" / "openapi.json"
@@ -23,13 +23,13 @@ def document() -> str:
 
     async def made(folder: Path) -> str:
         settings = Settings(data=folder)
-        log = SqliteLog.open(folder / LOG_FILE, PARTITIONS)
-        services = Services(settings, log)
+        plumbing = embedded(settings)
+        services = Services(settings, plumbing)
         try:
             return json.dumps(make_app(settings, services).openapi(), indent=2, sort_keys=True) + "\n"
         finally:
             services.close()
-            await log.close()
+            await plumbing.close()
 
     with tempfile.TemporaryDirectory() as folder:
         return asyncio.run(made(Path(folder)))
