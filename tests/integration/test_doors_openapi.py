@@ -10,21 +10,21 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import Route
 
-from agentspan.eventlog.sqlite import SqliteLog
 from agentspan_standalone import openapi
 from agentspan_standalone.app import make_app
-from agentspan_standalone.composition import LOG_FILE, PARTITIONS, Services
+from agentspan_standalone.composition import Services
+from agentspan_standalone.plumbing import embedded
 from agentspan_standalone.settings import Settings
 
 
 @pytest.fixture
 async def app(tmp_path: Path) -> FastAPI:
     settings = Settings(data=tmp_path)
-    log = SqliteLog.open(tmp_path / LOG_FILE, PARTITIONS)
-    services = Services(settings, log)
+    plumbing = embedded(settings)
+    services = Services(settings, plumbing)
     made = make_app(settings, services)
     services.close()
-    await log.close()
+    await plumbing.close()
     return made
 
 
