@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from agentspan_orchestrator.domain import GRANT_S
 from tests.simulation.owners import Owner
 from tests.simulation.people import Person, Piece
 from tests.simulation.process import Process
@@ -65,6 +66,7 @@ class Trouble:
             self._cut_off,
             self._usurp,
             self._usurp,
+            self._hang_hand,
             self._thaw,
             self._thaw,
             self._thaw,
@@ -108,6 +110,12 @@ class Trouble:
 
     def _freeze(self) -> None:
         self._chances.choice(self._processes()).freeze()
+
+    def _hang_hand(self) -> None:
+        """A worker hangs for longer than a grant is good for, and then goes on as if nothing had been."""
+        process = self._chances.choice(self._world.hands).process
+        process.freeze()
+        self._world.loop.call_later(GRANT_S + self._chances.random() * 3, process.thaw)
 
     def _cut_off(self) -> None:
         self._chances.choice(self._processes()).cut_off()

@@ -27,8 +27,9 @@ PARTITIONS = 3
 PATIENCE_S = 300.0
 """How long everything may take to come to rest after the trouble."""
 
-SETTLE_S = 3.0
-QUIET_S = 6.0
+QUIET_S = 5.0
+QUIET_TRIALS = 8
+"""It is quiet when nothing is written for QUIET_S, longer than a lease; and so it must be after that many trials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,23 +140,30 @@ async def _live(world: World) -> None:
     await trouble.run()
     await trouble.end()
     await _rest(world)
-    read = [account.read for account in world.auditor.accounts]
-    await asyncio.sleep(QUIET_S)
-    world.auditor.catch_up()
-    law("quiet-at-rest", read == [a.read for a in world.auditor.accounts], *_newest(world, read))
+    await _quiet(world)
     audit_end(world.auditor, world.ledger)
 
 
 async def _rest(world: World) -> None:
-    """Wait until every execution has ended, and then for what was still under way."""
+    """Wait until every execution has ended."""
     until = world.loop.time() + PATIENCE_S
     while not all(world.ended(piece) for piece in world.pieces):
         await asyncio.sleep(1.0)
         world.auditor.catch_up()
         if world.loop.time() >= until:
             law("comes-to-rest", False, *_unfinished(world))
-    await asyncio.sleep(SETTLE_S)
-    world.auditor.catch_up()
+
+
+async def _quiet(world: World) -> None:
+    """Wait for what was still under way, until nothing is written any more."""
+    read: list[int] = []
+    for _ in range(QUIET_TRIALS):
+        before, read = read, [account.read for account in world.auditor.accounts]
+        if before == read:
+            return
+        await asyncio.sleep(QUIET_S)
+        world.auditor.catch_up()
+    law("quiet-at-rest", False, *_newest(world, before))
 
 
 def _unfinished(world: World) -> Iterator[str]:

@@ -141,6 +141,21 @@ def test_a_call_that_has_its_result_is_never_reported_lost() -> None:
     assert run_virtual(scenario) == []
 
 
+def test_a_second_claim_of_a_granted_call_does_not_make_its_worker_immortal() -> None:
+    async def scenario(loop: VirtualLoop) -> list[str]:
+        world = Partition(loop)
+        owned = await world.begin()
+        owned.decide(START)
+        owned.decide(asks_for("mail"))
+        for claim_id in ("claim-1", "claim-2"):
+            claim = {"command_id": claim_id, "execution_id": EXECUTION, "call_id": "1-0", "attempt": 1}
+            owned.decide(c.Claim.model_validate(claim | {"claim_id": claim_id, "worker": "w"}))
+        await asyncio.sleep(60)
+        return world.book.lost()
+
+    assert run_virtual(scenario) == [f"{EXECUTION}/1-0/1"]
+
+
 @pytest.mark.parametrize("turns", range(12))
 def test_a_partition_that_is_taken_away_while_an_append_fails_is_served_no_more(turns: int) -> None:
     async def scenario(loop: VirtualLoop) -> bool:

@@ -44,6 +44,7 @@ class TaskBook:
         before = self._open.pop(state.execution_id, ())
         for key in before:
             if key not in wanted:
+                self._watch.over(key)
                 self.bury(key)
         for key, task in wanted.items():
             if key not in before:
@@ -54,7 +55,6 @@ class TaskBook:
 
     def bury(self, key: str) -> None:
         """A tombstone: also for a task that was closed before, and came back from a stale owner."""
-        self._watch.over(key)
         self._put(key, None)
 
     async def bury_closed(self, get: Callable[[str], Execution | None]) -> None:
