@@ -1,6 +1,21 @@
-"""What all tests share: a Hypothesis profile that prints how to repeat a failure, and judges no test by its clock."""
+"""What all tests share: a Hypothesis profile that prints how to repeat a failure, and judges no test by its clock; and
+one Kafka broker, for those that need it."""
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
+
+from tests.support.kafka.broker import Broker
 
 settings.register_profile("agentspan", deadline=None, print_blob=True)
 settings.load_profile("agentspan")
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """Shared: who kills it, starts it again."""
+    broker = Broker(tmp_path_factory.mktemp("kafka"))
+    broker.start()
+    yield broker
+    broker.stop()

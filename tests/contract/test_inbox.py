@@ -54,4 +54,4 @@ async def test_partitions_have_offsets_of_their_own(inboxes: Inboxes) -> None:
 
 
 def test_every_process_sees_the_same_identity(inboxes: Inboxes) -> None:
-    assert inboxes().id == inboxes().id == "inbox-1"
+    assert inboxes().id == inboxes().id != ""

@@ -15,7 +15,6 @@ from agentspan.eventlog.messages import answer_of, command_record
 from agentspan_schemas.answers import Answer
 from agentspan_schemas.commands import Command
 
-
 GIVE_UP_S = 1.0
 """How soon a sender learns that its partition has stopped."""
 

@@ -1,0 +1,66 @@
+"""What each service has to be allowed, as data: least rights, from the catalogue's writers and readers. Pure."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from agentspan_schemas import topics as t
+from agentspan_schemas.topics import Topic, dlq_name, topic_name
+
+Service = Literal["orchestrator", "tool-runner", "approvals", "query"]
+
+
+@dataclass(frozen=True, slots=True)
+class Acl:
+    """Allows a service's principal an operation on a resource."""
+
+    service: Service
+    resource: Literal["topic", "group"]
+    name: str
+    operation: Literal["Read", "Write", "Describe"]
+
+
+ORCHESTRATORS = "orchestrators"
+"""The group that shares the partitions out."""
+
+READS: dict[Service, tuple[Topic, ...]] = {
+    "orchestrator": (t.TICKETS, t.COMMANDS, t.EVENTS, t.SNAPSHOTS, t.TASKS, t.WORKERS, t.AGENTS, t.SETTINGS),
+    "tool-runner": (t.EVENTS, t.TASKS, t.WORKERS, t.AGENTS, t.SETTINGS),
+    "approvals": (t.EVENTS, t.APPROVALS, t.DECISIONS, t.SETTINGS),
+    "query": (t.EVENTS, t.WORKERS, t.AGENTS, t.SETTINGS),
+}
+WRITES: dict[Service, tuple[Topic, ...]] = {
+    "orchestrator": (t.COMMANDS, t.EVENTS, t.SNAPSHOTS, t.TASKS, t.AGENTS, t.SETTINGS),
+    "tool-runner": (t.COMMANDS, t.WORKERS),
+    "approvals": (t.COMMANDS, t.APPROVALS, t.SETTINGS),
+    "query": (t.SETTINGS,),
+}
+DLQS: dict[Service, tuple[Topic, ...]] = {
+    "orchestrator": (t.TICKETS,),
+    "tool-runner": (),
+    "approvals": (t.DECISIONS,),
+    "query": (),
+}
+GROUPS: dict[Service, tuple[str, ...]] = {
+    "orchestrator": (ORCHESTRATORS,),
+    "tool-runner": (),
+    "approvals": (),
+    "query": (),
+}
+
+
+def acls(prefix: str = "agentspan") -> tuple[Acl, ...]:
+    """All of them. Who writes a topic may also describe it; the group `reader` is named by every consumer, and joined
+    by none."""
+    return tuple(acl for service in READS for acl in _of(service, prefix))
+
+
+def _of(service: Service, prefix: str) -> list[Acl]:
+    reads = [topic_name(topic, prefix) for topic in READS[service]]
+    writes = [topic_name(topic, prefix) for topic in WRITES[service]]
+    writes += [dlq_name(topic, prefix) for topic in DLQS[service]]
+    groups = [f"{prefix}.{group}" for group in ("reader", *GROUPS[service])]
+    return [
+        *(Acl(service, "topic", name, "Read") for name in reads),
+        *(Acl(service, "topic", name, "Write") for name in writes),
+        *(Acl(service, "group", name, "Read") for name in groups),
+    ]

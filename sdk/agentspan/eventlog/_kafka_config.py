@@ -1,0 +1,113 @@
+"""How to reach a cluster, and what the three kinds of client are told: one frozen value, and its words in librdkafka's
+language. What is fixed here (acks, idempotence, isolation, offsets) is part of the log's rule and no setting."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+logger = logging.getLogger("agentspan.kafka")
+
+SECURITY = ("security.", "sasl.", "ssl.", "enable.ssl.", "https.")
+MAX_MESSAGE_BYTES = 3 * 1024 * 1024
+"""Of a request; a value has at most 1 MiB (DESIGN.md section 3), its headers and escapes the rest."""
+
+ClientConfig = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaConfig:
+    """A cluster and how this process talks to it."""
+
+    bootstrap: str
+    """`host:port`, several with commas between."""
+    prefix: str = "agentspan"
+    """Of all topics and groups."""
+    client_id: str = "agentspan"
+    """How the brokers' logs and metrics name this process."""
+    security: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """librdkafka's settings for TLS and SASL: `security.protocol`, `sasl.mechanism`, `ssl.ca.location` and the like."""
+    oauth_token: Callable[[str], tuple[str, float]] | None = field(default=None, repr=False)
+    """For SASL OAUTHBEARER with tokens made here: given `sasl.oauthbearer.config`, the token and the Unix time in
+    seconds at which it ends."""
+    delivery_timeout_s: float = 20.0
+    """An append that was not acknowledged for so long is of unknown fate. Above the time that a new leader takes."""
+    request_timeout_s: float = 10.0
+    """Of one request to a broker."""
+    connect_timeout_s: float = 30.0
+    """How long the first look at the cluster may take."""
+    group_protocol: Literal["classic", "consumer"] = "classic"
+    """`consumer` is KIP-848: brokers from 4.0 on, and timeouts that are settings of the group there."""
+    session_timeout_s: float = 6.0
+    """How long the group waits for a member that was not heard of. Classic protocol."""
+    heartbeat_s: float = 2.0
+    """Classic protocol."""
+    instance_id: str | None = None
+    """Static membership: a process that comes back under it within the session has its partitions back, and until
+    then nobody else serves them."""
+
+    def __post_init__(self) -> None:
+        unknown = sorted(name for name in self.security if not name.startswith(SECURITY))
+        if unknown:
+            raise ValueError(f"{unknown!r} are no security settings; those begin with {', '.join(SECURITY)}")
+
+    def producer(self) -> ClientConfig:
+        """A plain idempotent producer."""
+        return self._client() | {
+            "enable.idempotence": True,
+            "acks": "all",
+            "linger.ms": 0,
+            "compression.type": "zstd",
+            "message.max.bytes": MAX_MESSAGE_BYTES,
+            "message.timeout.ms": int(self.delivery_timeout_s * 1000),
+            "request.timeout.ms": int(self.request_timeout_s * 1000),
+        }
+
+    def consumer(self, *, wait_ms: int, queued_kb: int) -> ClientConfig:
+        """A consumer by partition and offset, in no group. `wait_ms`: how long a broker holds a fetch that finds
+        nothing; `queued_kb`: read ahead at most, per partition."""
+        return self._client() | {
+            "group.id": f"{self.prefix}.reader",  # never joined, but librdkafka wants one
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "isolation.level": "read_uncommitted",
+            "fetch.wait.max.ms": wait_ms,
+            "fetch.error.backoff.ms": 50,
+            "fetch.queue.backoff.ms": 10,
+            "queued.max.messages.kbytes": queued_kb,
+        }
+
+    def member(self, group: str) -> ClientConfig:
+        """A member of a consumer group that fetches nothing."""
+        timeouts: ClientConfig = {
+            "session.timeout.ms": int(self.session_timeout_s * 1000),
+            "heartbeat.interval.ms": int(self.heartbeat_s * 1000),
+            "partition.assignment.strategy": "cooperative-sticky",
+        }
+        return (
+            self.consumer(wait_ms=500, queued_kb=1)
+            | {"group.id": f"{self.prefix}.{group}", "group.protocol": self.group_protocol}
+            | (timeouts if self.group_protocol == "classic" else {})
+            | ({"group.instance.id": self.instance_id} if self.instance_id else {})
+        )
+
+    def admin(self) -> ClientConfig:
+        """A client that asks for offsets and topics; its errors reach whoever asked."""
+        return self._client() | {"log_level": 0}
+
+    def _client(self) -> ClientConfig:
+        return {
+            "bootstrap.servers": self.bootstrap,
+            "client.id": self.client_id,
+            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 1000,
+            "socket.timeout.ms": int(max(self.request_timeout_s, 10.0) * 1000),
+            "error_cb": _log_error,
+            **({} if self.oauth_token is None else {"oauth_cb": self.oauth_token}),
+            **self.security,
+        }
+
+
+def _log_error(error: object) -> None:
+    """Connections come and go; librdkafka mends them itself."""
+    logger.warning("kafka: %s", error)

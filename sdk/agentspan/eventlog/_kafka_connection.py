@@ -1,0 +1,129 @@
+"""This process's clients of one cluster, shared by its log, inbox and tables: a producer, a live consumer, a few
+cursors, and an admin client that is asked where partitions begin and end.
+
+Reading waits for brokers that are away, for as long as it takes; what can't get better by waiting is raised.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from agentspan.eventlog._errors import LogMismatch
+from agentspan.eventlog._kafka_admin import url_safe
+from agentspan.eventlog._kafka_config import KafkaConfig
+from agentspan.eventlog._kafka_errors import ClusterUnreachable, kafka_error, read_error
+from agentspan.eventlog._kafka_feed import Bell, Feed
+from agentspan.eventlog._kafka_history import History
+from agentspan.eventlog._kafka_live import Live, Place
+from agentspan.eventlog._kafka_producer import Producing
+from agentspan.eventlog._kafka_threads import result
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+TRY_AGAIN_S = 0.1
+TRY_AGAIN_MAX_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFacts:
+    """A topic as it stands on the cluster."""
+
+    name: str
+    id: str
+    """Of the cluster and of the topic: another one when the topic was made anew."""
+    partitions: int
+
+
+class Connection:
+    """Its threads begin with the first use, in the event loop that uses it."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self.config = config
+        self.producing = Producing(config)
+        self._live = Live(config)
+        self._history = History(config)
+        self._admin = AdminClient(config.admin())
+
+    def feed(self, place: Place, decode: Callable[[Message], T], bell: Bell | None = None) -> Feed[T]:
+        """A partition to read; with a bell that it shares with others that are followed together."""
+        return Feed(place, decode, self, self._live, self._history, bell or Bell())
+
+    async def facts(self, topics: Sequence[str]) -> tuple[TopicFacts, ...]:
+        """The topics as they stand. Raises LogMismatch when one is missing, ClusterUnreachable or AccessDenied."""
+        try:
+            async with asyncio.timeout(self.config.connect_timeout_s):
+                cluster = await self._ask("the cluster", lambda: self._admin.describe_cluster(**self._within()))
+                described = [await self._describe(topic) for topic in topics]
+        except TimeoutError:
+            message = f"no broker at {self.config.bootstrap!r} answers; look at its address, its state and the network"
+            raise ClusterUnreachable(message) from None
+        return tuple(
+            TopicFacts(each.name, f"{cluster.cluster_id}/{url_safe(each.topic_id)}", len(each.partitions))
+            for each in described
+        )
+
+    async def begin(self, place: Place) -> int:
+        """The offset below which nothing is kept."""
+        return await self._offset(place, _EARLIEST)
+
+    async def end(self, place: Place) -> int:
+        """The offset that the next message will have."""
+        return await self._offset(place, _LATEST)
+
+    async def close(self) -> None:
+        """Every write before this is acknowledged or fails; nothing is read any more."""
+        await self.producing.close()
+        await self._live.close()
+        await self._history.close()
+
+    async def _describe(self, topic: str) -> Any:
+        topics = TopicCollection([topic])
+        return await self._ask(topic, lambda: self._admin.describe_topics(topics, **self._within())[topic])
+
+    async def _offset(self, place: Place, spec: OffsetSpec) -> int:
+        asked = {TopicPartition(*place): spec}
+        level = IsolationLevel.READ_UNCOMMITTED
+
+        def ask() -> "Future[Any]":
+            return next(iter(self._admin.list_offsets(asked, isolation_level=level, **self._within()).values()))
+
+        found: int = (await self._ask(place.topic, ask)).offset
+        return found
+
+    async def _ask(self, topic: str, ask: "Callable[[], Future[Any]]") -> Any:
+        """What the cluster answers, as soon as it does."""
+        self.producing.connect()
+        pause, strange = TRY_AGAIN_S, 0
+        while True:
+            try:
+                return await result(ask())
+            except KafkaException as exception:
+                error = kafka_error(exception)
+                named = read_error(error, topic)
+                # a broker that has just come up may not know a topic yet that all others know
+                strange += isinstance(named, LogMismatch)
+                if named is not None and not (isinstance(named, LogMismatch) and strange < 5):
+                    raise named from exception
+                _tell(topic, error, pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, TRY_AGAIN_MAX_S)
+
+    def _within(self) -> dict[str, float]:
+        return {"request_timeout": self.config.request_timeout_s}
+
+
+def _tell(topic: str, error: KafkaError, pause: float) -> None:
+    level = logging.WARNING if pause >= TRY_AGAIN_MAX_S else logging.DEBUG
+    logger.log(level, "asking about %s: %s; trying again", topic, error)

@@ -1,0 +1,94 @@
+"""What the brokers and librdkafka answer, in this package's errors.
+
+LogError
+├── ClusterUnreachable    no broker answered in time
+├── AccessDenied          the cluster does not let this process in, or not to this topic
+├── LogMismatch           a topic is missing, or is not the one that was opened
+├── BeyondEnd             the partition does not reach this offset (any more)
+└── WriteError
+    ├── FateUnknown       all that can happen on the way: time-outs, lost leaders, a producer's end
+    └── WriteRefused      a broker or the client refused the write; nothing of it stands
+"""
+
+from confluent_kafka import KafkaError, KafkaException
+
+from agentspan.eventlog._errors import BeyondEnd, FateUnknown, LogError, LogMismatch, WriteError
+
+
+class ClusterUnreachable(LogError):
+    """No broker answered in time."""
+
+
+class AccessDenied(LogError):
+    """The cluster does not know this process, or does not allow what it does."""
+
+
+class WriteRefused(WriteError):
+    """The write was refused for what it is; nothing of it stands."""
+
+
+class OffsetGone(LogError):
+    """The partition begins above this offset: what stood there is no longer kept."""
+
+
+_DENIED = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.ILLEGAL_SASL_STATE,
+    KafkaError.UNSUPPORTED_SASL_MECHANISM,
+    KafkaError.SECURITY_DISABLED,
+    KafkaError._AUTHENTICATION,
+    KafkaError._SSL,
+}
+_NO_TOPIC = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.UNKNOWN_TOPIC_ID,
+    KafkaError.INCONSISTENT_TOPIC_ID,
+    KafkaError.TOPIC_EXCEPTION,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+}
+_REFUSED = {
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.RECORD_LIST_TOO_LARGE,
+    KafkaError.INVALID_MSG_SIZE,
+    KafkaError.INVALID_RECORD,
+    KafkaError.INVALID_TIMESTAMP,
+    KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
+    KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
+    KafkaError.POLICY_VIOLATION,
+    KafkaError._INVALID_ARG,
+}
+_OUT_OF_RANGE = {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION}
+
+
+def kafka_error(error: BaseException) -> KafkaError:
+    """The error in a KafkaException."""
+    found = error.args[0] if isinstance(error, KafkaException) and error.args else None
+    return found if isinstance(found, KafkaError) else KafkaError(KafkaError._FAIL, str(error))
+
+
+def write_error(error: KafkaError, topic: str) -> WriteError:
+    """What became of a write that was not acknowledged."""
+    code = error.code()
+    if code in _DENIED:
+        return WriteRefused(f"no right to write to {topic!r} ({error.str()}): see `agentspan topics acls`")
+    if code in _NO_TOPIC:
+        return WriteRefused(f"{topic!r} is not there ({error.str()}): make it with `agentspan topics create`")
+    if code in _REFUSED:
+        return WriteRefused(f"a record for {topic!r} was refused: {error.str()}")
+    return FateUnknown(f"a write to {topic!r} was not acknowledged ({error.name()}: {error.str()}); read what stands")
+
+
+def read_error(error: KafkaError, topic: str) -> LogError | None:
+    """What stops reading; None for what librdkafka goes on from by itself."""
+    code = error.code()
+    if code in _DENIED:
+        return AccessDenied(f"no right to read {topic!r} ({error.str()}): see `agentspan topics acls`")
+    if code in _NO_TOPIC:
+        return LogMismatch(f"{topic!r} is not there ({error.str()}): make it with `agentspan topics create`")
+    if code in _OUT_OF_RANGE:
+        return BeyondEnd(f"{topic!r} was cut short or made anew ({error.str()}): drop what was derived from it")
+    return None

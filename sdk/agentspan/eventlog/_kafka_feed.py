@@ -1,0 +1,208 @@
+"""One partition of a topic as this process reads it: the newest messages from memory, older ones from the broker.
+
+What this process wrote itself is there with its acknowledgement, as the object that it made, before a consumer has it.
+"""
+
+import asyncio
+import contextlib
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Generic, Protocol, TypeVar
+
+from confluent_kafka import Message
+
+from agentspan.eventlog._errors import LogError
+from agentspan.eventlog._kafka_history import History
+from agentspan.eventlog._kafka_live import Live, Place, Sink
+
+T = TypeVar("T")
+
+KEPT_RECORDS = 4096
+KEPT_BYTES = 4 * 1024 * 1024
+
+
+class Bell:
+    """Rings when something is new. One per partition, or shared by those that are followed together."""
+
+    def __init__(self) -> None:
+        self.rung = 0
+        self._event = asyncio.Event()
+
+    def ring(self) -> None:
+        self.rung += 1
+        self._event.set()
+        self._event.clear()
+
+    async def past(self, rung: int) -> None:
+        """Return when it has rung more often than that."""
+        while self.rung == rung:
+            await self._event.wait()
+
+
+class Window(Generic[T]):
+    """The newest items of a partition, in offset order. Offsets may have gaps: a foreign transaction leaves one."""
+
+    def __init__(self, first: int, *, kept_records: int = KEPT_RECORDS, kept_bytes: int = KEPT_BYTES) -> None:
+        self.first = first
+        """All that stands from here to `end` is in memory."""
+        self.end = first
+        self._kept_records = kept_records
+        self._kept_bytes = kept_bytes
+        self._items: list[tuple[int, T]] = []
+        self._sizes: list[int] = []
+        self._bytes = 0
+
+    def push(self, offset: int, item: T, size: int) -> None:
+        """Add the next item. Now and then the oldest make room, many at once: a list's front is slow to cut."""
+        self._items.append((offset, item))
+        self._sizes.append(size)
+        self._bytes += size
+        self.end = offset + 1
+        if len(self._items) > 2 * self._kept_records or self._bytes > 2 * self._kept_bytes:
+            self._cut()
+
+    def read(self, offset: int, limit: int) -> Sequence[tuple[int, T]]:
+        """Up to `limit` items from `offset` on, which is not below `first`."""
+        at = bisect_left(self._items, offset, key=lambda item: item[0])
+        return self._items[at : at + limit]
+
+    def _cut(self) -> None:
+        cut = 0
+        while len(self._items) - cut > self._kept_records or (
+            self._bytes > self._kept_bytes and cut < len(self._items)
+        ):
+            self._bytes -= self._sizes[cut]
+            cut += 1
+        self.first = self._items[cut - 1][0] + 1
+        del self._items[:cut], self._sizes[:cut]
+
+
+class Following(Sink, Generic[T]):
+    """A partition's window while it grows, until reading fails."""
+
+    def __init__(self, first: int, decode: Callable[[Message], T], bell: Bell) -> None:
+        self.window: Window[T] = Window(first)
+        self.error: LogError | None = None
+        self._decode = decode
+        self._bell = bell
+
+    def keep(self, messages: Sequence[Message]) -> Callable[[], None] | None:
+        known = self.window.end  # it only grows: what is decoded in vain is dropped below
+        new = [
+            (offset, self._decode(message), len(message))
+            for message in messages
+            if (offset := message.offset()) is not None and offset >= known
+        ]
+        return partial(self._arrived, new) if new else None
+
+    def fail(self, error: LogError) -> None:
+        self.error = error
+        self._bell.ring()
+
+    def landed(self, offset: int, item: T, size: int) -> None:
+        """A write of this process was acknowledged. What others wrote before it comes first."""
+        if offset == self.window.end:
+            self.window.push(offset, item, size)
+            self._bell.ring()
+
+    def has(self, offset: int) -> bool:
+        """Whether there is something at the offset or above. Raises what reading has failed with."""
+        if self.error is not None:
+            raise self.error
+        return self.window.end > offset
+
+    async def reached(self, offset: int) -> None:
+        """Return when there is."""
+        while not self.has(offset):
+            await self._bell.past(self._bell.rung)
+
+    def _arrived(self, new: Sequence[tuple[int, T, int]]) -> None:
+        for offset, item, size in new:
+            if offset >= self.window.end:
+                self.window.push(offset, item, size)
+        self._bell.ring()
+
+
+class Offsets(Protocol):
+    """Where partitions begin and end, by their leaders' word."""
+
+    async def begin(self, place: Place) -> int: ...
+
+    async def end(self, place: Place) -> int: ...
+
+
+class Feed(Generic[T]):
+    """Reads one partition. It is followed from the first `wait` on, for ever or while somebody holds it."""
+
+    def __init__(
+        self, place: Place, decode: Callable[[Message], T], offsets: Offsets, live: Live, history: History, bell: Bell
+    ) -> None:
+        self.place = place
+        self._decode = decode
+        self._offsets = offsets
+        self._live = live
+        self._history = history
+        self._bell = bell
+        self._following: Following[T] | None = None
+        self._beginning = asyncio.Lock()
+        self._holders = 0
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Follow the partition no longer than somebody wants it."""
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            if self._holders == 0 and self._following is not None:
+                self._live.detach(self.place, self._following)
+                self._following = None
+
+    async def begin(self) -> int:
+        """The offset below which nothing is kept."""
+        return await self._offsets.begin(self.place)
+
+    async def end(self) -> int:
+        """The offset that the next message will have."""
+        return await self._offsets.end(self.place)
+
+    async def following(self) -> Following[T]:
+        """What comes from now on."""
+        async with self._beginning:
+            if self._following is None or self._following.error is not None:
+                following = Following(await self.end(), self._decode, self._bell)
+                self._live.attach(self.place, following.window.end, following)
+                self._following = following
+            return self._following
+
+    async def wait(self, offset: int) -> None:
+        """Return when a message at the offset or above exists."""
+        await (await self.following()).reached(offset)
+
+    async def read(self, offset: int, limit: int) -> Sequence[tuple[int, T]]:
+        """Up to `limit` messages from `offset` on with their offsets, at least one if there is one.
+
+        Raises OffsetGone when the partition begins above the offset.
+        """
+        following = self._following
+        if following is None or following.error is not None:
+            return await self._read_behind(offset, limit, await self.end())
+        if offset >= following.window.end:
+            if offset >= await self.end():
+                return ()
+            await following.reached(offset)
+        if offset >= following.window.first:
+            return following.window.read(offset, limit)
+        return await self._read_behind(offset, limit, following.window.first)
+
+    def landed(self, offset: int, item: T, size: int) -> None:
+        """A write of this process was acknowledged."""
+        if self._following is not None:
+            self._following.landed(offset, item, size)
+
+    async def _read_behind(self, offset: int, limit: int, stop: int) -> Sequence[tuple[int, T]]:
+        if offset >= stop:
+            return ()
+        return await self._history.read(self.place, offset, limit, stop, self._decode)

@@ -1,0 +1,144 @@
+"""What is older than anybody has in memory: a few consumers, each standing at one offset of one partition.
+
+Whoever reads on where a cursor stands finds it there, and librdkafka has read ahead; others take the one that has been
+idle longest and move it.
+"""
+
+import asyncio
+import itertools
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from agentspan.eventlog._errors import BeyondEnd, LogClosed
+from agentspan.eventlog._kafka_config import KafkaConfig
+from agentspan.eventlog._kafka_errors import OffsetGone, read_error
+from agentspan.eventlog._kafka_live import Place
+
+logger = logging.getLogger(__name__)
+
+CURSORS = 4
+POLL_S = 0.05
+FETCH_WAIT_MS = 2
+"""A cursor never waits for what is new, but behind its own last fetch."""
+
+READ_AHEAD_KB = 8192
+SLOW_S = 10.0
+"""After so long without an answer, say so."""
+
+T = TypeVar("T")
+Decode = Callable[[Message], T]
+
+
+class History:
+    """Reads at any offset below an end that is known."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._config = config
+        self._idle: deque[_Cursor] = deque()
+        self._made = 0
+        self._free = asyncio.Semaphore(CURSORS)
+        self._threads = ThreadPoolExecutor(CURSORS, thread_name_prefix="agentspan-kafka-history")
+        self._closed = False
+
+    async def read(
+        self, place: Place, offset: int, limit: int, stop: int, decode: Decode[T]
+    ) -> Sequence[tuple[int, T]]:
+        """Up to `limit` messages from `offset` on with their offsets; none only if none stands below `stop`.
+
+        Raises OffsetGone when the partition begins above the offset.
+        """
+        if self._closed:
+            raise LogClosed("this process has closed its connection to Kafka")
+        async with self._free:
+            cursor, stopped = self._take(place, offset), threading.Event()
+            reading = asyncio.get_running_loop().run_in_executor(
+                self._threads, cursor.read, place, offset, limit, stop, decode, stopped
+            )
+            try:
+                return await asyncio.shield(reading)
+            finally:
+                # also when nobody waits any more, the cursor is of use again only when its thread is done with it
+                stopped.set()
+                await asyncio.wait([reading])
+                self._idle.append(cursor)
+
+    async def close(self) -> None:
+        """Nobody reads any more."""
+        self._closed = True
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*[loop.run_in_executor(self._threads, cursor.close) for cursor in self._idle])
+        await loop.run_in_executor(None, self._threads.shutdown)
+
+    def _take(self, place: Place, offset: int) -> "_Cursor":
+        for cursor in self._idle:
+            if cursor.at == (place, offset):
+                self._idle.remove(cursor)
+                return cursor
+        if self._made < CURSORS:
+            self._made += 1
+            return _Cursor(self._config)
+        return self._idle.popleft()
+
+
+class _Cursor:
+    """One consumer, used by one thread at a time."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        settings = config.consumer(wait_ms=FETCH_WAIT_MS, queued_kb=READ_AHEAD_KB)
+        self._consumer = Consumer(settings | {"enable.partition.eof": True}, logger=logger)
+        self.at: tuple[Place, int] | None = None
+        """Where it goes on without being moved."""
+
+    def read(
+        self, place: Place, offset: int, limit: int, stop: int, decode: Decode[T], stopped: threading.Event
+    ) -> Sequence[tuple[int, T]]:
+        """As `History.read`; nothing, once it is stopped from another thread."""
+        if self.at != (place, offset):
+            self._consumer.assign([TopicPartition(*place, offset)])
+        self.at = None
+        messages = self._fetch(place, offset, limit, stop, stopped)
+        found = [(message.offset() or 0, decode(message)) for message in messages]
+        following = found[-1][0] + 1 if found else stop
+        if following < stop:
+            self.at = place, following
+        else:
+            self._consumer.unassign()  # or it would ask for more, every few milliseconds
+        return found
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _fetch(self, place: Place, offset: int, limit: int, stop: int, stopped: threading.Event) -> Sequence[Message]:
+        slow = time.monotonic() + SLOW_S
+        while not stopped.is_set():
+            first = self._consumer.poll(POLL_S)
+            if first is not None and first.error() is None:
+                more = self._consumer.consume(limit - 1, 0) if limit > 1 else []
+                return list(itertools.takewhile(lambda message: message.error() is None, [first, *more]))
+            if first is not None and self._ended(first, place, offset, stop):
+                return []
+            if time.monotonic() > slow:
+                logger.warning("reading %s at offset %d takes long", place, offset)
+                slow += SLOW_S
+        return []
+
+    def _ended(self, event: Message, place: Place, offset: int, stop: int) -> bool:
+        """Whether nothing stands from here to `stop`."""
+        error = event.error()
+        assert error is not None
+        if error.code() == KafkaError._PARTITION_EOF:
+            return (event.offset() or 0) >= stop
+        named = read_error(error, place.topic)
+        if isinstance(named, BeyondEnd) and offset < stop:
+            raise OffsetGone(f"{place.topic!r}, partition {place.partition!r}: offset {offset!r} is no longer kept")
+        if named is not None:
+            raise named
+        logger.warning("reading %s: %s", place, error)
+        return False

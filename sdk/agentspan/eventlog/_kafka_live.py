@@ -1,0 +1,142 @@
+"""What is new: one thread and one consumer for every partition that somebody follows, from where it ended then.
+
+The consumer belongs to its thread alone (a call from another one would wait for the poll under way).
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from agentspan.eventlog._errors import LogError
+from agentspan.eventlog._kafka_config import KafkaConfig
+from agentspan.eventlog._kafka_errors import read_error
+from agentspan.eventlog._kafka_threads import post
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.025
+"""How long a new follower may wait for its turn."""
+
+BATCH = 500
+FETCH_WAIT_MS = 25
+READ_AHEAD_KB = 4096
+
+
+class Place(NamedTuple):
+    """A partition of a topic."""
+
+    topic: str
+    partition: int
+
+
+class Sink(Protocol):
+    """Takes what is new of one partition. `keep` runs in the live thread, the rest in the event loop."""
+
+    def keep(self, messages: Sequence[Message]) -> Callable[[], None] | None:
+        """Decode what is not known yet; what the loop has to do with it."""
+        ...
+
+    def fail(self, error: LogError) -> None:
+        """Nothing more will come."""
+        ...
+
+
+class Live:
+    """Starts its thread with the first partition."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._config = config
+        self._wishes: queue.SimpleQueue[Callable[[Consumer], None]] = queue.SimpleQueue()
+        self._sinks: dict[Place, Sink] = {}
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def attach(self, place: Place, offset: int, sink: Sink) -> None:
+        """Give the sink every message from the offset on."""
+        self._wishes.put(lambda consumer: self._attach(consumer, place, offset, sink))
+        if self._thread is None:
+            loop = asyncio.get_running_loop()
+            self._thread = threading.Thread(target=self._run, args=(loop,), name="agentspan-kafka-live", daemon=True)
+            self._thread.start()
+
+    def detach(self, place: Place, sink: Sink) -> None:
+        """Give this sink nothing more."""
+        self._wishes.put(lambda consumer: self._detach(consumer, place, sink))
+
+    async def close(self) -> None:
+        self._closing.set()
+        if self._thread is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        settings = self._config.consumer(wait_ms=FETCH_WAIT_MS, queued_kb=READ_AHEAD_KB)
+        consumer = Consumer(settings, logger=logger)
+        while not self._closing.is_set():
+            try:
+                self._turn(consumer, loop)
+            except Exception as error:  # the loop's edge: whatever it is, those who follow are told, and may come again
+                logger.exception("following failed")
+                broken = LogError(f"following failed: {error}")
+                post(loop, _do, [partial(sink.fail, broken) for sink in self._sinks.values()])
+                consumer.unassign()
+                self._sinks.clear()
+        consumer.close()
+
+    def _turn(self, consumer: Consumer, loop: asyncio.AbstractEventLoop) -> None:
+        while not self._wishes.empty():
+            self._wishes.get()(consumer)
+        first = consumer.poll(POLL_S)
+        if first is not None:
+            # `consume` with a timeout would wait until it has all it may take
+            todo = self._sort(consumer, [first, *consumer.consume(BATCH, 0)])
+            if todo:
+                post(loop, _do, todo)
+
+    def _attach(self, consumer: Consumer, place: Place, offset: int, sink: Sink) -> None:
+        if place in self._sinks:
+            consumer.incremental_unassign([TopicPartition(*place)])
+        self._sinks[place] = sink
+        consumer.incremental_assign([TopicPartition(*place, offset)])
+
+    def _detach(self, consumer: Consumer, place: Place, sink: Sink) -> None:
+        if self._sinks.get(place) is sink:
+            del self._sinks[place]
+            consumer.incremental_unassign([TopicPartition(*place)])
+
+    def _sort(self, consumer: Consumer, messages: Sequence[Message]) -> list[Callable[[], None]]:
+        """By partition, in their order."""
+        found: dict[Place, list[Message]] = {}
+        todo: list[Callable[[], None]] = []
+        for message in messages:
+            place = Place(message.topic() or "", -1 if (number := message.partition()) is None else number)
+            if message.error() is not None:
+                todo += self._failed(consumer, place, message)
+            else:
+                found.setdefault(place, []).append(message)
+        for place, new in found.items():
+            sink = self._sinks.get(place)
+            keep = sink.keep(new) if sink is not None else None
+            if keep is not None:
+                todo.append(keep)
+        return todo
+
+    def _failed(self, consumer: Consumer, place: Place, message: Message) -> list[Callable[[], None]]:
+        error, sink = message.error(), self._sinks.get(place)
+        assert error is not None
+        named = read_error(error, place.topic)
+        if sink is None or named is None:
+            logger.warning("reading %s: %s", place, error)
+            return []
+        self._detach(consumer, place, sink)
+        return [partial(sink.fail, named)]
+
+
+def _do(todo: Sequence[Callable[[], None]]) -> None:
+    for act in todo:
+        act()

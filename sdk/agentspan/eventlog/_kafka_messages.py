@@ -1,0 +1,99 @@
+"""Records as CloudEvents in Kafka's binary mode, and back: attributes are headers `ce_<name>`, the value is the data.
+
+Decoding never fails: what somebody else wrote beside the rule becomes a record that counts for nobody.
+"""
+
+from typing import NamedTuple
+
+from confluent_kafka import Message
+
+from agentspan.eventlog._records import Record, Stamp
+
+Headers = list[tuple[str, str | bytes | None]]
+
+_ENVELOPE = frozenset({"specversion", "id", "type", "source", "subject", "epoch", "n", "last", "takeover"})
+_NOBODYS = Stamp(-1, -1, last=False, takeover=0)
+
+
+class Encoded(NamedTuple):
+    """What a producer is given; no value is a tombstone."""
+
+    key: str
+    value: bytes | None
+    headers: Headers
+
+
+def encode(topic: str, id_: str, record: Record, *, key: str | None = None) -> Encoded:
+    """A record of an inbox; of a table under its `key`."""
+    if not _ENVELOPE.isdisjoint(record.attributes):
+        raise ValueError(
+            f"{sorted(_ENVELOPE & record.attributes.keys())!r} belong to the envelope: name them otherwise"
+        )
+    headers: Headers = [
+        ("ce_specversion", "1.0"),
+        ("ce_id", id_),
+        ("ce_type", record.type),
+        ("ce_source", f"/{topic}"),
+        ("ce_subject", record.key),
+        ("content-type", "application/json"),
+    ]
+    headers += [(f"ce_{name}", value) for name, value in record.attributes.items()]
+    return Encoded(record.key if key is None else key, record.value, headers)
+
+
+def encode_stamped(topic: str, partition: int, stamp: Stamp, record: Record) -> Encoded:
+    """A record of a log. Its id names its place in the partition's epochs; owners who race for one differ by key."""
+    encoded = encode(topic, f"{partition}/{stamp.epoch}.{stamp.n}/{record.key}", record)
+    encoded.headers.extend(
+        (
+            ("ce_epoch", str(stamp.epoch)),
+            ("ce_n", str(stamp.n)),
+            ("ce_last", "true" if stamp.last else "false"),
+            ("ce_takeover", str(stamp.takeover)),
+        )
+    )
+    return encoded
+
+
+def decode(message: Message) -> Record:
+    """The record of a message."""
+    return _record(message, _attributes(message))
+
+
+def decode_stamped(message: Message) -> tuple[Stamp, Record]:
+    """The record and its place; a stamp that counts for nobody where there is none."""
+    attributes = _attributes(message)
+    return _stamp(attributes), _record(message, attributes)
+
+
+def decode_entry(message: Message) -> tuple[str, Record | None]:
+    """The key and the record of a table's entry; None for a tombstone."""
+    return _text(message.key()), None if message.value() is None else decode(message)
+
+
+def _attributes(message: Message) -> dict[str, str]:
+    return {name[3:]: _text(value) for name, value in _headers(message) if name.startswith("ce_")}
+
+
+def _headers(message: Message) -> list[tuple[str, str | bytes | None]]:
+    headers = message.headers() or []
+    return list(headers.items()) if isinstance(headers, dict) else headers
+
+
+def _record(message: Message, attributes: dict[str, str]) -> Record:
+    type_ = attributes.get("type", "")
+    key = attributes.get("subject")
+    others = {name: value for name, value in attributes.items() if name not in _ENVELOPE}
+    return Record(type_, _text(message.key()) if key is None else key, message.value() or b"", others)
+
+
+def _stamp(attributes: dict[str, str]) -> Stamp:
+    try:
+        epoch, n, takeover = (int(attributes[name]) for name in ("epoch", "n", "takeover"))
+    except (KeyError, ValueError):
+        return _NOBODYS
+    return Stamp(epoch, n, attributes.get("last") == "true", takeover)
+
+
+def _text(value: str | bytes | None) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value or ""

@@ -1,0 +1,58 @@
+"""The log of a cluster: events, commands and tables on Apache Kafka, for services that are processes of their own.
+
+    kafka = Kafka(KafkaConfig(bootstrap="localhost:9092"))
+    log, inbox, tasks = await kafka.log(), await kafka.inbox(), await kafka.table(TASKS)
+    ...
+    await kafka.close()
+
+Kafka takes any epoch: the rule of the log alone says what counts. Nothing here makes a topic but `create_topics`.
+"""
+
+from agentspan.eventlog._kafka_config import KafkaConfig
+from agentspan.eventlog._kafka_connection import Connection, TopicFacts
+from agentspan.eventlog._kafka_errors import AccessDenied, ClusterUnreachable, WriteRefused
+from agentspan.eventlog._kafka_inbox import KafkaInbox
+from agentspan.eventlog._kafka_log import KafkaLog
+from agentspan.eventlog._kafka_table import KafkaTable
+from agentspan.eventlog._ownership import RENEW_AFTER
+from agentspan_schemas.topics import COMMANDS, EVENTS, Topic, topic_name
+
+__all__ = [
+    "AccessDenied",
+    "ClusterUnreachable",
+    "Kafka",
+    "KafkaConfig",
+    "KafkaInbox",
+    "KafkaLog",
+    "KafkaTable",
+    "WriteRefused",
+]
+
+
+class Kafka:
+    """This process's connection to a cluster. It begins with the first use, and ends with `close`."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._connection = Connection(config)
+
+    async def log(self, *, renew_after: int = RENEW_AFTER) -> KafkaLog:
+        """The events. Raises LogMismatch without the topic, ClusterUnreachable or AccessDenied."""
+        return KafkaLog(self._connection, await self._facts(EVENTS), renew_after=renew_after)
+
+    async def inbox(self) -> KafkaInbox:
+        """The commands. Raises as `log`."""
+        return KafkaInbox(self._connection, await self._facts(COMMANDS))
+
+    async def table(self, topic: Topic) -> KafkaTable:
+        """A compacted topic. Raises as `log`."""
+        if topic.cleanup != "compact":
+            raise ValueError(f"{topic.name!r} is not compacted: it is no table")
+        return KafkaTable(self._connection, await self._facts(topic))
+
+    async def close(self) -> None:
+        """Every write before this is acknowledged or fails; every write after it raises LogClosed."""
+        await self._connection.close()
+
+    async def _facts(self, topic: Topic) -> TopicFacts:
+        [facts] = await self._connection.facts([topic_name(topic, self._connection.config.prefix)])
+        return facts

@@ -1,0 +1,116 @@
+"""A real Apache Kafka broker in KRaft mode, on loopback and free ports, that a test can kill, freeze and restart.
+
+From its published jars; `docker.py` has the same from its image, where Docker runs.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from tests.support.kafka.jars import classpath
+
+READY_S = 90.0
+HEAP = ("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""Small and soon warm: tests are short."""
+
+PROPERTIES = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={data}
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+log.cleaner.backoff.ms=200
+# what a real cluster is told by `log.segment.delete.delay.ms`: a topic's files go at once
+file.delete.delay.ms=100
+"""
+
+
+class Broker:
+    """One broker. Its address and its data stay the same when it is stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        port, controller = free_ports(2)
+        self.bootstrap = f"127.0.0.1:{port}"
+        properties = PROPERTIES.format(port=port, controller=controller, data=folder / "data")
+        (folder / "server.properties").write_text(properties, encoding="utf-8")
+        cluster_id = self._tool("random-uuid").strip().splitlines()[-1]
+        self._tool("format", "-t", cluster_id, "-c", str(folder / "server.properties"))
+
+    def start(self) -> None:
+        """Return when it answers."""
+        with (self._folder / "broker.log").open("ab") as output:
+            self._process = subprocess.Popen(
+                ["java", *HEAP, "-cp", classpath(), "kafka.Kafka", str(self._folder / "server.properties")],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._wait_until_ready(self._process)
+
+    def stop(self) -> None:
+        """As an administrator does."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """As a machine does."""
+        self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Let it answer nobody, with its connections open, until `thaw`."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _tool(self, *arguments: str) -> str:
+        command = ["java", "-Xmx128m", "-cp", classpath(), "kafka.tools.StorageTool", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 200})
+        deadline = time.monotonic() + READY_S
+        while time.monotonic() < deadline and process.poll() is None:
+            with suppress(KafkaException):
+                if admin.list_topics(timeout=2).brokers:
+                    return
+        self.kill()
+        raise RuntimeError("the broker did not come up:\n" + (self._folder / "broker.log").read_text()[-4000:])
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.poll() is None:
+            os.kill(self._process.pid, number)
+
+    def _end(self, number: signal.Signals) -> None:
+        self._signal(signal.SIGCONT)
+        self._signal(number)
+        if self._process is not None:
+            self._process.wait(60)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listened on a moment ago."""
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [int(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
