@@ -73,9 +73,12 @@ class ToolTask(TaskBase):
 Task = Annotated[ModelTask | ToolTask, Field(discriminator="lane")]
 """Any task, told apart by `lane`."""
 
+MODEL_LANE = "model"
+"""What a session that makes model calls has among its `lanes`."""
+
 
 class WorkerSession(Wire):
-    """A worker process as its gateway announces it, every two seconds while it lives."""
+    """A worker process, or the model lane of a tool-runner, as its gateway announces it every two seconds."""
 
     session_id: str
     gateway_id: str
@@ -85,6 +88,10 @@ class WorkerSession(Wire):
     """For each agent it serves: tool name to input-schema hash."""
     holds: tuple[str, ...] = ()
     """The keys of the tasks that it has in hand."""
+    lanes: tuple[str, ...] = ()
+    """What it takes beside tool calls: `model`, or nothing."""
+    lacks: tuple[str, ...] = ()
+    """The models that it was asked for and cannot serve, as for want of a key."""
     at: Moment
     schema_version: int = SCHEMA_VERSION
 

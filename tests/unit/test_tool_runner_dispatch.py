@@ -1,23 +1,40 @@
 """Which session gets which call: the rules of handing out, without gateway, clock or network."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from agentspan_schemas.tasks import WorkerSession
 from agentspan_tool_runner.domain.dispatch import MAX_IN_HAND, Dispatcher, Handout, Session
+from agentspan_tool_runner.domain.peers import LOOK_AGAIN, Peers
+from agentspan_tool_runner.domain.turns import SETTLE, ranking
 from tests.support.tool_runner import REFUND, START, tool_task
 
 LEASE = timedelta(seconds=10)
 LATER = START + LEASE
+US = "gateway-a"
 
 
-def dispatcher(gateway_id: str = "gateway-a") -> Dispatcher:
-    return Dispatcher(gateway_id, LEASE)
+class Rules(Dispatcher):
+    """The rules, told of the others as the announcer does."""
+
+    def __init__(self, gateway_id: str = US) -> None:
+        self.peers = Peers(LEASE)
+        super().__init__(gateway_id, self.peers)
+
+    def announced(self, session: WorkerSession, at: datetime = START) -> list[Handout]:
+        return self.reconsider(self.peers.heard(session, at), at)
+
+    def gone(self, session_id: str, at: datetime = START) -> list[Handout]:
+        return self.reconsider(self.peers.gone(session_id), at)
+
+    def look_again(self, at: datetime) -> list[Handout]:
+        return self.reconsider(self.peers.expire(at), at) + self.reconsider(LOOK_AGAIN, at)
 
 
 def join(rules: Dispatcher, name: str, *, tools: dict[str, dict[str, str]] = REFUND, hand: tuple[str, ...] = (),
-         listening: bool = True) -> list[Handout]:  # fmt: skip
+         listening: bool = True, stands: bool = True, at: datetime = START) -> list[Handout]:  # fmt: skip
     rules.join(Session(name, name, tools, START, dict.fromkeys(hand)))
-    return rules.listen(name, START) if listening else []
+    given = rules.listen(name, at) if listening else []
+    return given + (rules.stands(name, at) if stands else [])
 
 
 def given(handouts: list[Handout]) -> list[tuple[str, str]]:
@@ -31,19 +48,13 @@ def elsewhere(gateway_id: str, *, holds: tuple[str, ...] = (), session_id: str =
 
 
 def other_gateway(*, that_wins: bool) -> str:
-    """The name of a gateway that wins, or loses, the task of execution 1 against gateway-a."""
-    for number in range(100):
-        name = f"gateway-{number}"
-        rules = dispatcher()
-        join(rules, "near")
-        rules.announced(elsewhere(name), START)
-        if bool(rules.open(tool_task(1), START)) is not that_wins:
-            return name
-    raise AssertionError("one of a hundred wins, and one loses")
+    """The name of a gateway that wins, or loses, the task of execution 1 against ours."""
+    names = (f"gateway-{number}" for number in range(100))
+    return next(name for name in names if (ranking(tool_task(1).task_key, {US, name})[0] == name) is that_wins)
 
 
 def test_a_task_goes_to_the_worker_that_fits() -> None:
-    rules = dispatcher()
+    rules = Rules()
     join(rules, "other-tool", tools={"shop": {"look_up": "hash-1"}})
     join(rules, "other-version", tools={"shop": {"refund": "hash-2"}})
     join(rules, "other-agent", tools={"bank": {"refund": "hash-1"}})
@@ -52,14 +63,14 @@ def test_a_task_goes_to_the_worker_that_fits() -> None:
 
 
 def test_a_task_is_kept_until_a_worker_listens() -> None:
-    rules = dispatcher()
+    rules = Rules()
     join(rules, "ann", listening=False)
     assert rules.open(tool_task(1), START) == []
     assert given(rules.listen("ann", START)) == [("ann", "exec-1")]
 
 
 def test_a_closed_task_is_given_to_nobody() -> None:
-    rules = dispatcher()
+    rules = Rules()
     rules.open(tool_task(1), START)
     rules.close(tool_task(1).task_key)
     rules.close("never heard of")
@@ -67,7 +78,7 @@ def test_a_closed_task_is_given_to_nobody() -> None:
 
 
 def test_the_least_loaded_session_is_next() -> None:
-    rules = dispatcher()
+    rules = Rules()
     join(rules, "ann")
     join(rules, "bob")
     taken = [handout.session_id for number in range(10) for handout in rules.open(tool_task(number), START)]
@@ -75,16 +86,16 @@ def test_the_least_loaded_session_is_next() -> None:
 
 
 def test_a_task_is_given_once_while_its_holder_lives() -> None:
-    rules = dispatcher()
+    rules = Rules()
     join(rules, "ann")
     assert len(rules.open(tool_task(1), START)) == 1
     assert rules.open(tool_task(1), START) == []
     assert join(rules, "bob") == []
-    assert rules.sweep(LATER) == []
+    assert rules.look_again(LATER) == []
 
 
 def test_what_a_session_had_in_hand_goes_to_others_when_it_ends() -> None:
-    rules = dispatcher()
+    rules = Rules()
     join(rules, "ann")
     rules.open(tool_task(1), START)
     join(rules, "bob")
@@ -92,7 +103,7 @@ def test_what_a_session_had_in_hand_goes_to_others_when_it_ends() -> None:
 
 
 def test_what_a_worker_says_it_holds_is_not_given_again() -> None:
-    rules = dispatcher()
+    rules = Rules()
     key = tool_task(1).task_key
     rules.join(Session("ann", "ann", REFUND, START, {key: None}))
     assert rules.open(tool_task(1), START) == []
@@ -101,7 +112,7 @@ def test_what_a_worker_says_it_holds_is_not_given_again() -> None:
 
 
 def test_a_worker_that_comes_back_keeps_what_it_holds() -> None:
-    rules = dispatcher()
+    rules = Rules()
     join(rules, "ann-1")
     rules.open(tool_task(1), START)
     join(rules, "bob")
@@ -110,7 +121,7 @@ def test_a_worker_that_comes_back_keeps_what_it_holds() -> None:
 
 
 def test_a_stream_that_opens_again_is_given_what_may_not_have_arrived() -> None:
-    rules = dispatcher()
+    rules = Rules()
     join(rules, "ann")
     for number in (1, 2, 3):
         rules.open(tool_task(number), START)
@@ -120,19 +131,19 @@ def test_a_stream_that_opens_again_is_given_what_may_not_have_arrived() -> None:
 
 
 def test_a_settled_task_waits_for_its_end_and_is_given_again_when_none_comes() -> None:
-    rules = dispatcher()
+    rules = Rules()
     join(rules, "ann")
     key = tool_task(1).task_key
     rules.open(tool_task(1), START)
     rules.settle(key, START)
     assert rules.let_go("ann", key, START) == []
     assert rules.open(tool_task(1), START) == []
-    assert rules.sweep(START) == []
-    assert given(rules.sweep(LATER)) == [("ann", "exec-1")]
+    assert rules.look_again(START) == []
+    assert given(rules.look_again(LATER)) == [("ann", "exec-1")]
 
 
 def test_a_task_that_opens_again_after_its_end_is_a_new_one() -> None:
-    rules = dispatcher()
+    rules = Rules()
     join(rules, "ann")
     key = tool_task(1).task_key
     rules.open(tool_task(1), START)
@@ -143,7 +154,7 @@ def test_a_task_that_opens_again_after_its_end_is_a_new_one() -> None:
 
 
 def test_settling_what_is_closed_leaves_nothing_behind() -> None:
-    rules = dispatcher()
+    rules = Rules()
     join(rules, "ann")
     rules.settle(tool_task(1).task_key, START)
     assert len(rules.open(tool_task(1), START)) == 1
@@ -151,7 +162,7 @@ def test_settling_what_is_closed_leaves_nothing_behind() -> None:
 
 
 def test_a_full_hand_gets_no_more_and_is_filled_when_half_empty() -> None:
-    rules = dispatcher()
+    rules = Rules()
     join(rules, "ann")
     for number in range(MAX_IN_HAND + 10):
         rules.open(tool_task(number), START)
@@ -164,65 +175,129 @@ def test_a_full_hand_gets_no_more_and_is_filled_when_half_empty() -> None:
     assert [len(refill) for refill in refills if refill] == [10]
 
 
+# Several gateways
+
+
 def test_of_two_gateways_with_a_fitting_worker_one_dispatches() -> None:
+    near, far = Rules("gateway-a"), Rules("gateway-b")
+    join(near, "near")
+    join(far, "far")
+    near.announced(elsewhere("gateway-b", session_id="far"))
+    far.announced(elsewhere("gateway-a", session_id="near"))
     for number in range(20):
-        near, far = dispatcher("gateway-a"), dispatcher("gateway-b")
-        join(near, "near")
-        join(far, "far")
-        near.announced(elsewhere("gateway-b", session_id="far"), START)
-        far.announced(elsewhere("gateway-a", session_id="near"), START)
         assert len(near.open(tool_task(number), START)) + len(far.open(tool_task(number), START)) == 1
 
 
 def test_a_gateway_without_a_fitting_worker_does_not_count() -> None:
-    rules = dispatcher()
+    rules = Rules()
     join(rules, "near")
     strangers = elsewhere(other_gateway(that_wins=True)).model_copy(update={"tools": {"bank": {}}})
-    rules.announced(strangers, START)
+    rules.announced(strangers)
     assert len(rules.open(tool_task(1), START)) == 1
 
 
-def test_a_gateway_steps_in_when_the_chosen_one_does_nothing() -> None:
-    rules = dispatcher()
-    join(rules, "near")
-    winner = elsewhere(other_gateway(that_wins=True))
-    rules.announced(winner, START)
+def test_a_gateway_whose_worker_the_others_cannot_see_yet_leaves_new_tasks_to_them() -> None:
+    rules = Rules()
+    loser = elsewhere(other_gateway(that_wins=False))
+    rules.announced(loser)
+    join(rules, "near", stands=False)
     assert rules.open(tool_task(1), START) == []
-    rules.announced(winner, LATER)
-    assert given(rules.sweep(LATER)) == [("near", "exec-1")]
+    assert rules.stands("near", START) == []
+    assert rules.look_again(START) == []
+    rules.announced(loser.model_copy(update={"holds": (tool_task(1).task_key,)}))
+    assert rules.look_again(START + SETTLE) == []
+
+
+def test_what_nobody_took_before_a_newcomer_is_the_newcomers_after_a_moment() -> None:
+    rules = Rules()
+    rules.announced(elsewhere(other_gateway(that_wins=False)))
+    rules.open(tool_task(1), START)
+    assert join(rules, "near") == []
+    assert given(rules.look_again(START + SETTLE)) == [("near", "exec-1")]
+
+
+def test_a_gateway_alone_waits_for_nobody() -> None:
+    rules = Rules()
+    rules.open(tool_task(1), START)
+    assert given(join(rules, "near", stands=False)) == [("near", "exec-1")]
+    assert given(rules.open(tool_task(2), START)) == [("near", "exec-2")]
+
+
+def test_the_next_gateway_steps_in_when_the_first_does_nothing_and_only_then_the_third() -> None:
+    names = sorted(f"gateway-{name}" for name in "abc")
+    first, second, third = ranking(tool_task(1).task_key, names)
+    for us, after in ((second, 1), (third, 2)):
+        rules = Rules(us)
+        join(rules, "near")
+        others = [elsewhere(name, session_id=name) for name in (first, second, third) if name != us]
+        for other in others:
+            rules.announced(other)
+        assert rules.open(tool_task(1), START) == []
+        for lease in range(1, after + 1):
+            for other in others:
+                rules.announced(other, START + LEASE * lease)
+            handouts = rules.look_again(START + LEASE * lease)
+            assert given(handouts) == ([("near", "exec-1")] if lease == after else [])
+
+
+def test_a_full_hand_is_refilled_at_once_with_what_is_ours() -> None:
+    rules = Rules()
+    loser = elsewhere("gateway-b")
+    rules.announced(loser)
+    join(rules, "near")
+    ours = [n for n in range(600) if ranking(tool_task(n).task_key, {US, "gateway-b"})[0] == US]
+    for number in range(600):
+        rules.open(tool_task(number), START)
+    assert len(rules.sessions["near"].hand) == MAX_IN_HAND < len(ours)
+    for key in list(rules.sessions["near"].hand)[: MAX_IN_HAND // 2]:
+        rules.settle(key, START)
+        refill = rules.let_go("near", key, START)
+    assert len(refill) == min(MAX_IN_HAND // 2, len(ours) - MAX_IN_HAND)
 
 
 def test_what_another_gateways_worker_holds_stays_there() -> None:
-    rules = dispatcher()
+    rules = Rules()
     join(rules, "near")
     key = tool_task(1).task_key
     loser = other_gateway(that_wins=False)
-    rules.announced(elsewhere(loser, holds=(key,)), START)
+    rules.announced(elsewhere(loser, holds=(key,)))
     assert rules.open(tool_task(1), START) == []
-    assert given(rules.announced(elsewhere(loser), START)) == [("near", "exec-1")]
+    assert given(rules.announced(elsewhere(loser))) == [("near", "exec-1")]
+
+
+def test_what_two_hold_stays_until_both_have_given_it_up() -> None:
+    rules = Rules()
+    join(rules, "near")
+    loser, key = other_gateway(that_wins=False), tool_task(1).task_key
+    for name in ("far-1", "far-2"):
+        rules.announced(elsewhere(loser, holds=(key,), session_id=name))
+    rules.open(tool_task(1), START)
+    assert rules.gone("far-1") == []
+    assert given(rules.gone("far-2")) == [("near", "exec-1")]
 
 
 def test_when_another_gateways_session_ends_its_tasks_go_on_here() -> None:
-    rules = dispatcher()
+    rules = Rules()
     join(rules, "near")
-    rules.announced(elsewhere("gateway-b", holds=(tool_task(1).task_key,)), START)
+    rules.announced(elsewhere("gateway-b", holds=(tool_task(1).task_key,)))
     rules.open(tool_task(1), START)
-    assert given(rules.gone("far", START)) == [("near", "exec-1")]
-    assert rules.gone("far", START) == []
+    assert given(rules.gone("far")) == [("near", "exec-1")]
+    assert rules.gone("far") == []
 
 
 def test_a_session_elsewhere_that_is_not_announced_any_more_holds_nothing() -> None:
-    rules = dispatcher()
+    rules = Rules()
     join(rules, "near")
-    rules.announced(elsewhere("gateway-b", holds=(tool_task(1).task_key,)), START)
+    rules.announced(elsewhere("gateway-b", holds=(tool_task(1).task_key,)))
     rules.open(tool_task(1), START)
-    assert [session.session_id for session in rules.elsewhere()] == ["far"]
-    assert given(rules.sweep(LATER)) == [("near", "exec-1")]
-    assert list(rules.elsewhere()) == []
+    assert [session.session_id for session in rules.peers.sessions()] == ["far"]
+    assert rules.look_again(LATER - timedelta(milliseconds=1)) == []
+    assert given(rules.look_again(LATER)) == [("near", "exec-1")]
+    assert list(rules.peers.sessions()) == []
 
 
 def test_a_session_is_silent_after_its_lease_but_not_while_it_reports() -> None:
-    rules = dispatcher()
+    rules = Rules()
     join(rules, "ann")
     join(rules, "bob")
     rules.sessions["bob"].reporting = 1

@@ -1,18 +1,19 @@
-"""What this gateway announces on the workers table, and what it hears there of others.
+"""This process's side of the workers table: what it announces of its sessions, and what it hears there of others.
 
 A session's record is renewed every two seconds while it lives, put at once when something about it changes (what
-changes meanwhile goes into the next put), and deleted when it is over.
+changes meanwhile goes into the next put), and deleted when it is over. So are the records of the long dead.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Iterable
+from typing import Protocol
 
 from agentspan.eventlog import CaughtUp, Change, LogError, Record, Table
 from agentspan_schemas import Unreadable
 from agentspan_schemas.codec import WORKERS, encode
 from agentspan_schemas.tasks import WorkerSession
-from agentspan_tool_runner.domain.dispatch import Dispatcher, Handout, Session
+from agentspan_tool_runner.domain.peers import LOOK_AGAIN, News, Peers
 from agentspan_tool_runner.ports import Now, Sleep
 
 log = logging.getLogger(__name__)
@@ -22,98 +23,138 @@ GATHER_S = 0.1
 """Changes within this time are put as one."""
 
 
-class Announcer:
-    """The gateway's side of the workers table."""
+class Member(Protocol):
+    """Whoever in this process has sessions, and shares its work with those of other processes."""
 
-    def __init__(
-        self,
-        gateway_id: str,
-        table: Table,
-        dispatcher: Dispatcher,
-        *,
-        now: Now,
-        sleep: Sleep,
-        give: Callable[[Iterable[Handout]], None],
-    ) -> None:
-        self._gateway_id = gateway_id
+    def announced(self) -> Iterable[str]:
+        """Its live sessions."""
+        ...
+
+    def record(self, session_id: str) -> WorkerSession | None:
+        """The session as others see it; None: it is over, or another member's."""
+        ...
+
+    def stands(self, session_id: str) -> None:
+        """Others can see this session."""
+        ...
+
+    def others(self, news: News) -> None:
+        """Something changed among the others, or it is time to look again."""
+        ...
+
+    def retire(self) -> None:
+        """This process is about to stop."""
+        ...
+
+
+class Announcer:
+    """One for all members of a process."""
+
+    def __init__(self, gateway_id: str, table: Table, *, now: Now, sleep: Sleep, peers: Peers) -> None:
+        self.gateway_id = gateway_id
+        self.peers = peers
+        self.members: list[Member] = []
+        self.loaded = asyncio.Event()
+        """Set once all that others have announced is known."""
         self._table = table
-        self._dispatcher = dispatcher
         self._now = now
         self._sleep = sleep
-        self._give = give
+        self._lease_s = peers.lease.total_seconds()
         self._changed: dict[str, None] = {}
         self._news = asyncio.Event()
 
     async def run(self) -> None:
         """Announce and listen, until cancelled."""
+        self._all_changed()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._announce())
             group.create_task(self._renew())
             group.create_task(self._listen())
+            group.create_task(self._look_again())
 
     def changed(self, session_id: str) -> None:
         """Something about this session is to be told, be it its end."""
         self._changed[session_id] = None
         self._news.set()
 
-    async def flush(self) -> None:
+    async def retire(self) -> None:
+        """Have every member end what it can, and tell."""
+        for member in self.members:
+            member.retire()
+        await self._flush()
+
+    async def _flush(self) -> None:
         """Tell all that has changed. What could not be told is told with the next change or renewal."""
         changed, self._changed = self._changed, {}
-        puts = {session_id: self._put(session_id) for session_id in changed}
-        for session_id, put in puts.items():
-            try:
-                await put
-            except LogError as error:
+        told = await asyncio.gather(*map(self._put, changed), return_exceptions=True)
+        for session_id, error in zip(changed, told, strict=True):
+            if isinstance(error, LogError):
                 log.warning("session %r could not be announced: %s", session_id, error)
                 self._changed[session_id] = None
-
-    def record(self, session: Session) -> WorkerSession:
-        """The session as others see it."""
-        return WorkerSession(
-            session_id=session.session_id,
-            gateway_id=self._gateway_id,
-            worker=session.worker,
-            tools={agent: dict(tools) for agent, tools in session.tools.items()},
-            holds=tuple(session.hand),
-            at=self._now(),
-        )
+            elif isinstance(error, BaseException):
+                raise error
 
     def _put(self, session_id: str) -> Awaitable[object]:
-        session = self._dispatcher.sessions.get(session_id)
-        if session is None:
+        message = next(filter(None, (member.record(session_id) for member in self.members)), None)
+        if message is None:
             return self._table.put(session_id, None)
-        message = self.record(session)
         return self._table.put(session_id, Record("worker", session_id, encode(message), {}, message))
 
     async def _announce(self) -> None:
         while True:
             await self._news.wait()
             self._news.clear()
-            await self.flush()
+            await self._flush()
             await self._sleep(GATHER_S)
 
     async def _renew(self) -> None:
         while True:
-            await self._sleep(RENEW_S)
-            for session_id in (*self._dispatcher.sessions, *self._changed):
-                self.changed(session_id)
+            await self._sleep(min(RENEW_S, self._lease_s / 3))
+            self._all_changed()
+
+    def _all_changed(self) -> None:
+        sessions = [session_id for member in self.members for session_id in member.announced()]
+        for session_id in (*sessions, *self._changed):
+            self.changed(session_id)
+
+    # The others
 
     async def _listen(self) -> None:
         async for change in self._table.follow():
-            if not isinstance(change, CaughtUp):
-                self._give(self._heard(change))
+            if isinstance(change, CaughtUp):
+                self.loaded.set()
+            else:
+                self._tell(self._heard(change))
 
-    def _heard(self, change: Change) -> list[Handout]:
+    def _heard(self, change: Change) -> News:
         if change.record is None:
-            return self._dispatcher.gone(change.key, self._now())
+            return self.peers.gone(change.key)
         try:
             session = _session(change.record)
         except Unreadable as error:
             log.error("session %r was announced in a way that cannot be read: %s", change.key, error)
-            return []
-        if session.gateway_id == self._gateway_id:
-            return []
-        return self._dispatcher.announced(session, self._now())
+            return News()
+        if session.gateway_id != self.gateway_id:
+            return self.peers.heard(session, self._now())
+        for member in self.members:
+            member.stands(session.session_id)
+        return News()
+
+    async def _look_again(self) -> None:
+        """Time alone makes a difference: some are not heard of any more, and some did not take what was theirs."""
+        while True:
+            await self._sleep(self._lease_s / 6)
+            now = self._now()
+            self._tell(self.peers.expire(now))
+            self._tell(LOOK_AGAIN)
+            for session_id in self.peers.to_bury(now):
+                log.warning("session %r died long ago: its record is deleted", session_id)
+                self.changed(session_id)
+
+    def _tell(self, news: News) -> None:
+        if news:
+            for member in self.members:
+                member.others(news)
 
 
 def _session(record: Record) -> WorkerSession:

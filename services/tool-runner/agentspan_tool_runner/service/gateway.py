@@ -24,6 +24,7 @@ from agentspan_schemas.http import (
 from agentspan_schemas.ids import task_key_for
 from agentspan_schemas.tasks import ToolTask, WorkerSession
 from agentspan_tool_runner.domain.dispatch import Dispatcher, Handout, Session
+from agentspan_tool_runner.domain.peers import News, Peers
 from agentspan_tool_runner.ports import NewId, Now, Sleep
 from agentspan_tool_runner.service import reports
 from agentspan_tool_runner.service.announcer import Announcer
@@ -65,15 +66,18 @@ class Gateway:
         self._new_id = new_id
         self._lease_s = lease_s
         self._grant_s = grant_s
-        self._dispatcher = Dispatcher(gateway_id, timedelta(seconds=lease_s))
-        self._announcer = Announcer(gateway_id, workers, self._dispatcher, now=now, sleep=sleep, give=self._give)
+        peers = Peers(timedelta(seconds=lease_s))
+        self.announcer = Announcer(gateway_id, workers, now=now, sleep=sleep, peers=peers)
+        """Who else in this process shares work with others' joins its members."""
+        self.announcer.members.append(self)
+        self._dispatcher = Dispatcher(gateway_id, peers)
         self._streams: dict[str, TaskStream] = {}
         self._draining = False
 
     async def run(self) -> None:
         """Keep leases and announce the workers, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._announcer.run())
+            group.create_task(self.announcer.run())
             group.create_task(self._keep_leases())
 
     async def drain(self) -> None:
@@ -81,10 +85,7 @@ class Gateway:
 
         What the workers hold they keep, and tell the next gateway.
         """
-        self._draining = True
-        for session_id in list(self._dispatcher.sessions):
-            self.leave(session_id)
-        await self._announcer.flush()
+        await self.announcer.retire()
 
     # The feed of tasks
 
@@ -105,7 +106,7 @@ class Gateway:
         session_id = self._new_id()
         hand = dict.fromkeys(request.holds)
         self._dispatcher.join(Session(session_id, request.worker, request.tools, self._now(), hand))
-        self._announcer.changed(session_id)
+        self.announcer.changed(session_id)
         return SessionGrant(session_id=session_id, lease_s=self._lease_s, grant_s=self._grant_s)
 
     @contextmanager
@@ -148,19 +149,41 @@ class Gateway:
         self._heard(session_id)
         self._end_stream(session_id)
         handouts = self._dispatcher.leave(session_id, self._now())
-        self._announcer.changed(session_id)
+        self.announcer.changed(session_id)
         self._give(handouts)
 
     def workers_for(
         self, agent: str | None = None, tool: str | None = None, input_schema_hash: str | None = None
     ) -> tuple[WorkerSession, ...]:
         """The live workers of all gateways that serve this agent, this tool, in this version; None: any."""
-        here = (self._announcer.record(session) for session in self._dispatcher.sessions.values())
-        return tuple(
-            session
-            for session in (*here, *self._dispatcher.elsewhere())
-            if _serves(session, agent, tool, input_schema_hash)
-        )
+        here = [self._record(session) for session in self._dispatcher.sessions.values()]
+        elsewhere = [session for session in self.announcer.peers.sessions() if session.tools]  # else it is a model lane
+        return tuple(session for session in here + elsewhere if _serves(session, agent, tool, input_schema_hash))
+
+    # Among others
+
+    def announced(self) -> Iterable[str]:
+        """As `Member` says."""
+        return self._dispatcher.sessions
+
+    def record(self, session_id: str) -> WorkerSession | None:
+        """As `Member` says."""
+        session = self._dispatcher.sessions.get(session_id)
+        return self._record(session) if session else None
+
+    def stands(self, session_id: str) -> None:
+        """As `Member` says."""
+        self._give(self._dispatcher.stands(session_id, self._now()))
+
+    def others(self, news: News) -> None:
+        """As `Member` says."""
+        self._give(self._dispatcher.reconsider(news, self._now()))
+
+    def retire(self) -> None:
+        """As `Member` says."""
+        self._draining = True
+        for session_id in list(self._dispatcher.sessions):
+            self.leave(session_id)
 
     # Reports
 
@@ -187,9 +210,19 @@ class Gateway:
         self._dispatcher.settle(key, now)
         if out_of_hand:
             self._give(self._dispatcher.let_go(session.session_id, key, now))
-            self._announcer.changed(session.session_id)
+            self.announcer.changed(session.session_id)
 
     # Leases
+
+    def _record(self, session: Session) -> WorkerSession:
+        return WorkerSession(
+            session_id=session.session_id,
+            gateway_id=self.announcer.gateway_id,
+            worker=session.worker,
+            tools={agent: dict(tools) for agent, tools in session.tools.items()},
+            holds=tuple(session.hand),
+            at=self._now(),
+        )
 
     async def _keep_leases(self) -> None:
         while True:
@@ -201,7 +234,6 @@ class Gateway:
                 self._end_stream(session.session_id)
             for stream in self._streams.values():
                 stream.put(None)
-            self._give(self._dispatcher.sweep(now))
 
     def _heard(self, session_id: str) -> Session:
         session = self._dispatcher.sessions.get(session_id)
@@ -221,7 +253,7 @@ class Gateway:
     def _give(self, handouts: Iterable[Handout]) -> None:
         for handout in handouts:
             self._streams[handout.session_id].put(handout.task)
-            self._announcer.changed(handout.session_id)
+            self.announcer.changed(handout.session_id)
 
 
 def _serves(session: WorkerSession, agent: str | None, tool: str | None, input_schema_hash: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""The model lane: runs the open model calls, so many at a time, and sends what came of them to the core.
+"""The model lane: runs the open model calls that are its own, so many at a time, and tells the core what came of them.
 
 A reply is kept until its command is answered. Whether a failed call is made again is the core's decision: it opens
 the next attempt as another task. A task that is closed meanwhile is dropped, with the call that is under way.
@@ -6,14 +6,20 @@ the next attempt as another task. A task that is closed meanwhile is dropped, wi
 
 import asyncio
 import logging
+from collections.abc import Iterable
+from datetime import timedelta
 
 from agentspan.eventlog.commands import Commands, OutcomeUnknown, Unavailable
 from agentspan_schemas import Failure, TooLarge
+from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.codec import encode
 from agentspan_schemas.commands import ModelFailed, ModelReply
-from agentspan_schemas.tasks import ModelTask
+from agentspan_schemas.tasks import MODEL_LANE, ModelTask, WorkerSession
+from agentspan_tool_runner.domain.lanes import LaneRules
+from agentspan_tool_runner.domain.peers import News, Peers
 from agentspan_tool_runner.models import ModelError, ModelRequest, Providers
 from agentspan_tool_runner.ports import Chance, DefinitionOf, Now, Sleep
+from agentspan_tool_runner.service.announcer import Announcer
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +41,9 @@ class ModelLane:
         sleep: Sleep,
         chance: Chance,
         limit: int,
+        announcer: Announcer | None = None,
     ) -> None:
+        """`limit`: so many calls at a time. `announcer`: how they are shared with other lanes; None: it is alone."""
         self._worker = worker
         self._providers = providers
         self._commands = commands
@@ -44,6 +52,13 @@ class ModelLane:
         self._sleep = sleep
         self._chance = chance
         self._limit = limit
+        self._announcer = announcer
+        self._peers = announcer.peers if announcer else Peers(timedelta.max)
+        self._rules = LaneRules(worker, self._peers)
+        if announcer:
+            announcer.members.append(self)
+        self._models: dict[tuple[str, str], str] = {}
+        self._unknown: list[ModelTask] = []
         self._waiting: dict[str, ModelTask] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._answered: set[str] = set()
@@ -52,16 +67,24 @@ class ModelLane:
     def opened(self, task: ModelTask) -> None:
         """A model call is to be made; the same one again changes nothing."""
         key = task.task_key
-        if key not in self._running and key not in self._answered:
-            self._waiting[key] = task
-            self._news.set()
+        if key in self._running or key in self._answered or key in self._waiting:
+            return
+        self._waiting[key] = task
+        model = self._models.get((task.agent, task.agent_version))
+        if model is None and self._peers.lanes():
+            self._unknown.append(task)
+        else:
+            self._rules.open(key, model, self._now())
+        self._news.set()
 
     def closed(self, key: str) -> None:
         """A model call is not wanted any more."""
         self._answered.discard(key)
         self._waiting.pop(key, None)
+        self._rules.close(key)
         if running := self._running.pop(key, None):
             running.cancel()
+            self._changed()
             self._news.set()
 
     async def run(self) -> None:
@@ -70,15 +93,86 @@ class ModelLane:
             while True:
                 await self._news.wait()
                 self._news.clear()
-                while self._waiting and len(self._running) < self._limit:
-                    key = next(iter(self._waiting))
-                    task = self._waiting.pop(key)
-                    self._running[key] = group.create_task(self._work(key, task))
+                unknown, self._unknown = self._unknown, []
+                for task in unknown:
+                    group.create_task(self._learn(task))
+                while len(self._running) < self._limit and (key := self._rules.begin()):
+                    self._running[key] = group.create_task(self._work(key, self._waiting.pop(key)))
+                    self._changed()
+
+    # Among others
+
+    def announced(self) -> Iterable[str]:
+        """As `Member` says."""
+        return () if self._is_over() else (self._worker,)
+
+    def record(self, session_id: str) -> WorkerSession | None:
+        """As `Member` says."""
+        if session_id != self._worker or self._is_over() or self._announcer is None:
+            return None
+        return WorkerSession(
+            session_id=session_id,
+            gateway_id=self._announcer.gateway_id,
+            worker=self._worker,
+            tools={},
+            holds=tuple(self._rules.hand),
+            lanes=() if self._rules.retired else (MODEL_LANE,),
+            lacks=tuple(self._rules.lacks),
+            at=self._now(),
+        )
+
+    def stands(self, session_id: str) -> None:
+        """As `Member` says."""
+        if session_id == self._worker:
+            self._rules.stands(self._now())
+            self._news.set()
+
+    def others(self, news: News) -> None:
+        """As `Member` says."""
+        self._rules.reconsider(news, self._now())
+        self._news.set()
+
+    def retire(self) -> None:
+        """As `Member` says: what is under way is ended in peace, the rest is left to others."""
+        self._rules.retired = True
+        self._changed()
+
+    def _is_over(self) -> bool:
+        return self._rules.retired and not self._rules.hand
+
+    def _changed(self) -> None:
+        if self._announcer:
+            self._announcer.changed(self._worker)
+
+    async def _learn(self, task: ModelTask) -> None:
+        """Find out which model the call is of, and whether it can be made here."""
+        definition = await self._definition_of(task.agent, task.agent_version)
+        if definition is not None and definition.model not in self._models.values():
+            self._find_out(definition)
+        model = definition.model if definition else None
+        if model is not None:
+            self._models[task.agent, task.agent_version] = model
+        if task.task_key in self._waiting:
+            self._rules.open(task.task_key, model, self._now())
+            self._news.set()
+
+    def _find_out(self, definition: AgentDefinition) -> None:
+        try:
+            missing = self._providers.check(definition)
+        except Exception:  # a plug-in's mistake: the call itself will say what is wrong
+            log.exception("the provider of model %r could not be checked", definition.model)
+            return
+        if missing:
+            log.warning("model %r is left to others while there are any: %s", definition.model, missing)
+            self._rules.lacks[definition.model] = None
+            self._changed()
 
     async def _work(self, key: str, task: ModelTask) -> None:
         await self._deliver(_fitting(await self._ask(task)))
         # Cancelled meanwhile? Then this line is not reached, and `closed` has made room.
         del self._running[key]
+        self._rules.done(key)
+        self._changed()
         self._answered.add(key)
         self._news.set()
 

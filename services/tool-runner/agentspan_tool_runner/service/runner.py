@@ -1,6 +1,7 @@
 """The tool-runner as a whole: one reading of the tasks table feeds the model lane and the gateway.
 
-Nothing is begun before all that stands on the table is read: a task may be followed there by its tombstone.
+Nothing is begun before all that stands on the table is read, for a task may be followed there by its tombstone; nor
+before it is known what others have in hand.
 """
 
 import asyncio
@@ -64,6 +65,7 @@ class ToolRunner:
             sleep=sleep,
             chance=chance,
             limit=model_calls,
+            announcer=self.gateway.announcer,
         )
 
     async def run(self) -> None:
@@ -81,6 +83,7 @@ class ToolRunner:
         async for change in self._tasks.follow():
             match change:
                 case CaughtUp():
+                    await self.gateway.announcer.loaded.wait()
                     for stood in standing.values():
                         self._apply(stood)
                     standing.clear()
