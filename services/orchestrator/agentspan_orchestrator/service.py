@@ -26,9 +26,10 @@ class Orchestrator:
         now: Now,
         sleep: Sleep,
         lease_s: float = 10.0,
+        snapshots: Table | None = None,
     ) -> None:
         self._leases = Leases(workers, now=now, lease_s=lease_s)
-        self._around = Surroundings(log, inbox, tasks, definitions, self._leases, owner_id, now, sleep)
+        self._around = Surroundings(log, inbox, tasks, definitions, self._leases, owner_id, now, sleep, snapshots)
         self._cache = cache
         self._partitions: dict[int, Partition] = {}
 
@@ -54,7 +55,11 @@ class Orchestrator:
         finally:
             del self._partitions[number]
 
+    def serves(self, number: int) -> bool:
+        """Whether the partition is served by this process."""
+        return number in self._partitions
+
     def unavailable(self, number: int) -> str | None:
-        """Why the partition can't decide now; None when it can, or when another process serves it."""
+        """Why the partition can't decide now; None when it can."""
         partition = self._partitions.get(number)
         return partition.unavailable if partition else "the server is starting; try again in a moment"

@@ -17,10 +17,13 @@ def main() -> int:
     start.add_argument("--host")
     start.add_argument("--port", type=int)
     start.add_argument("--detach", action="store_true")
+    for flag in ("--log", "--roles", "--clickhouse"):
+        start.add_argument(flag)
     given = parser.parse_args()
     match given.verb:
         case "start":
-            return commands.start(given.data, given.host, given.port, detach=given.detach)
+            elsewhere = {"log": given.log, "roles": given.roles, "clickhouse": given.clickhouse}
+            return commands.start(given.data, given.host, given.port, detach=given.detach, **elsewhere)
         case "stop":
             return commands.stop(given.data)
         case _:

@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from agentspan_approvals.api import router as approvals_router
 from agentspan_doors import create_app
@@ -13,9 +13,10 @@ from agentspan_doors.guard import LOOPBACK
 from agentspan_orchestrator.api import router as orchestrator_router
 from agentspan_query.api import router as query_router
 from agentspan_query.web import web_routes
+from agentspan_schemas.agents import AgentDefinition
 from agentspan_standalone.composition import Services, now
 from agentspan_standalone.health import router as health_router
-from agentspan_standalone.plumbing import embedded
+from agentspan_standalone.plumbing import opened
 from agentspan_standalone.settings import Settings
 from agentspan_tool_runner.api import DOORS as gateway_doors
 from agentspan_tool_runner.api import routes as gateway_routes
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 @asynccontextmanager
 async def running(settings: Settings, on_failure: Callable[[], None]) -> AsyncIterator[Services]:
     """The services on an open log, for as long as the context lasts. One that ends by itself ends the process."""
-    plumbing = embedded(settings)
+    plumbing = await opened(settings)
     services = Services(settings, plumbing)
     life = asyncio.create_task(services.run())
     life.add_done_callback(lambda done: _ended(done, on_failure))
@@ -46,17 +47,29 @@ def _ended(life: "asyncio.Task[None]", on_failure: Callable[[], None]) -> None:
 
 
 def make_app(settings: Settings, services: Services) -> FastAPI:
-    """All doors. Whoever runs the app runs the services."""
+    """The doors of the services that there are. Whoever runs the app runs the services."""
     app = create_app(
-        [
-            health_router(services.unready),
-            orchestrator_router(services.commands, services.definitions, services.providers.check),
-            approvals_router(services.approvals),
-            query_router(services.query),
-        ],
-        plain=gateway_doors,
+        [health_router(services.unready), *_routers(services)],
+        plain=gateway_doors if services.tool_runner else (),
         hosts=(*LOOPBACK, *settings.allowed_hosts),
     )
-    app.router.routes.extend(gateway_routes(services.tool_runner.gateway))
-    app.router.routes.extend(web_routes(services.query, now=now))
+    if services.tool_runner is not None:
+        app.router.routes.extend(gateway_routes(services.tool_runner.gateway))
+    if services.history is not None:
+        app.router.routes.extend(web_routes(services.history.query, now=now))
     return app
+
+
+def _routers(services: Services) -> Iterator[APIRouter]:
+    if services.orchestrator is not None:
+        check = services.providers.check if services.tool_runner else _models_elsewhere
+        yield orchestrator_router(services.commands, services.definitions, check)
+    if services.approvals is not None:
+        yield approvals_router(services.approvals)
+    if services.history is not None:
+        yield query_router(services.history.query)
+
+
+def _models_elsewhere(definition: AgentDefinition) -> str | None:
+    """Where models are called by another process, only that one knows what it lacks."""
+    return None

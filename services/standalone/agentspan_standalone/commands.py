@@ -31,9 +31,19 @@ class _Standing(TypedDict):
     url: str
 
 
-def start(data: Path | None = None, host: str | None = None, port: int | None = None, *, detach: bool = False) -> int:
+def start(
+    data: Path | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    detach: bool = False,
+    log: str | None = None,
+    roles: str | None = None,
+    clickhouse: str | None = None,
+) -> int:
     """Start a server, in this process or, detached, in one of its own that outlives this one."""
-    return _reported(lambda: _start(_settings(data, host, port), detach=detach))
+    given = {"host": host, "port": port, "log": log, "roles": roles, "clickhouse": clickhouse}
+    return _reported(lambda: _start(_settings(data, **given), detach=detach))
 
 
 def stop(data: Path | None = None) -> int:
@@ -138,17 +148,19 @@ def _started(settings: Settings, child: "subprocess.Popen[bytes]") -> str | None
 
 
 def _flags(settings: Settings) -> list[str]:
-    return ["--data", str(settings.data), "--host", settings.host, "--port", str(settings.port)]
+    flags = ["--data", str(settings.data), "--host", settings.host, "--port", str(settings.port)]
+    if settings.log:
+        flags += ["--log", settings.log, "--roles", ",".join(settings.roles)]
+    return flags + (["--clickhouse", settings.clickhouse] if settings.clickhouse else [])
 
 
-def _settings(data: Path | None, host: str | None = None, port: int | None = None) -> Settings:
-    given = {"data": data.absolute() if data else None, "host": host, "port": port}
+def _settings(data: Path | None, **given: object) -> Settings:
+    given["data"] = data.absolute() if data else None
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
-        raise SettingsError(
-            f"a setting (AGENTSPAN_… in the environment, or a flag) is wrong: {describe(error)}"
-        ) from error
+        what = f"a setting (AGENTSPAN_… in the environment, or a flag) is wrong: {describe(error)}"
+        raise SettingsError(what) from error
 
 
 def _standing(settings: Settings) -> _Standing | None:

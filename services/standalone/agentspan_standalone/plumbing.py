@@ -1,18 +1,28 @@
-"""What the services of one process stand on: a log, an inbox and tables, embedded in one folder or on a cluster."""
+"""What the services of one process stand on: a log, an inbox and tables, in one folder or on a cluster.
 
+Apart from their wiring, which is the same on both.
+"""
+
+import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
-from agentspan.eventlog import Inbox, Log, Table
+from agentspan.eventlog import Inbox, Log, LogError, Table
 from agentspan.eventlog.memory import MemoryInbox, MemoryTable
 from agentspan.eventlog.sqlite import SqliteLog
+from agentspan_schemas.topics import AGENTS, TASKS, WORKERS
+from agentspan_standalone.errors import SettingsError
 from agentspan_standalone.settings import Settings
 
 PARTITIONS = 1
 """One machine, one writer: more partitions would share its disk and its commits."""
 
 LOG_FILE = "log.sqlite3"
+
+Serve = Callable[[int], Coroutine[Any, Any, None]]
+"""Serves one partition until cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +34,64 @@ class Plumbing:
     agents: Table
     tasks: Table
     workers: Table
+    alone: bool
+    """Whether this process has all partitions, and always will."""
+    share: Callable[[Serve], Awaitable[None]]
+    """Serve the partitions that are this process's, as they come and go, until cancelled."""
     close: Callable[[], Awaitable[None]]
+
+
+async def opened(settings: Settings) -> Plumbing:
+    """On the cluster that `log` names, or embedded. Raises LogError or SettingsError."""
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return await clustered(settings) if settings.log else embedded(settings)
 
 
 def embedded(settings: Settings) -> Plumbing:
     """One SQLite file in the data folder; what follows from it again after a restart is in memory."""
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     log = SqliteLog.open(settings.data / LOG_FILE, PARTITIONS)
+
+    async def all_of_them(serve: Serve) -> None:
+        async with asyncio.TaskGroup() as group:
+            for number in range(PARTITIONS):
+                group.create_task(serve(number))
+
     return Plumbing(
         log=log,
         inbox=MemoryInbox(PARTITIONS, id=uuid.uuid4().hex),
         agents=log.table("agents"),
         tasks=MemoryTable(PARTITIONS),
         workers=MemoryTable(),
+        alone=True,
+        share=all_of_them,
         close=log.close,
     )
+
+
+async def clustered(settings: Settings) -> Plumbing:
+    """The topics of a Kafka cluster, whose partitions all processes of the group share."""
+    try:
+        from agentspan.eventlog.kafka import Assignments, Kafka, Serving
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"log {settings.log!r} needs Kafka's client: pip install 'agentspan[kafka]'") from error
+    config = settings.kafka()
+    kafka = Kafka(config)
+
+    async def assigned(serve: Serve) -> None:
+        async with asyncio.TaskGroup() as group:
+            await Assignments(config).run(Serving(serve, group))
+
+    try:
+        return Plumbing(
+            log=await kafka.log(),
+            inbox=await kafka.inbox(),
+            agents=await kafka.table(AGENTS),
+            tasks=await kafka.table(TASKS),
+            workers=await kafka.table(WORKERS),
+            alone=False,
+            share=assigned,
+            close=kafka.close,
+        )
+    except LogError:
+        await kafka.close()
+        raise

@@ -2,15 +2,23 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from platformdirs import user_data_path
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agentspan_standalone.errors import SettingsError
 
+if TYPE_CHECKING:
+    from agentspan.eventlog.kafka import KafkaConfig
+
 DEFAULT_PORT = 6767
+
+
+Role = Literal["orchestrator", "tool-runner", "approvals", "query"]
+
+ROLES: tuple[Role, ...] = ("orchestrator", "tool-runner", "approvals", "query")
 
 
 class Settings(BaseSettings):
@@ -24,6 +32,17 @@ class Settings(BaseSettings):
     port: int = Field(default=DEFAULT_PORT, ge=0, le=65535)
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """More names that the server answers to, comma-separated, for a proxy in front of it."""
+    log: str = Field(default="", pattern=r"^(kafka://[^/?#]+(\?prefix=[A-Za-z0-9._\-]+)?)?$")
+    """`kafka://host:port,host:port?prefix=agentspan` for the topics of a cluster; empty: a file in the data folder."""
+    kafka_security: dict[str, str] = {}
+    """librdkafka's settings for TLS and SASL as a JSON object, as `{"security.protocol": "SSL"}`."""
+    kafka_instance_id: str | None = None
+    """Static membership: a process that comes back under it in time has its partitions back."""
+    roles: Annotated[tuple[Role, ...], NoDecode] = ROLES
+    """The services of this process, comma-separated."""
+    clickhouse: str = ""
+    """`http://user@host:port` of a ClickHouse server, its password apart; empty: an embedded one."""
+    clickhouse_password: SecretStr = SecretStr("")
     lease_s: float = Field(default=10.0, gt=0)
     """A worker that is silent for so long is lost."""
     model_calls: int = Field(default=32, ge=1)
@@ -34,10 +53,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _split_hosts(cls, values: dict[str, object]) -> dict[str, object]:
-        hosts = values.get("allowed_hosts")
-        if isinstance(hosts, str):
-            values["allowed_hosts"] = tuple(host.strip() for host in hosts.split(",") if host.strip())
+    def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
+        for name in ("allowed_hosts", "roles"):
+            listed = values.get(name)
+            if isinstance(listed, str):
+                values[name] = tuple(item.strip() for item in listed.split(",") if item.strip())
         return values
 
     @model_validator(mode="after")
@@ -48,6 +68,28 @@ class Settings(BaseSettings):
                 " 127.0.0.1 and put a proxy that authenticates in front (its name goes into AGENTSPAN_ALLOWED_HOSTS)"
             )
         return self
+
+    @model_validator(mode="after")
+    def _one_file_one_process(self) -> Self:
+        missing = sorted(set(ROLES) - set(self.roles))
+        if not self.log and missing:
+            raise SettingsError(
+                f"roles without {', '.join(missing)}: the embedded log belongs to one process, which needs all of them;"
+                " give log=kafka://… to run services apart"
+            )
+        return self
+
+    def kafka(self) -> "KafkaConfig":
+        """How to reach the cluster that `log` names."""
+        from agentspan.eventlog.kafka import KafkaConfig
+
+        brokers, _, prefix = self.log.removeprefix("kafka://").partition("?prefix=")
+        return KafkaConfig(
+            bootstrap=brokers,
+            prefix=prefix or "agentspan",
+            security=self.kafka_security,
+            instance_id=self.kafka_instance_id,
+        )
 
     @property
     def url(self) -> str:
