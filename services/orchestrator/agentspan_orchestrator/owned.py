@@ -17,6 +17,7 @@ from agentspan.eventlog.messages import log_record
 from agentspan_orchestrator.definitions import Definitions
 from agentspan_orchestrator.domain import Draft, Execution, Outcome, decide, due_commands, has_work, next_due
 from agentspan_orchestrator.ports import Now, Row, StateCache
+from agentspan_orchestrator.snapshots import Snapshots
 from agentspan_orchestrator.states import States
 from agentspan_orchestrator.taskbook import TaskBook
 from agentspan_schemas import Failure, TooLarge, Unreadable
@@ -53,6 +54,7 @@ class OwnedPartition:
         *,
         now: Now,
         command_offset: str | None,
+        snapshots: Snapshots | None = None,
     ) -> None:
         self._ownership = ownership
         self._cache = cache
@@ -63,6 +65,7 @@ class OwnedPartition:
         self._under_way: asyncio.Queue[_UnderWay] = asyncio.Queue()
         self._timers: list[tuple[datetime, str]] = []
         self._command_offset = command_offset
+        self._snapshots = snapshots
 
     def restore(self) -> None:
         """Publish what is to be done and set the timers, from the cache as it was folded up to the takeover."""
@@ -167,6 +170,9 @@ class OwnedPartition:
                 states[item.execution_id] = item.state
         position = batch[-1].released.result().position
         self._cache.put([_row(state, now) for state in states.values()], position, self._command_offset)
+        if self._snapshots is not None:
+            records = sum(len(item.released.result().records) for item in batch)
+            self._snapshots.released(states, records, position, self._command_offset)
         for state in states.values():
             self._tasks.update(state)
             self._set_timer(state, now)

@@ -24,6 +24,7 @@ from agentspan_orchestrator.domain import Execution, evolve, evolve_note, has_wo
 from agentspan_orchestrator.leases import Leases, Watch
 from agentspan_orchestrator.owned import OwnedPartition
 from agentspan_orchestrator.ports import Now, Row, Sleep, StateCache
+from agentspan_orchestrator.snapshots import Snapshots
 from agentspan_orchestrator.taskbook import TaskBook
 from agentspan_schemas import Unreadable
 from agentspan_schemas import commands as c
@@ -39,6 +40,9 @@ LEASE_TICK_S = 1.0
 TAKE_OVER_AGAIN_S = 1.0
 FOLDED_AT_ONCE = 500
 
+Standing = tuple[Position, str | None]
+"""A position on the log, and the command offset that it reflects."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -52,6 +56,8 @@ class Surroundings:
     owner_id: str
     now: Now
     sleep: Sleep
+    snapshots: Table | None = None
+    """Where there is none, a lost cache means folding the whole log."""
 
 
 class Partition:
@@ -76,24 +82,41 @@ class Partition:
             await self._around.sleep(TAKE_OVER_AGAIN_S)
 
     async def _own(self) -> None:
-        ownership = await self._log.take_over(self._around.owner_id)
+        around = self._around
+        ownership = await self._log.take_over(around.owner_id)
+        snapshots = None
+        if around.snapshots is not None:
+            snapshots = Snapshots(around.snapshots, self._number, around.log.id, self._cache, around.now)
         try:
-            command_offset = await self._restore(ownership.position)
-            await self._serve(ownership, command_offset)
+            position, command_offset = await self._restore(ownership.position, snapshots)
+            if snapshots is not None:
+                snapshots.begin(position, command_offset)
+            await self._serve(ownership, command_offset, snapshots)
         finally:
             ownership.close()
 
-    async def _restore(self, until: Position) -> str | None:
-        """Bring the cache up to the takeover; the command offset that it reflects."""
-        position, command_offset = self._cache.open(self._around.log.id)
+    async def _restore(self, until: Position, snapshots: Snapshots | None) -> Standing:
+        """Bring the cache up to the takeover: as it is, or from snapshots that are further; then the log's tail."""
+        standing = self._cache.open(self._around.log.id)
         try:
-            return await self._fold(position, until, command_offset)
-        except BeyondEnd:
-            logger.warning("the state cache of partition %d is ahead of its log: folding anew", self._number)
+            if snapshots is not None:
+                standing = await self._fill(snapshots, standing, until)
+            return await self._fold(*standing, until)
+        except BeyondEnd as error:
+            logger.warning("partition %d: %s; folding anew", self._number, error)
             self._cache.clear()
-            return await self._fold(BEGINNING, until, None)
+            if snapshots is not None:
+                await snapshots.forget()
+            return await self._fold(BEGINNING, None, until)
 
-    async def _fold(self, position: Position, until: Position, command_offset: str | None) -> str | None:
+    async def _fill(self, snapshots: Snapshots, standing: Standing, until: Position) -> Standing:
+        checkpoint = await snapshots.load(standing[0], until)
+        if checkpoint is None or checkpoint.position.offset <= standing[0].offset:
+            return standing
+        self._cache.put([], checkpoint.position, checkpoint.command_offset)
+        return checkpoint.position, checkpoint.command_offset
+
+    async def _fold(self, position: Position, command_offset: str | None, until: Position) -> Standing:
         changed: dict[str, Execution] = {}
         async for outcome in self._log.follow(position, until=until):
             command_offset = self._fold_outcome(outcome, changed) or command_offset
@@ -101,17 +124,19 @@ class Partition:
             if len(changed) >= FOLDED_AT_ONCE:
                 self._keep(changed, position, command_offset)
         self._keep(changed, position, command_offset)
-        return command_offset
+        return position, command_offset
 
     def _fold_outcome(self, outcome: Released, changed: dict[str, Execution]) -> str | None:
         """Fold one outcome into `changed`; the command offset that it carries."""
         for stored in outcome.records:
             key, message = stored.record.key, read_log_record(stored.record)
-            before = changed.get(key) or self._cache.get(key)
+            before = changed.get(key)
+            if before is None and (kept := self._cache.find(key)) is not None:
+                before, reflects = kept
+                if reflects >= outcome.position.offset:
+                    continue  # it was filled in from a snapshot that is further
             if isinstance(message, Refused | Repeated | UnreadableCommand):
                 after = evolve_note(before, message)
-            elif before is not None and message.seq <= before.seq:
-                after = before
             else:
                 after = evolve(before, message)
             if after is not None:
@@ -124,11 +149,17 @@ class Partition:
         self._cache.put(rows, position, command_offset)
         changed.clear()
 
-    async def _serve(self, ownership: Ownership, command_offset: str | None) -> None:
+    async def _serve(self, ownership: Ownership, command_offset: str | None, snapshots: Snapshots | None) -> None:
         around = self._around
         tasks = TaskBook(around.tasks, self._number, Watch(around.leases, around.now), around.now)
         owned = OwnedPartition(
-            ownership, self._cache, tasks, around.definitions, now=around.now, command_offset=command_offset
+            ownership,
+            self._cache,
+            tasks,
+            around.definitions,
+            now=around.now,
+            command_offset=command_offset,
+            snapshots=snapshots,
         )
         owned.restore()
         await tasks.bury_closed(self._cache.get)
@@ -138,6 +169,8 @@ class Partition:
             group.create_task(self._receive(owned, command_offset))
             group.create_task(self._every(TICK_S, owned.fire_due))
             group.create_task(self._every(LEASE_TICK_S, owned.report_lost))
+            if snapshots is not None:
+                group.create_task(snapshots.run(ownership, around.sleep))
             self.unavailable = None
             logger.info("partition %d is served in epoch %d", self._number, ownership.epoch)
             await tasks.failed  # inside the group: a failure that ends a group's body leaves no cancellation behind

@@ -26,8 +26,24 @@ class Row:
     """Whether it has open tasks or granted calls: the owner loads it at a takeover."""
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A state as somebody else wrote it, and how far it reflects the log."""
+
+    execution_id: str
+    state: bytes
+    """As `dump_state` makes it."""
+    reflects: int
+    """Every outcome that ends at this offset on the log, or before, is in the state."""
+    next_due: datetime | None
+    busy: bool
+
+
 class StateCache(Protocol):
-    """States of one partition's executions, disposable: everything in it can be folded again from the log."""
+    """States of one partition's executions, disposable: everything in it can be folded again from the log.
+
+    A state reflects the log at least up to where the cache stands; one that was filled in may be further.
+    """
 
     def open(self, log_id: str) -> tuple[Position, str | None]:
         """Where it stands on that log, and the command offset it reflects. Of another log or shape: empty."""
@@ -41,8 +57,20 @@ class StateCache(Protocol):
         """The state as it was put last."""
         ...
 
+    def find(self, execution_id: str) -> tuple[Execution, int] | None:
+        """The state, and the offset on the log up to which it reflects every outcome."""
+        ...
+
     def put(self, rows: Iterable[Row], position: Position, command_offset: str | None) -> None:
         """Rows and the position they reflect, together; written behind."""
+        ...
+
+    def fill(self, snapshots: Iterable[Snapshot]) -> None:
+        """States that reflect more of the log than those that are here; where the cache stands does not change."""
+        ...
+
+    def changed_since(self, offset: int) -> Iterable[str]:
+        """The executions whose states may reflect something that ends after that offset."""
         ...
 
     def busy(self) -> Iterable[Execution]:

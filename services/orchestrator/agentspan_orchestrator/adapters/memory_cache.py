@@ -5,7 +5,7 @@ from datetime import datetime
 
 from agentspan.eventlog import BEGINNING, Position
 from agentspan_orchestrator.domain import Execution, dump_state, load_state
-from agentspan_orchestrator.ports import Row
+from agentspan_orchestrator.ports import Row, Snapshot
 
 
 class MemoryStateCache:
@@ -15,7 +15,7 @@ class MemoryStateCache:
         self._log_id: str | None = None
         self._position = BEGINNING
         self._command_offset: str | None = None
-        self._rows: dict[str, tuple[bytes, datetime | None, bool]] = {}
+        self._rows: dict[str, Snapshot] = {}
 
     def open(self, log_id: str) -> tuple[Position, str | None]:
         if self._log_id != log_id:
@@ -28,16 +28,30 @@ class MemoryStateCache:
         self._position, self._command_offset = BEGINNING, None
 
     def get(self, execution_id: str) -> Execution | None:
+        found = self.find(execution_id)
+        return found[0] if found else None
+
+    def find(self, execution_id: str) -> tuple[Execution, int] | None:
         row = self._rows.get(execution_id)
-        return load_state(row[0]) if row else None
+        return (load_state(row.state), row.reflects) if row else None
 
     def put(self, rows: Iterable[Row], position: Position, command_offset: str | None) -> None:
         for row in rows:
-            self._rows[row.state.execution_id] = (dump_state(row.state), row.next_due, row.busy)
+            execution_id, state = row.state.execution_id, dump_state(row.state)
+            self._rows[execution_id] = Snapshot(execution_id, state, position.offset, row.next_due, row.busy)
         self._position, self._command_offset = position, command_offset
 
+    def fill(self, snapshots: Iterable[Snapshot]) -> None:
+        for snapshot in snapshots:
+            row = self._rows.get(snapshot.execution_id)
+            if row is None or row.reflects < snapshot.reflects:
+                self._rows[snapshot.execution_id] = snapshot
+
+    def changed_since(self, offset: int) -> Iterable[str]:
+        return [execution_id for execution_id, row in self._rows.items() if row.reflects > offset]
+
     def busy(self) -> Iterable[Execution]:
-        return [load_state(state) for state, _, busy in self._rows.values() if busy]
+        return [load_state(row.state) for row in self._rows.values() if row.busy]
 
     def due(self) -> Iterable[tuple[datetime, str]]:
-        return [(due, execution_id) for execution_id, (_, due, _) in self._rows.items() if due is not None]
+        return [(row.next_due, row.execution_id) for row in self._rows.values() if row.next_due is not None]

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from agentspan.eventlog import BEGINNING, Position
 from agentspan_orchestrator.domain import SNAPSHOT_VERSION, Execution, dump_state, load_state
-from agentspan_orchestrator.ports import Row
+from agentspan_orchestrator.ports import Row, Snapshot
 
 logger = logging.getLogger(__name__)
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS executions (
-    execution_id TEXT PRIMARY KEY, state BLOB NOT NULL, next_due REAL, busy INTEGER NOT NULL
+    execution_id TEXT PRIMARY KEY, state BLOB NOT NULL, reflects INTEGER NOT NULL, next_due REAL, busy INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_due ON executions (next_due) WHERE next_due IS NOT NULL;
 CREATE INDEX IF NOT EXISTS by_busy ON executions (busy) WHERE busy = 1;
@@ -29,7 +29,15 @@ CREATE TABLE IF NOT EXISTS standing (
     one INTEGER PRIMARY KEY CHECK (one = 1), log_id TEXT NOT NULL, position TEXT NOT NULL, command_offset TEXT
 );
 """
-_PUT_ROW = "INSERT OR REPLACE INTO executions VALUES (?, ?, ?, ?)"
+_SHAPE = 10 * SNAPSHOT_VERSION + 1
+"""The file's `user_version`. Raise its last digit when only the tables change."""
+
+_PUT_ROW = "INSERT OR REPLACE INTO executions VALUES (?, ?, ?, ?, ?)"
+_FILL = """
+INSERT INTO executions VALUES (?, ?, ?, ?, ?) ON CONFLICT (execution_id) DO UPDATE
+SET state = excluded.state, reflects = excluded.reflects, next_due = excluded.next_due, busy = excluded.busy
+WHERE excluded.reflects > reflects
+"""
 _PUT_STANDING = "INSERT OR REPLACE INTO standing VALUES (1, ?, ?, ?)"
 
 
@@ -76,12 +84,18 @@ class SqliteStateCache:
 
     def get(self, execution_id: str) -> Execution | None:
         """The state as it was put last."""
+        found = self.find(execution_id)
+        return found[0] if found else None
+
+    def find(self, execution_id: str) -> tuple[Execution, int] | None:
+        """The state, and the offset up to which it reflects the log."""
         with self._lock:
             for batch in (self._queued, self._writing):
                 if batch is not None and (row := batch.rows.get(execution_id)):
-                    return row.state
-        found = self._db.execute("SELECT state FROM executions WHERE execution_id = ?", (execution_id,)).fetchone()
-        return load_state(found[0]) if found else None
+                    return row.state, batch.position.offset
+        of_it = "SELECT state, reflects FROM executions WHERE execution_id = ?"
+        found = self._db.execute(of_it, (execution_id,)).fetchone()
+        return (load_state(found[0]), found[1]) if found else None
 
     def put(self, rows: Iterable[Row], position: Position, command_offset: str | None) -> None:
         """Queue rows and the position they reflect."""
@@ -91,6 +105,18 @@ class SqliteStateCache:
             batch.log_id, batch.position, batch.command_offset = self._log_id, position, command_offset
             self._queued = batch
         self._wake.put(threading.Event())
+
+    def fill(self, snapshots: Iterable[Snapshot]) -> None:
+        """Take over the states that are further than those here."""
+        self._flush()
+        with self._db:
+            self._db.executemany(_FILL, [_filled(snapshot) for snapshot in snapshots])
+
+    def changed_since(self, offset: int) -> Iterable[str]:
+        """The executions whose states may reflect something after that offset."""
+        self._flush()
+        found = self._db.execute("SELECT execution_id FROM executions WHERE reflects > ?", (offset,))
+        return [execution_id for (execution_id,) in found]
 
     def busy(self) -> Iterable[Execution]:
         """The executions with something open."""
@@ -147,13 +173,21 @@ class SqliteStateCache:
 
 def _write(db: sqlite3.Connection, batch: _Batch) -> None:
     with db:
-        db.executemany(_PUT_ROW, [_columns(row) for row in batch.rows.values()])
+        db.executemany(_PUT_ROW, [_columns(row, batch.position) for row in batch.rows.values()])
         db.execute(_PUT_STANDING, (batch.log_id, str(batch.position), batch.command_offset))
 
 
-def _columns(row: Row) -> tuple[str, bytes, float | None, bool]:
-    due = row.next_due.timestamp() if row.next_due else None
-    return row.state.execution_id, dump_state(row.state), due, row.busy
+def _columns(row: Row, position: Position) -> tuple[str, bytes, int, float | None, bool]:
+    """What did not change since reflects the batch's position as well."""
+    return row.state.execution_id, dump_state(row.state), position.offset, _seconds(row.next_due), row.busy
+
+
+def _filled(snapshot: Snapshot) -> tuple[str, bytes, int, float | None, bool]:
+    return snapshot.execution_id, snapshot.state, snapshot.reflects, _seconds(snapshot.next_due), snapshot.busy
+
+
+def _seconds(due: datetime | None) -> float | None:
+    return due.timestamp() if due else None
 
 
 def _merged(older: _Batch, newer: _Batch | None) -> _Batch:
@@ -167,7 +201,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     """The file, made anew when it is damaged or of another shape: everything in it can be folded again."""
     try:
         db = _connect(path)
-        if db.execute("PRAGMA user_version").fetchone()[0] in (0, SNAPSHOT_VERSION):
+        if db.execute("PRAGMA user_version").fetchone()[0] in (0, _SHAPE):
             return _shaped(db)
         db.close()
     except sqlite3.DatabaseError as error:
@@ -186,5 +220,5 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _shaped(db: sqlite3.Connection) -> sqlite3.Connection:
     db.executescript(_TABLES)
-    db.execute(f"PRAGMA user_version = {SNAPSHOT_VERSION}")
+    db.execute(f"PRAGMA user_version = {_SHAPE}")
     return db
