@@ -23,7 +23,7 @@ from agentspan_orchestrator.definitions import Definitions
 from agentspan_orchestrator.domain import Execution, evolve, evolve_note, has_work, next_due
 from agentspan_orchestrator.leases import Leases, Watch
 from agentspan_orchestrator.owned import OwnedPartition
-from agentspan_orchestrator.ports import Now, Row, Sleep, StateCache
+from agentspan_orchestrator.ports import Assigned, Now, Row, Sleep, StateCache
 from agentspan_orchestrator.snapshots import Snapshots
 from agentspan_orchestrator.taskbook import TaskBook
 from agentspan_schemas import Unreadable
@@ -44,6 +44,11 @@ Standing = tuple[Position, str | None]
 """A position on the log, and the command offset that it reflects."""
 
 
+async def always(partition: int) -> bool:
+    """Of a process that has all partitions for itself."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What all partitions of an orchestrator share."""
@@ -58,6 +63,7 @@ class Surroundings:
     sleep: Sleep
     snapshots: Table | None = None
     """Where there is none, a lost cache means folding the whole log."""
+    assigned: Assigned = always
 
 
 class Partition:
@@ -72,7 +78,7 @@ class Partition:
         """Why nothing can be decided now; None while the partition is served."""
 
     async def run(self) -> None:
-        """Take the partition over and serve it, again whenever the ownership ends."""
+        """Take the partition over and serve it; when the ownership ends, again, if the partition is still ours."""
         while True:
             try:
                 await self._own()
@@ -80,6 +86,8 @@ class Partition:
                 self._stopped(ended)
             _stop_if_told()
             await self._around.sleep(TAKE_OVER_AGAIN_S)
+            while not await self._around.assigned(self._number):
+                await self._around.sleep(TAKE_OVER_AGAIN_S)
 
     async def _own(self) -> None:
         around = self._around

@@ -15,6 +15,10 @@ Sleep = Callable[[float], Awaitable[None]]
 """Seconds."""
 
 
+Assigned = Callable[[int], Awaitable[bool]]
+"""Whether a partition is this process's, asked now of whoever assigns them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """What the cache keeps of one execution beside its state."""

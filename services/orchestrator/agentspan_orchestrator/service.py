@@ -6,8 +6,8 @@ from collections.abc import Callable
 from agentspan.eventlog import Inbox, Log, Table
 from agentspan_orchestrator.definitions import Definitions
 from agentspan_orchestrator.leases import Leases
-from agentspan_orchestrator.partition import Partition, Surroundings
-from agentspan_orchestrator.ports import Now, Sleep, StateCache
+from agentspan_orchestrator.partition import Partition, Surroundings, always
+from agentspan_orchestrator.ports import Assigned, Now, Sleep, StateCache
 
 
 class Orchestrator:
@@ -27,9 +27,12 @@ class Orchestrator:
         sleep: Sleep,
         lease_s: float = 10.0,
         snapshots: Table | None = None,
+        assigned: Assigned = always,
     ) -> None:
         self._leases = Leases(workers, now=now, lease_s=lease_s)
-        self._around = Surroundings(log, inbox, tasks, definitions, self._leases, owner_id, now, sleep, snapshots)
+        self._around = Surroundings(
+            log, inbox, tasks, definitions, self._leases, owner_id, now, sleep, snapshots, assigned
+        )
         self._cache = cache
         self._partitions: dict[int, Partition] = {}
 

@@ -99,6 +99,8 @@ class Services:
             now=now,
             sleep=asyncio.sleep,
             lease_s=self._settings.lease_s,
+            snapshots=self._on.snapshots,
+            assigned=self._on.assigned,
         )
 
     def _tool_runner(self) -> ToolRunner:

@@ -12,7 +12,8 @@ from typing import Any
 from agentspan.eventlog import Inbox, Log, LogError, Table
 from agentspan.eventlog.memory import MemoryInbox, MemoryTable
 from agentspan.eventlog.sqlite import SqliteLog
-from agentspan_schemas.topics import AGENTS, TASKS, WORKERS
+from agentspan_orchestrator.partition import always
+from agentspan_schemas.topics import AGENTS, SNAPSHOTS, TASKS, WORKERS
 from agentspan_standalone.errors import SettingsError
 from agentspan_standalone.settings import Settings
 
@@ -36,6 +37,10 @@ class Plumbing:
     workers: Table
     alone: bool
     """Whether this process has all partitions, and always will."""
+    snapshots: Table | None
+    """States of executions, for a process that takes a partition over without a cache of its own."""
+    assigned: Callable[[int], Awaitable[bool]]
+    """Whether a partition is this process's, asked now."""
     share: Callable[[Serve], Awaitable[None]]
     """Serve the partitions that are this process's, as they come and go, until cancelled."""
     close: Callable[[], Awaitable[None]]
@@ -63,6 +68,8 @@ def embedded(settings: Settings) -> Plumbing:
         tasks=MemoryTable(PARTITIONS),
         workers=MemoryTable(),
         alone=True,
+        snapshots=None,
+        assigned=always,
         share=all_of_them,
         close=log.close,
     )
@@ -75,11 +82,11 @@ async def clustered(settings: Settings) -> Plumbing:
     except ModuleNotFoundError as error:
         raise SettingsError(f"log {settings.log!r} needs Kafka's client: pip install 'agentspan[kafka]'") from error
     config = settings.kafka()
-    kafka = Kafka(config)
+    kafka, assignments = Kafka(config), Assignments(config)
 
-    async def assigned(serve: Serve) -> None:
+    async def as_assigned(serve: Serve) -> None:
         async with asyncio.TaskGroup() as group:
-            await Assignments(config).run(Serving(serve, group))
+            await assignments.run(Serving(serve, group))
 
     try:
         return Plumbing(
@@ -89,7 +96,9 @@ async def clustered(settings: Settings) -> Plumbing:
             tasks=await kafka.table(TASKS),
             workers=await kafka.table(WORKERS),
             alone=False,
-            share=assigned,
+            snapshots=await kafka.table(SNAPSHOTS),
+            assigned=assignments.confirmed,
+            share=as_assigned,
             close=kafka.close,
         )
     except LogError:
