@@ -19,7 +19,7 @@ from agentspan_schemas.commands import Command
 from agentspan_schemas.errors import NewerVersion, TooLarge, UnknownType, Unreadable
 from agentspan_schemas.events import Event
 from agentspan_schemas.tasks import Task, WorkerSession
-from agentspan_schemas.tickets import Ticket
+from agentspan_schemas.tickets import Ticket, TicketMapping
 
 M = TypeVar("M")
 
@@ -105,8 +105,9 @@ AGENTS: Family[AgentDefinition] = Family("agent", AgentDefinition, foreign=True)
 APPROVALS: Family[ApprovalRecord] = Family("approval", ApprovalRecord)
 DECISIONS: Family[Decision] = Family("decision", Decision, foreign=True)
 TICKETS: Family[Ticket] = Family("ticket", Ticket, foreign=True)
+TICKET_MAPPINGS: Family[TicketMapping] = Family("ticket_mapping", TicketMapping)
 ANSWERS: Family[Answer] = Family("answer", Answer)
 
 FAMILIES: tuple[Family[Any], ...] = (
-    EVENTS, COMMANDS, NOTES, TASKS, WORKERS, AGENTS, APPROVALS, DECISIONS, TICKETS, ANSWERS,
+    EVENTS, COMMANDS, NOTES, TASKS, WORKERS, AGENTS, APPROVALS, DECISIONS, TICKETS, TICKET_MAPPINGS, ANSWERS,
 )  # fmt: skip

@@ -42,7 +42,8 @@ class TicketRequest(Request):
 
     id: str = Field(min_length=1, max_length=256)
     source: str = Field(default="http", min_length=1, max_length=256)
-    agent: Name
+    agent: Name | None = None
+    """None: the ticket mappings find the agent by source."""
     text: str = Field(min_length=1)
     metadata: ShallowObject = {}
 

@@ -15,6 +15,7 @@ from agentspan_schemas.codec import (
     EVENTS,
     NOTES,
     TASKS,
+    TICKET_MAPPINGS,
     TICKETS,
     WORKERS,
     Family,
@@ -152,10 +153,14 @@ SINGLES: tuple[tuple[Family[Any], dict[str, Any]], ...] = (
     (APPROVALS, ABOUT | DECIDED | {
         "execution_id": "exec-a", "seq": 7, "state": "approved", "agent": "support", "agent_version": "0123456789ab",
         "args": ARGS, "args_hash": HASH, "requested_at": AT, "expires_at": AT, "decided_at": AT,
-        "decided_by": "user:ann", "policy": "small", "edited_args": ARGS}),
+        "decided_by": "user:ann", "policy": "small", "edited_args": ARGS, "ended_at": AT, "attempts_total": 1,
+        "attempts": [{"decision_id": "d-1", "by": "service:risk", "at": AT, "accepted": False,
+                      "code": "already_decided", "message": "too late", "winner": WINNER}]}),
     (DECISIONS, {"decision_id": "d-1", "approval_id": "exec-a.1-0", "decision": "reject", "args_hash": HASH,
                  "by": "service:risk", "reason": "too much", "edited_args": ARGS}),
     (TICKETS, {"id": "ticket-1", "source": "mail", "agent": "support", "text": "Help.", "metadata": {"tier": "gold"}}),
+    (TICKET_MAPPINGS, {"agent": "support", "order": 5, "source": "crm-*", "ce_type": "com.shop.*", "header": "team",
+                       "header_value": "mail"}),
     (ANSWERS, ANSWER | {"repeated": True}),
 )  # fmt: skip
 

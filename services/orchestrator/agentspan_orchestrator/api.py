@@ -1,18 +1,20 @@
 """The orchestrator's doors: register agents, start executions, and what people do to a running one."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Mapping
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Path, Response
 
 from agentspan.eventlog.commands import Commands
-from agentspan_doors import Caller, CallerOf, CommandKey, DoorError, accepted, command_id, not_found
+from agentspan_doors import CallerOf, CommandKey, DoorError, accepted, command_id, not_found
 from agentspan_orchestrator.definitions import Definitions
 from agentspan_orchestrator.domain import schema_error
-from agentspan_schemas import Failure, JsonObject, NotCanonical
+from agentspan_orchestrator.ingest_mapping import Envelope, TicketMappings
+from agentspan_orchestrator.starts import CannotStart, CheckModel, Starts
+from agentspan_schemas import Failure, NotCanonical
 from agentspan_schemas import commands as c
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.answers import Answer
-from agentspan_schemas.canonical import content_hash
 from agentspan_schemas.http import (
     AgentRef,
     ExecutionRef,
@@ -22,11 +24,9 @@ from agentspan_schemas.http import (
     StartRequest,
     TicketRequest,
 )
-from agentspan_schemas.ids import execution_id_for
+from agentspan_schemas.tickets import Ticket, TicketMapping
 
-CheckModel = Callable[[AgentDefinition], str | None]
-"""What is missing to call an agent's model, where this process can know."""
-
+_MAPPING_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$"
 
 _Control = type[c.Pause] | type[c.Resume] | type[c.Cancel]
 
@@ -37,89 +37,83 @@ _CONTROLS: tuple[tuple[str, _Control, str], ...] = (
 )
 
 
-def router(commands: Commands, definitions: Definitions, check_model: CheckModel) -> APIRouter:
-    """The write API."""
+_STATUS: Mapping[str, int] = {"unknown_agent": 404, "too_large": 413}
+"""Of what cannot be started; all else is 422."""
+
+
+def router(
+    commands: Commands, definitions: Definitions, check_model: CheckModel, mappings: TicketMappings | None = None
+) -> APIRouter:
+    """The write API. `mappings` say who handles tickets that name no agent, and are set through it."""
     api = APIRouter(prefix="/api/v1", tags=["executions"])
-    starts = _Starts(commands, definitions, check_model)
-    _add_starts(api, starts)
+    _add_agents(api, definitions)
+    _add_starts(api, Starts(commands, definitions, check_model, mappings=mappings))
     _add_controls(api, commands)
+    if mappings is not None:
+        _add_mappings(api, mappings)
     return api
 
 
-class _Starts:
-    """Everything that begins an execution ends up here."""
-
-    def __init__(self, commands: Commands, definitions: Definitions, check_model: CheckModel) -> None:
-        self._commands = commands
-        self._definitions = definitions
-        self._check_model = check_model
-
-    async def register(self, definition: AgentDefinition) -> AgentRef:
+def _add_agents(api: APIRouter, definitions: Definitions) -> None:
+    @api.put("/agents", summary="Register an agent", tags=["agents"])
+    async def register(definition: AgentDefinition) -> AgentRef:
+        """The same definition is the same version; another one becomes the latest of its name."""
         for tool in definition.tools:
             if problem := schema_error(tool.input_schema):
                 raise DoorError(422, "invalid_schema", f"tool {tool.name!r}: {problem}", field="tools")
         try:
-            return AgentRef(name=definition.name, version=await self._definitions.register(definition))
+            return AgentRef(name=definition.name, version=await definitions.register(definition))
         except NotCanonical as error:
             raise DoorError(422, "invalid_schema", str(error), field="tools") from error
 
-    async def start(
-        self, request: StartRequest, caller: Caller, *, source: str, key: str, response: Response
-    ) -> ExecutionRef:
-        definition = self._definition(request.agent, request.agent_version)
-        try:
-            digest = content_hash([request.agent, request.prompt, request.metadata, request.timeout_s])
-        except NotCanonical as error:
-            raise DoorError(422, "invalid_request", f"metadata: {error}", field="metadata") from error
-        execution_id = execution_id_for(source, key)
-        command = c.Start(
-            # with the content: the same id for other content has to reach the core, which refuses it
-            command_id=f"start:{execution_id}:{digest}",
-            execution_id=execution_id,
-            agent=definition.name,
-            agent_version=definition.version,
-            prompt=request.prompt,
-            requested_by=caller.by,
-            source=source,
-            key=key,
-            metadata=request.metadata,
-            content_hash=digest,
-            timeout_s=request.timeout_s,
-        )
-        ref = _ref(await self._commands.submit(command), response)
-        response.status_code = 201 if ref.created else 200
-        response.headers["Location"] = f"/api/v1/executions/{execution_id}"
-        return ref
 
-    def _definition(self, name: str, version: str | None) -> AgentDefinition:
-        definition = self._definitions.get(name, version)
-        if definition is None:
-            known = ", ".join(repr(agent.name) for agent in self._definitions.all()) or "none"
-            shown = name if version is None else f"{name}@{version}"
-            raise not_found("agent", shown, f"serve it first (known: {known})")
-        if problem := self._check_model(definition):
-            raise DoorError(422, "model_unavailable", f"agent {name!r}: {problem}", field="agent")
-        return definition
-
-
-def _add_starts(api: APIRouter, starts: _Starts) -> None:
-    @api.put("/agents", summary="Register an agent", tags=["agents"])
-    async def register(definition: AgentDefinition) -> AgentRef:
-        """The same definition is the same version; another one becomes the latest of its name."""
-        return await starts.register(definition)
-
+def _add_starts(api: APIRouter, starts: Starts) -> None:
     @api.post("/executions", status_code=201, summary="Start an execution")
     async def start(body: StartRequest, caller: CallerOf, key: CommandKey, response: Response) -> ExecutionRef:
         """With an Idempotency-Key, the same request again answers 200 with the same execution."""
         source = f"{caller.by}/{body.agent}"
-        return await starts.start(body, caller, source=source, key=key, response=response)
+        return await _started(starts.start(body, by=caller.by, source=source, key=key), response)
 
     @api.post("/tickets", status_code=201, summary="Start an execution by a ticket", tags=["tickets"])
     async def ticket(body: TicketRequest, caller: CallerOf, response: Response) -> ExecutionRef:
         """The same (source, id) is the same execution, however often it is sent."""
-        metadata: JsonObject = {"ticket_id": body.id, "ticket_source": body.source, **body.metadata}
-        request = StartRequest(agent=body.agent, prompt=body.text, metadata=metadata)
-        return await starts.start(request, caller, source=body.source, key=body.id, response=response)
+        asked = Ticket(id=body.id, source=body.source, agent=body.agent, text=body.text, metadata=body.metadata)
+        return await _started(starts.ticket(asked, by=caller.by, envelope=Envelope()), response)
+
+
+async def _started(starting: Awaitable[Answer], response: Response) -> ExecutionRef:
+    try:
+        ref = _ref(await starting, response)
+    except CannotStart as error:
+        raise DoorError(_STATUS.get(error.code, 422), error.code, str(error), field=error.field) from error
+    response.status_code = 201 if ref.created else 200
+    response.headers["Location"] = f"/api/v1/executions/{ref.execution_id}"
+    return ref
+
+
+def _add_mappings(api: APIRouter, mappings: TicketMappings) -> None:
+    @api.get("/ticket-mappings", summary="Who handles tickets that name no agent", tags=["tickets"])
+    async def all_mappings() -> dict[str, TicketMapping]:
+        """By name, in the order in which they are asked."""
+        return mappings.all()
+
+    @api.put("/ticket-mappings/{name}", summary="Set a ticket mapping", tags=["tickets"])
+    async def put_mapping(name: Annotated[str, Path(pattern=_MAPPING_NAME)], body: TicketMapping) -> TicketMapping:
+        """The first mapping that matches a ticket names its agent."""
+        if body.model_extra:
+            detail = (
+                f"a ticket mapping has no {', '.join(map(repr, body.model_extra))}; without it, it would match more"
+            )
+            raise DoorError(422, "invalid_request", detail, field=next(iter(body.model_extra)))
+        await mappings.put(name, body)
+        return body
+
+    @api.delete("/ticket-mappings/{name}", status_code=204, summary="Remove a ticket mapping", tags=["tickets"])
+    async def remove_mapping(name: str) -> None:
+        """What was started stays."""
+        if name not in mappings.all():
+            raise not_found("mapping", name, "GET /api/v1/ticket-mappings lists them")
+        await mappings.remove(name)
 
 
 def _add_controls(api: APIRouter, commands: Commands) -> None:

@@ -38,7 +38,7 @@ class Definitions:
         """The last version of each agent."""
         return tuple(self._known[item] for item in sorted(self._latest.items()))
 
-    async def awaited(self, name: str, version: str, timeout_s: float = 5.0) -> AgentDefinition | None:
+    async def awaited(self, name: str, version: str | None, timeout_s: float = 5.0) -> AgentDefinition | None:
         """The definition, also when the table's news are still on their way here."""
         try:
             async with asyncio.timeout(timeout_s):
