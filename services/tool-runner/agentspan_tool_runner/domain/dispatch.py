@@ -76,13 +76,13 @@ class Dispatcher:
 
     # Tasks
 
-    def open(self, task: ToolTask, now: datetime) -> list[Handout]:
-        """A task is to be done; the same one again changes nothing."""
+    def open(self, task: ToolTask, now: datetime, *, new: bool = True) -> list[Handout]:
+        """A task is to be done; the same one again changes nothing. Somebody may have it already unless it is new."""
         key = task.task_key
         if key not in self._open:
             self._open[key] = _Open(task)
             self._by_fit[fit_of(task)][key] = None
-        return self._hand_out([key], now, free=True)
+        return self._hand_out([key], now, free=new)
 
     def close(self, key: str) -> None:
         """The task is not to be done any more. Who has it in hand still has, and will say so."""
@@ -184,10 +184,12 @@ class Dispatcher:
         return self._peers.holds(key) or any(key in session.hand for session in self.sessions.values())
 
     def _is_ours(self, entry: _Open, fitting: list[Session], now: datetime, free: bool) -> bool:
-        others = self._peers.gateways(entry.task)
-        if not others:
+        if self._peers.alone:
             return True
         if not any(session.stands for session in fitting):
             return False
+        others = self._peers.gateways(entry.task)
+        if not others:
+            return True
         key, nodes = entry.task.task_key, others | {self._gateway_id}
         return entry.turn.is_ours(key, self._gateway_id, nodes, now, step_in=self._lease, free=free)

@@ -40,10 +40,10 @@ class LaneRules:
         self.retired = False
         """Whether it begins no more."""
 
-    def open(self, key: str, model: str | None, now: datetime) -> None:
-        """A call is to be made. None: of a model that is not known here (yet)."""
+    def open(self, key: str, model: str | None, now: datetime, *, new: bool = True) -> None:
+        """A call is to be made; unless it is new somebody may be making it. `model` None: not known here (yet)."""
         call = self._open[key] = _Call(model)
-        self._consider({key: call}, now, free=True)
+        self._consider({key: call}, now, free=new)
 
     def close(self, key: str) -> None:
         """A call is not wanted any more."""

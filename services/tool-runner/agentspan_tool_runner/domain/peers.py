@@ -110,6 +110,11 @@ class Peers:
         """The live ones."""
         return (peer.session for peer in self._live.values())
 
+    @property
+    def alone(self) -> bool:
+        """Whether there is nobody else, worker or lane."""
+        return not self._live
+
     def holds(self, key: str) -> bool:
         """Whether a live one has this task in hand."""
         return key in self._held

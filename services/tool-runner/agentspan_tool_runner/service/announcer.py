@@ -55,7 +55,9 @@ class Announcer:
         self.peers = peers
         self.members: list[Member] = []
         self.loaded = asyncio.Event()
-        """Set once all that others have announced is known."""
+        """Set once all that others have announced is known here."""
+        self.seen = asyncio.Event()
+        """Set once others can see that there is this process."""
         self._table = table
         self._now = now
         self._sleep = sleep
@@ -136,6 +138,7 @@ class Announcer:
             return News()
         if session.gateway_id != self.gateway_id:
             return self.peers.heard(session, self._now())
+        self.seen.set()
         for member in self.members:
             member.stands(session.session_id)
         return News()

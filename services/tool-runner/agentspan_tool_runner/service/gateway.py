@@ -89,9 +89,9 @@ class Gateway:
 
     # The feed of tasks
 
-    def opened(self, task: ToolTask) -> None:
-        """A tool call is to be run. One that no worker fits is kept until one comes."""
-        self._give(self._dispatcher.open(task, self._now()))
+    def opened(self, task: ToolTask, *, new: bool = True) -> None:
+        """A tool call is to be run: from now on, or, if not new, already before. One that no worker fits is kept."""
+        self._give(self._dispatcher.open(task, self._now(), new=new))
 
     def closed(self, key: str) -> None:
         """A tool call is not to be run any more."""

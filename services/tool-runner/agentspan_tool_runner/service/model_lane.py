@@ -58,23 +58,23 @@ class ModelLane:
         if announcer:
             announcer.members.append(self)
         self._models: dict[tuple[str, str], str] = {}
-        self._unknown: list[ModelTask] = []
+        self._unknown: list[tuple[ModelTask, bool]] = []
         self._waiting: dict[str, ModelTask] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._answered: set[str] = set()
         self._news = asyncio.Event()
 
-    def opened(self, task: ModelTask) -> None:
-        """A model call is to be made; the same one again changes nothing."""
+    def opened(self, task: ModelTask, *, new: bool = True) -> None:
+        """A model call is to be made: from now on, or, if not new, already before. A second time changes nothing."""
         key = task.task_key
         if key in self._running or key in self._answered or key in self._waiting:
             return
         self._waiting[key] = task
         model = self._models.get((task.agent, task.agent_version))
         if model is None and self._peers.lanes():
-            self._unknown.append(task)
+            self._unknown.append((task, new))
         else:
-            self._rules.open(key, model, self._now())
+            self._rules.open(key, model, self._now(), new=new)
         self._news.set()
 
     def closed(self, key: str) -> None:
@@ -94,8 +94,8 @@ class ModelLane:
                 await self._news.wait()
                 self._news.clear()
                 unknown, self._unknown = self._unknown, []
-                for task in unknown:
-                    group.create_task(self._learn(task))
+                for task, new in unknown:
+                    group.create_task(self._learn(task, new))
                 while len(self._running) < self._limit and (key := self._rules.begin()):
                     self._running[key] = group.create_task(self._work(key, self._waiting.pop(key)))
                     self._changed()
@@ -144,7 +144,7 @@ class ModelLane:
         if self._announcer:
             self._announcer.changed(self._worker)
 
-    async def _learn(self, task: ModelTask) -> None:
+    async def _learn(self, task: ModelTask, new: bool) -> None:
         """Find out which model the call is of, and whether it can be made here."""
         definition = await self._definition_of(task.agent, task.agent_version)
         if definition is not None and definition.model not in self._models.values():
@@ -153,7 +153,7 @@ class ModelLane:
         if model is not None:
             self._models[task.agent, task.agent_version] = model
         if task.task_key in self._waiting:
-            self._rules.open(task.task_key, model, self._now())
+            self._rules.open(task.task_key, model, self._now(), new=new)
             self._news.set()
 
     def _find_out(self, definition: AgentDefinition) -> None:

@@ -1,7 +1,7 @@
 """The tool-runner as a whole: one reading of the tasks table feeds the model lane and the gateway.
 
 Nothing is begun before all that stands on the table is read, for a task may be followed there by its tombstone; nor
-before it is known what others have in hand.
+before it is known what others have in hand, and they can know what is begun here.
 """
 
 import asyncio
@@ -84,8 +84,9 @@ class ToolRunner:
             match change:
                 case CaughtUp():
                     await self.gateway.announcer.loaded.wait()
+                    await self.gateway.announcer.seen.wait()
                     for stood in standing.values():
-                        self._apply(stood)
+                        self._apply(stood, new=False)
                     standing.clear()
                     self.loaded.set()
                 case Change(record=None) if not self.loaded.is_set():
@@ -97,7 +98,7 @@ class ToolRunner:
                 case _:
                     assert_never(change)
 
-    def _apply(self, change: Change) -> None:
+    def _apply(self, change: Change, *, new: bool = True) -> None:
         if change.record is None:
             self.models.closed(change.key)
             self.gateway.closed(change.key)
@@ -109,9 +110,9 @@ class ToolRunner:
             return
         match task:
             case ModelTask():
-                self.models.opened(task)
+                self.models.opened(task, new=new)
             case ToolTask():
-                self.gateway.opened(task)
+                self.gateway.opened(task, new=new)
             case _:
                 assert_never(task)
 
