@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from agentspan.agents.worker import Worker
 from agentspan.eventlog import Outcome, Ownership, Position, Reader, Record, Stamp, Stored
-from agentspan_orchestrator import leases, owned, partition, taskbook
+from agentspan_orchestrator import leases, owned, partition
 from agentspan_orchestrator.domain import Draft, Execution, calls, evolve, turns
 from agentspan_orchestrator.domain import decide as real_decide
 from agentspan_schemas import commands as c
@@ -194,15 +194,6 @@ def _watched_for_ever(real: Any) -> Any:
     return lambda self, task_key: None
 
 
-def _buries_the_rest(real: Any) -> Any:
-    async def bury_closed(self: taskbook.TaskBook, get: Callable[[str], Execution | None]) -> None:
-        for key in await self._standing():
-            if key not in self.open_keys:
-                self.bury(key)
-
-    return bury_closed
-
-
 _NOT_THE_FOLD = ("state-is-the-fold", "released-first", "answer-true", "commands-in-order")
 
 MUTANTS = (
@@ -216,7 +207,6 @@ MUTANTS = (
     Mutant("begins after the command to come", partition, "_next_offset", _skips_a_command, ("commands-in-order",)),
     Mutant("lets timers open what is only decided", owned.OwnedPartition, "_fire", _timers_let_out_what_is_decided,
            ("released-first",)),
-    Mutant("buries tasks it does not know", taskbook.TaskBook, "bury_closed", _buries_the_rest, ("released-first",)),
     Mutant("watches calls for ever", leases.Watch, "over", _watched_for_ever, ("quiet-at-rest",)),
     Mutant("takes decisions on other args", calls, "decided", _no_args_hash, ("decision-binds-args",)),
     Mutant("runs a call in doubt again", calls, "_granted_lost", _doubt_runs_again, ("never-blindly",)),

@@ -92,12 +92,12 @@ class Person:
         """Do something to a whole execution."""
         about = {"command_id": self.process.new_id(), "execution_id": execution_id}
         who = {"by": f"user:{self.process.name}", "channel": "ui"}
-        match self._chances.randrange(6):
-            case 0:
+        match self._chances.randrange(8):
+            case 0 | 1 | 2:
                 self._say(c.Pause.model_validate(about | who))
-            case 1 | 2:
+            case 3 | 4:
                 self._say(c.Resume.model_validate(about | who))
-            case 3:
+            case 5:
                 self._say(c.Cancel.model_validate(about | who))
             case _:
                 self._say(c.SendMessage.model_validate(about | who | {"text": "How far are you?"}))

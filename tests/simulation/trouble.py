@@ -27,7 +27,8 @@ class Trouble:
         self._lasts_s = self._chances.choice((4.0, 10.0, 18.0))
         self._to_come = [self._piece(n) for n in range(self._chances.choice((1, 2, 2, 3)))]
         self._how_often = self._chances.choice((0.1, 0.35, 0.6))
-        self._telling = asyncio.get_running_loop().create_task(self._tell())
+        self._how_meddled = self._chances.choice((0.0, 0.05, 0.3))
+        self._errands = [asyncio.get_running_loop().create_task(self._tell())]
 
     async def run(self) -> None:
         """Make it, until it is over."""
@@ -39,6 +40,8 @@ class Trouble:
             world.auditor.catch_up()
             if self._to_come and self._chances.random() < 0.3:
                 self._begin()
+            if self._chances.random() < self._how_meddled:
+                self._meddle()
             if self._chances.random() < self._how_often:
                 self._chances.choice(self._acts())()
 
@@ -47,7 +50,8 @@ class Trouble:
         world = self._world
         while self._to_come:
             self._begin()
-        self._telling.cancel()
+        for errand in self._errands:
+            errand.cancel()
         world.network.calm()
         world.script.troubled = False
         for process in self._processes():
@@ -66,6 +70,7 @@ class Trouble:
             self._cut_off,
             self._usurp,
             self._usurp,
+            self._snatch,
             self._hang_hand,
             self._thaw,
             self._thaw,
@@ -77,7 +82,6 @@ class Trouble:
             self._revive,
             self._kill_hand,
             self._kill_runner,
-            self._meddle,
             self._send_again,
             self._copy,
         ]
@@ -130,6 +134,23 @@ class Trouble:
         for number in owner.serves:
             self._world.assigner.move(number, heir)
         self._world.assigner.tell()
+
+    def _snatch(self) -> None:
+        """A partition is given to an owner that hangs while it takes over, and then to another one."""
+        self._errands.append(asyncio.get_running_loop().create_task(self._give_and_take()))
+
+    async def _give_and_take(self) -> None:
+        world, chances = self._world, self._chances
+        number = chances.randrange(world.broker.log.partitions)
+        first, second = chances.sample(world.owners, 2)
+        world.assigner.move(number, first)
+        world.assigner.tell()
+        await asyncio.sleep(chances.random() * 1.5)
+        first.process.freeze()
+        world.assigner.move(number, second)
+        world.assigner.tell()
+        await asyncio.sleep(1 + chances.random() * 4)
+        first.process.thaw()
 
     def _thaw(self) -> None:
         if frozen := [process for process in self._processes() if process.frozen]:

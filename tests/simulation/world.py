@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from agentspan.eventlog import Record, Stored
 from agentspan_approvals.service import Approvals
@@ -124,6 +125,7 @@ def simulate(seed: int) -> Report:
 
 async def _run(seed: int, loop: VirtualLoop) -> Report:
     world = World(seed, loop)
+    loop.set_exception_handler(lambda loop, context: world.auditor.crashed("a task", _error(context)))
     life = loop.create_task(_live(world))
     await asyncio.wait((life, world.auditor.broken), return_when=asyncio.FIRST_COMPLETED)
     if not world.auditor.broken.done():
@@ -132,6 +134,11 @@ async def _run(seed: int, loop: VirtualLoop) -> Report:
         except LawBroken as broken:
             world.auditor.judge(broken)
     return _report(world)
+
+
+def _error(context: dict[str, Any]) -> BaseException:
+    error = context.get("exception")
+    return error if isinstance(error, BaseException) else RuntimeError(context["message"])
 
 
 async def _live(world: World) -> None:
