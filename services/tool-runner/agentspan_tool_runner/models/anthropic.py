@@ -53,7 +53,9 @@ class Anthropic:
     async def reply(self, request: ModelRequest) -> ModelResponse:
         """One call of the Messages API."""
         key = self._key(request.definition)
-        client: Client = self._client or await asyncio.to_thread(self._connected)
+        client = self._client
+        if client is None:
+            client = await asyncio.to_thread(self._connected)
         try:
             return messages_api.response(
                 await client.create(key, messages_api.request_body(request)), request.definition
