@@ -143,6 +143,13 @@ TASK_FIELDS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
+APPROVAL_FIELDS: dict[str, Any] = ABOUT | DECIDED | {
+        "execution_id": "exec-a", "seq": 7, "state": "approved", "agent": "support", "agent_version": "0123456789ab",
+        "args": ARGS, "args_hash": HASH, "requested_at": AT, "expires_at": AT, "decided_at": AT,
+        "decided_by": "user:ann", "policy": "small", "edited_args": ARGS, "ended_at": AT, "attempts_total": 1,
+        "attempts": [{"decision_id": "d-1", "by": "service:risk", "at": AT, "accepted": False,
+                      "code": "already_decided", "message": "too late", "winner": WINNER}]}  # fmt: skip
+
 SINGLES: tuple[tuple[Family[Any], dict[str, Any]], ...] = (
     (WORKERS, {"session_id": "s-1", "gateway_id": "g-1", "worker": "ann@shop/1", "holds": ["exec-a/1-0/1"], "at": AT,
                "tools": {"support": {"refund": "0" * 16}}}),
@@ -150,12 +157,7 @@ SINGLES: tuple[tuple[Family[Any], dict[str, Any]], ...] = (
               "output_schema": {"type": "object"},
               "tools": [{"name": "refund", "description": "Pays.", "input_schema": {"type": "object"}, "timeout_s": 30,
                          "approval_required": True, "effects": "once", "approval_expires_s": 3600}]}),
-    (APPROVALS, ABOUT | DECIDED | {
-        "execution_id": "exec-a", "seq": 7, "state": "approved", "agent": "support", "agent_version": "0123456789ab",
-        "args": ARGS, "args_hash": HASH, "requested_at": AT, "expires_at": AT, "decided_at": AT,
-        "decided_by": "user:ann", "policy": "small", "edited_args": ARGS, "ended_at": AT, "attempts_total": 1,
-        "attempts": [{"decision_id": "d-1", "by": "service:risk", "at": AT, "accepted": False,
-                      "code": "already_decided", "message": "too late", "winner": WINNER}]}),
+    (APPROVALS, APPROVAL_FIELDS),
     (DECISIONS, {"decision_id": "d-1", "approval_id": "exec-a.1-0", "decision": "reject", "args_hash": HASH,
                  "by": "service:risk", "reason": "too much", "edited_args": ARGS}),
     (TICKETS, {"id": "ticket-1", "source": "mail", "agent": "support", "text": "Help.", "metadata": {"tier": "gold"}}),

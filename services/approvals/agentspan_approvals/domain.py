@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+from agentspan_approvals.decision_ids import DecisionId
 from agentspan_schemas import events as e
-from agentspan_schemas.approvals import ApprovalRecord, ApprovalState
+from agentspan_schemas.answers import Refused
+from agentspan_schemas.approvals import MAX_ATTEMPTS, ApprovalRecord, ApprovalState, DecisionOutcome
 
 OPEN: frozenset[ApprovalState] = frozenset({"pending", "in_doubt"})
 """The states in which a person is awaited."""
@@ -22,6 +24,24 @@ def fold(records: Iterable[ApprovalRecord], event: e.Event) -> Sequence[Approval
     return [after for record in records if (after := _changed(record, event)) is not None]
 
 
+def fold_refusal(records: Iterable[ApprovalRecord], note: Refused) -> Sequence[ApprovalRecord]:
+    """The request on which a refused decision of another service leaves its outcome."""
+    named = DecisionId.parse(note.command_id, note.by)
+    if named is None:
+        return []
+    refusal = note.refusal
+    outcome = DecisionOutcome(
+        decision_id=named.decision_id,
+        by=named.by,
+        at=note.at,
+        accepted=False,
+        code=refusal.code,
+        message=refusal.message,
+        winner=refusal.winner,
+    )
+    return [_attempted(record, outcome) for record in records if record.call_id == named.call_id]
+
+
 def _requested(event: e.Waiting) -> ApprovalRecord:
     return ApprovalRecord(
         approval_id=event.approval_id,
@@ -38,6 +58,11 @@ def _requested(event: e.Waiting) -> ApprovalRecord:
         requested_at=event.at,
         expires_at=event.expires_at,
     )
+
+
+def _attempted(record: ApprovalRecord, outcome: DecisionOutcome) -> ApprovalRecord:
+    attempts = (*record.attempts, outcome)[-MAX_ATTEMPTS:]
+    return record.model_copy(update={"attempts": attempts, "attempts_total": record.attempts_total + 1})
 
 
 def _changed(record: ApprovalRecord, event: e.Event) -> ApprovalRecord | None:
@@ -66,8 +91,14 @@ def _decided(
     record: ApprovalRecord, event: e.Approved | e.Rejected, state: ApprovalState, **more: object
 ) -> ApprovalRecord:
     who = {"decided_at": event.at, "decided_by": event.by, "channel": event.channel, "reason": event.reason}
-    return _after(record, event, state=state, **who, **more)
+    after = _after(record, event, state=state, **who, **more)
+    named = DecisionId.parse(event.causation_id, event.by)
+    if named is None:
+        return after
+    outcome = DecisionOutcome(decision_id=named.decision_id, by=named.by, at=event.at, accepted=True)
+    return _attempted(after, outcome)
 
 
-def _after(record: ApprovalRecord, event: e.Event, **changes: object) -> ApprovalRecord:
-    return record.model_copy(update={"seq": event.seq, **changes})
+def _after(record: ApprovalRecord, event: e.Event, *, state: ApprovalState, **changes: object) -> ApprovalRecord:
+    ended_at = None if state in OPEN else event.at
+    return record.model_copy(update={"seq": event.seq, "state": state, "ended_at": ended_at, **changes})

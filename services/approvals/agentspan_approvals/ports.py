@@ -1,11 +1,18 @@
-"""What the approvals service keeps, beside the log: a disposable view of all requests."""
+"""What the approvals service needs from outside, beside the log: the time, and a disposable view of all requests."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from agentspan.eventlog import Position
 from agentspan_schemas.approvals import ApprovalRecord, ApprovalState
+
+Now = Callable[[], datetime]
+"""The time, with its zone."""
+
+Sleep = Callable[[float], Awaitable[None]]
+"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,10 @@ class ApprovalStore(Protocol):
         ...
 
     def get(self, approval_id: str) -> ApprovalRecord | None: ...
+
+    def of(self, partition: int) -> Iterable[ApprovalRecord]:
+        """All requests of a partition."""
+        ...
 
     def search(self, search: Search) -> Sequence[ApprovalRecord]:
         """Oldest request first."""

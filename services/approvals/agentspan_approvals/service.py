@@ -1,15 +1,17 @@
 """The approvals service: follows the log, keeps every request for a decision, and takes decisions to the core."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from agentspan.eventlog import BEGINNING, BeyondEnd, Log, Outcome, Position, partition_for
+from agentspan.eventlog import BEGINNING, BeyondEnd, Log, Outcome, Position, Record, partition_for
 from agentspan.eventlog.commands import Commands
-from agentspan.eventlog.messages import events_of
-from agentspan_approvals.domain import RELEVANT, fold
+from agentspan.eventlog.messages import read_log_record
+from agentspan_approvals.decision_ids import names_a_decision
+from agentspan_approvals.domain import RELEVANT, fold, fold_refusal
 from agentspan_approvals.ports import ApprovalStore, Search
+from agentspan_approvals.publisher import Publisher
 from agentspan_schemas import commands as c
-from agentspan_schemas.answers import Answer
+from agentspan_schemas.answers import Answer, Refused, Repeated, UnreadableCommand
 from agentspan_schemas.approvals import ApprovalRecord
 
 FRESH_S = 5.0
@@ -17,12 +19,18 @@ FRESH_S = 5.0
 
 
 class Approvals:
-    """Reads are as fresh as the log was when they were asked for; decisions are the core's."""
+    """Reads are as fresh as the log was when they were asked for; decisions are the core's.
 
-    def __init__(self, *, log: Log, commands: Commands, store: ApprovalStore) -> None:
+    `publisher` is told of every request that changes; it publishes while it is served, beside `run`.
+    """
+
+    def __init__(
+        self, *, log: Log, commands: Commands, store: ApprovalStore, publisher: Publisher | None = None
+    ) -> None:
         self._log = log
         self._commands = commands
         self._store = store
+        self._publisher = publisher
         store.open(log.id)
         self._positions = [BEGINNING] * log.partitions
         self._moved = asyncio.Condition()
@@ -65,12 +73,15 @@ class Approvals:
                 await self._fold(number, outcome)
 
     async def _fold(self, number: int, outcome: Outcome) -> None:
-        if any(stored.record.type in RELEVANT for stored in outcome.records):
-            changed: dict[str, ApprovalRecord] = {}
-            for _, event in events_of(outcome):
-                known = {r.approval_id: r for r in self._store.search(Search(execution_id=event.execution_id))}
-                changed |= {r.approval_id: r for r in fold((known | changed).values(), event)}
+        changed: dict[str, ApprovalRecord] = {}
+        for stored in outcome.records:
+            if _matters(stored.record):
+                known = {r.approval_id: r for r in self._store.search(Search(execution_id=stored.record.key))}
+                changed |= {r.approval_id: r for r in _folded((known | changed).values(), stored.record)}
+        if changed:
             self._store.put(number, changed.values(), outcome.position)
+            if self._publisher is not None:
+                self._publisher.changed(number, changed.values())
         await self._advance(number, outcome.position)
 
     async def _advance(self, number: int, position: Position) -> None:
@@ -95,3 +106,20 @@ class Approvals:
                 await self._moved.wait_for(lambda: self._positions[number].offset >= offset)
         except TimeoutError:
             return
+
+
+def _matters(record: Record) -> bool:
+    """Whether it may change a request; what does not is never decoded."""
+    if record.type == "refused":
+        return names_a_decision(record.attributes.get("commandid", ""))
+    return record.type in RELEVANT
+
+
+def _folded(records: Iterable[ApprovalRecord], record: Record) -> Sequence[ApprovalRecord]:
+    match read_log_record(record):
+        case Refused() as note:
+            return fold_refusal(records, note)
+        case Repeated() | UnreadableCommand():
+            return []
+        case event:
+            return fold(records, event)

@@ -25,6 +25,10 @@ CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, position TE
 CREATE TABLE IF NOT EXISTS log (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL);
 """
 
+_PIECE = """
+SELECT approval_id, record FROM approvals WHERE partition = ? AND approval_id > ? ORDER BY approval_id LIMIT 500
+"""
+
 _PUT = "INSERT OR REPLACE INTO approvals VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -65,6 +69,13 @@ class SqliteApprovalStore:
         """The request as it was put last."""
         row = self._db.execute("SELECT record FROM approvals WHERE approval_id = ?", (approval_id,)).fetchone()
         return APPROVALS.decode(row[0]) if row else None
+
+    def of(self, partition: int) -> Iterable[ApprovalRecord]:
+        """All requests of a partition, read in pieces: there may be many."""
+        after = ""
+        while rows := self._db.execute(_PIECE, (partition, after)).fetchall():
+            for after, record in rows:  # noqa: B007  (the next piece begins after the last)
+                yield APPROVALS.decode(record)
 
     def search(self, search: Search) -> Sequence[ApprovalRecord]:
         """The requests that are asked for, oldest first."""

@@ -1,0 +1,164 @@
+"""Approvals out: every request and its later states on a table that other teams read.
+
+Apart from the view because many processes keep a view of all partitions, and one publishes each of them. All of it
+follows from the log: what was not written, or was written over by somebody who woke up late, is put right here.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Iterable
+
+from agentspan.eventlog import CaughtUp, Change, Record, Table, WriteError
+from agentspan_approvals.ports import ApprovalStore, Now, Sleep
+from agentspan_approvals.publishing import Standing, Version, due, over
+from agentspan_schemas import Unreadable
+from agentspan_schemas.approvals import ApprovalRecord
+from agentspan_schemas.codec import APPROVALS, encode
+
+logger = logging.getLogger(__name__)
+
+AGAIN_S = 1.0
+SWEEP_S = 3600.0
+"""How often old records are looked for."""
+
+COMPARED_AT_ONCE = 200
+"""After so many, everybody else has a turn."""
+
+
+class Publisher:
+    """Serve each partition in one process; two at a time do no harm."""
+
+    def __init__(self, *, table: Table, store: ApprovalStore, now: Now, sleep: Sleep) -> None:
+        self._table = table
+        self._store = store
+        self._now = now
+        self._sleep = sleep
+        self._served: dict[int, _Partition] = {}
+
+    async def run(self) -> None:
+        """Publish all partitions, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(self._table.partitions):
+                group.create_task(self.serve(number))
+
+    async def serve(self, number: int) -> None:
+        """Publish one partition, until cancelled. After a failed write, compare again all that stands there."""
+        while True:
+            partition = self._served[number] = _Partition(number, self._table, self._store, self._now)
+            try:
+                await partition.run(self._sleep)
+            except* WriteError as failed:
+                logger.warning("approvals of partition %d: %s; comparing again", number, failed.exceptions[0])
+            finally:
+                if self._served.get(number) is partition:
+                    del self._served[number]
+            _stop_if_told()
+            await self._sleep(AGAIN_S)
+
+    def changed(self, number: int, records: Iterable[ApprovalRecord]) -> None:
+        """The view of a partition has changed."""
+        if number in self._served:
+            self._served[number].changed(records)
+
+
+class _Partition:
+    """What is known of one partition of the table, and what is on its way there."""
+
+    def __init__(self, number: int, table: Table, store: ApprovalStore, now: Now) -> None:
+        self._number = number
+        self._table = table
+        self._store = store
+        self._now = now
+        self._standing: dict[str, Standing] = {}
+        self._sent: dict[str, Version | None] = {}
+        """The last word on a request that was written here and has not come back yet; None: buried."""
+        self._writing: asyncio.Queue[Awaitable[object]] = asyncio.Queue()
+        self._caught_up = False
+
+    async def run(self, sleep: Sleep) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow())
+            group.create_task(self._sweep(sleep))
+            await self._acknowledge()  # inside the group: a failure of its body leaves no cancellation behind
+
+    def changed(self, records: Iterable[ApprovalRecord]) -> None:
+        if self._caught_up:  # until then, all are compared at its end
+            for record in records:
+                self._compare(record)
+
+    async def _follow(self) -> None:
+        async for change in self._table.follow(self._number):
+            if isinstance(change, Change):
+                self._seen(change)
+                continue
+            assert isinstance(change, CaughtUp)
+            self._caught_up = True
+            for count, record in enumerate(self._store.of(self._number)):
+                self._compare(record)
+                if count % COMPARED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+
+    def _seen(self, change: Change) -> None:
+        key, standing = change.key, _standing(change.record)
+        if standing is None:
+            self._standing.pop(key, None)
+        else:
+            self._standing[key] = standing
+        if key in self._sent and _came_back(self._sent[key], standing):
+            del self._sent[key]
+        if self._caught_up and key not in self._sent and (own := self._store.get(key)) is not None:
+            self._compare(own)
+
+    def _compare(self, own: ApprovalRecord) -> None:
+        key = own.approval_id
+        sent = self._sent.get(key)
+        standing = Standing(sent, own.ended_at) if sent is not None else self._standing.get(key)
+        match due(own, standing, self._now()):
+            case "put":
+                attributes = {"seq": str(own.seq), "state": own.state, "agent": own.agent}
+                self._put(key, Record("approval", own.execution_id, encode(own), attributes, own), own.version)
+            case "bury":
+                self._put(key, None, None)
+            case None:
+                return
+
+    def _put(self, key: str, record: Record | None, version: Version | None) -> None:
+        self._sent[key] = version
+        self._writing.put_nowait(self._table.put(key, record, partition=self._number))
+
+    async def _acknowledge(self) -> None:
+        while True:
+            await (await self._writing.get())
+
+    async def _sweep(self, sleep: Sleep) -> None:
+        while True:
+            await sleep(SWEEP_S)
+            now = self._now()
+            for key in [key for key, standing in self._standing.items() if over(standing.ended_at, now)]:
+                if key not in self._sent:
+                    self._put(key, None, None)
+
+
+def _standing(record: Record | None) -> Standing | None:
+    """What an entry says; one that nobody can read is below every record."""
+    if record is None:
+        return None
+    try:
+        found = record.message if isinstance(record.message, ApprovalRecord) else APPROVALS.decode(record.value)
+    except Unreadable as error:
+        logger.warning("an entry of the approvals that nobody can read is written over: %s", error)
+        return Standing((-1, 0), None)
+    return Standing(found.version, found.ended_at)
+
+
+def _came_back(sent: Version | None, standing: Standing | None) -> bool:
+    if sent is None or standing is None:
+        return sent is None and standing is None
+    return standing.version >= sent
+
+
+def _stop_if_told() -> None:
+    """A task group that is cancelled while it fails raises only the failure, and we would serve on."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
