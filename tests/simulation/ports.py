@@ -87,6 +87,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._records: dict[str, ApprovalRecord] = {}
+        self._partition_of: dict[str, int] = {}
         self._positions: dict[int, Position] = {}
 
     def open(self, log_id: str) -> None:
@@ -102,12 +103,18 @@ class Inbox:
 
     def put(self, partition: int, records: Iterable[ApprovalRecord], position: Position) -> None:
         """Records and the position they reflect, together."""
-        self._records.update({record.approval_id: record for record in records})
+        for record in records:
+            self._records[record.approval_id] = record
+            self._partition_of[record.approval_id] = partition
         self._positions[partition] = position
 
     def get(self, approval_id: str) -> ApprovalRecord | None:
         """One request."""
         return self._records.get(approval_id)
+
+    def of(self, partition: int) -> list[ApprovalRecord]:
+        """All requests of a partition."""
+        return [record for key, record in self._records.items() if self._partition_of[key] == partition]
 
     def search(self, search: Search) -> list[ApprovalRecord]:
         """Those of an execution, or in some state."""
