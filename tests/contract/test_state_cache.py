@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import pytest
 from agentspan.eventlog import BEGINNING, Position
 from agentspan_orchestrator.adapters.memory_cache import MemoryStateCache
 from agentspan_orchestrator.adapters.sqlite_cache import SqliteStateCache
-from agentspan_orchestrator.domain import Execution, decide
-from agentspan_orchestrator.ports import Row, StateCache
+from agentspan_orchestrator.domain import Execution, decide, dump_state
+from agentspan_orchestrator.ports import Row, Snapshot, StateCache
 from agentspan_schemas import commands as c
 from agentspan_schemas.agents import AgentDefinition
 
@@ -41,6 +42,11 @@ def started(execution_id: str) -> Execution:
 
 def row(execution_id: str, *, due: datetime | None = None, busy: bool = False) -> Row:
     return Row(started(execution_id), due, busy)
+
+
+def snapshot(execution_id: str, reflects: int, *, agent: str = "support") -> Snapshot:
+    state = replace(started(execution_id), agent=agent)
+    return Snapshot(execution_id, dump_state(state), reflects, NOON, busy=True)
 
 
 @pytest.fixture(params=["memory", "stored"])
@@ -100,6 +106,43 @@ def test_it_names_what_has_work_and_what_is_due(cache: StateCache) -> None:
     assert list(cache.due()) == [(due, "exec-b")]
     cache.put([row("exec-a")], HERE, None)
     assert list(cache.busy()) == []
+
+
+def test_a_row_reflects_the_log_up_to_where_it_was_put(cache: StateCache) -> None:
+    cache.open("log-1")
+    cache.put([row("exec-a")], HERE, None)
+    assert cache.find("exec-a") == (started("exec-a"), 7)
+    assert cache.find("exec-b") is None
+
+
+def test_what_is_filled_in_replaces_what_reflects_less(cache: StateCache) -> None:
+    cache.open("log-1")
+    cache.put([row("exec-a"), row("exec-b")], HERE, "inbox/3")
+    cache.fill([snapshot("exec-a", 6, agent="older"), snapshot("exec-b", 9, agent="newer"), snapshot("exec-c", 8)])
+    cache.fill([snapshot("exec-b", 8, agent="between")])
+    assert cache.find("exec-a") == (started("exec-a"), 7)
+    assert cache.find("exec-b") == (replace(started("exec-b"), agent="newer"), 9)
+    assert [state.execution_id for state in cache.busy()] == ["exec-b", "exec-c"]
+    assert list(cache.due()) == [(NOON, "exec-b"), (NOON, "exec-c")]
+
+
+def test_filling_in_does_not_change_where_it_stands(cache: StateCache) -> None:
+    cache.open("log-1")
+    cache.put([row("exec-a")], HERE, "inbox/3")
+    cache.fill([snapshot("exec-b", 9)])
+    assert cache.open("log-1") == (HERE, "inbox/3")
+    assert cache.find("exec-b") == (started("exec-b"), 9)
+
+
+def test_it_names_what_may_have_changed_since(cache: StateCache) -> None:
+    cache.open("log-1")
+    cache.put([row("exec-a")], Position(3, 1, 2), None)
+    cache.open("log-1")  # in the file by now
+    cache.put([row("exec-b")], HERE, None)
+    cache.fill([snapshot("exec-c", 9)])
+    assert sorted(cache.changed_since(0)) == ["exec-a", "exec-b", "exec-c"]
+    assert sorted(cache.changed_since(3)) == ["exec-b", "exec-c"]
+    assert sorted(cache.changed_since(7)) == ["exec-c"]
 
 
 def test_a_stored_cache_survives_its_process(tmp_path: Path) -> None:
