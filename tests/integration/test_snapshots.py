@@ -1,4 +1,4 @@
-"""A partition moves to a process without its cache: it restores the fold of all, and reads no more than the log's tail."""
+"""A partition moves to a process without its cache: it restores the fold of all, and reads only the tail of the log."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
