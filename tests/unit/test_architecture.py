@@ -13,6 +13,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOMAINS = sorted([*ROOT.glob("services/*/*/domain"), *ROOT.glob("services/*/*/domain.py")])
 BACKENDS = re.compile(r"kafka|sqlite", re.IGNORECASE)
+STARTING = {"server", "topics", "_extra"}
+"""The commands' modules that hand over to the composition root: their help says on what a server can stand."""
+
 CLOCKS = {"now", "utcnow", "today"}
 
 
@@ -21,8 +24,10 @@ def sources(*folders: str) -> Iterator[Path]:
 
 
 def may_name_a_backend(path: Path) -> bool:
-    """An adapter, a composition root, or the log itself."""
+    """An adapter, a composition root, a command that hands over to one, or the log itself."""
     parts = path.relative_to(ROOT).with_suffix("").parts
+    if parts[:-1] == ("sdk", "agentspan", "cli"):
+        return parts[-1] in STARTING
     return not {"adapters", "__main__", "agentspan_standalone", "eventlog"}.isdisjoint(parts)
 
 
@@ -72,6 +77,8 @@ def test_a_call_to_a_clock_is_seen(call: str) -> None:
         ("services/orchestrator/agentspan_orchestrator/__main__.py", True),
         ("services/orchestrator/agentspan_orchestrator/service.py", False),
         ("sdk/agentspan/agents/runtime.py", False),
+        ("sdk/agentspan/cli/topics.py", True),
+        ("sdk/agentspan/cli/agent.py", False),
     ],
 )
 def test_the_places_that_may_name_a_backend(path: str, allowed: bool) -> None:

@@ -38,10 +38,13 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 @pytest.mark.parametrize(
     ("line", "call"),
     [
-        ("start", ("start", None, None, None, ("detach", False))),
         (
-            "start --detach --data here --port 7001 --host ::1",
-            ("start", Path("here"), "::1", 7001, ("detach", True)),
+            "start",
+            ("start", None, None, None, ("detach", False), ("log", None), ("roles", None), ("clickhouse", None)),
+        ),
+        (
+            "start --detach --data here --port 7001 --host ::1 --log a --roles b,c --clickhouse d",
+            ("start", Path("here"), "::1", 7001, ("detach", True), ("log", "a"), ("roles", "b,c"), ("clickhouse", "d")),
         ),
         ("stop", ("stop", None)),
         ("stop --data here", ("stop", Path("here"))),
@@ -83,7 +86,9 @@ def test_a_setting_of_no_use_is_named(
     assert "is wrong: port:" in " ".join(printed.err.split())
 
 
-@pytest.mark.parametrize("line", ["", "agent", "approvals", "server", "agent respond --help", "server start --help"])
+@pytest.mark.parametrize(
+    "line", ["", "agent", "approvals", "server", "topics", "agent respond --help", "server start --help"]
+)
 def test_every_level_has_help(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(line.split()) in (0, 2)
     assert "Usage: agentspan" in "".join(capsys.readouterr())

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from agentspan.cli import agent, approvals, server
+from agentspan.cli import agent, approvals, server, topics
 
 EPILOG = """\b
 Data goes to standard output, everything else to standard error.
@@ -19,7 +19,7 @@ Exit codes:
   0    done
   1    refused or failed: the message says why and what to do next
   2    the command line is wrong, or not enough to act on
-  3    no server answers
+  3    no server answers, or no cluster
   4    there is no such run, call or approval
   5    somebody else decided first
   130  interrupted
@@ -35,6 +35,9 @@ app = typer.Typer(
 app.add_typer(agent.app, name="agent")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(server.app, name="server")
+app.add_typer(topics.app, name="topics")
+for alone in (server.orchestrator, server.tool_runner, server.query):
+    app.command()(alone)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,17 +1,33 @@
-"""`agentspan approvals …`: what waits for a person."""
+"""`agentspan approvals …`: what waits for a person; and, without a command, the service of that name."""
 
 from typing import Annotated
 
 import typer
 
+from agentspan.cli import server
 from agentspan.cli._options import Limit, ListFormat, ListOutput, State
 
 app = typer.Typer(help="Calls that wait, or waited, for a person.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.callback()
-def _group() -> None:
-    """Calls that wait, or waited, for a person."""
+@app.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context,
+    log: server.Log = None,
+    data: server.Data = None,
+    port: server.Port = None,
+    host: server.Host = None,
+    detach: server.Detach = False,
+) -> None:
+    """Calls that wait, or waited, for a person. Without a command: start an approvals service alone, on the log of a
+    cluster."""
+    if context.invoked_subcommand is None:
+        server.start(detach, data, port, host, log, "approvals")
+    elif given := [name for name, value in context.params.items() if value]:
+        names = ", ".join(f"--{name}" for name in given)
+        raise typer.BadParameter(
+            f"{names} start a service: leave them out, or the command {context.invoked_subcommand!r}"
+        )
 
 
 @app.command("list")

@@ -1,7 +1,5 @@
-"""`agentspan server …`: the embedded server, which the extra `server` brings.
-
-The only module of the command line that imports it, and only when one of these commands is called.
-"""
+"""`agentspan server …`: services on this machine, which the extra `server` brings. And `agentspan orchestrator`,
+`tool-runner`, `query`: one of them alone, beside others on the log of a cluster."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +7,8 @@ from types import ModuleType
 from typing import Annotated, NoReturn
 
 import typer
+
+from agentspan.cli._extra import packages_of_a_server
 
 app = typer.Typer(help="The server on this machine.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -18,19 +18,40 @@ Data = Annotated[
         metavar="DIR", file_okay=False, help="Where everything is kept (AGENTSPAN_DATA, else your data folder)."
     ),
 ]
+Detach = Annotated[bool, typer.Option("--detach", help="Return when it is ready; it goes on.")]
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="AGENTSPAN_PORT, else 6767; 0 takes a free one.")]
+Host = Annotated[str | None, typer.Option(help="AGENTSPAN_HOST, else 127.0.0.1.")]
+Log = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="AGENTSPAN_LOG, as kafka://host:port,host:port?prefix=agentspan; else a file in DIR."
+    ),
+]
+Roles = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ROLES", help="AGENTSPAN_ROLES: some of orchestrator,tool-runner,approvals,query, with --log; else all."
+    ),
+]
+ClickHouse = Annotated[
+    str | None, typer.Option("--clickhouse", metavar="URL", help="AGENTSPAN_CLICKHOUSE, else one that is embedded.")
+]
 
 
 @app.command()
 def start(
-    detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready; it goes on.")] = False,
+    detach: Detach = False,
     data: Data = None,
-    port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="AGENTSPAN_PORT, else 6767; 0 takes a free one.")
-    ] = None,
-    host: Annotated[str | None, typer.Option(help="AGENTSPAN_HOST, else 127.0.0.1.")] = None,
+    port: Port = None,
+    host: Host = None,
+    log: Log = None,
+    roles: Roles = None,
+    clickhouse: ClickHouse = None,
 ) -> None:
     """Start a server, here or detached."""
-    _end_with(lambda commands: commands.start(data, host, port, detach=detach))
+    _end_with(
+        lambda commands: commands.start(data, host, port, detach=detach, log=log, roles=roles, clickhouse=clickhouse)
+    )
 
 
 @app.command()
@@ -45,18 +66,33 @@ def status(data: Data = None) -> None:
     _end_with(lambda commands: commands.status(data))
 
 
+def orchestrator(
+    log: Log = None, data: Data = None, port: Port = None, host: Host = None, detach: Detach = False
+) -> None:
+    """Start an orchestrator alone, on the log of a cluster."""
+    start(detach, data, port, host, log, "orchestrator")
+
+
+def tool_runner(
+    log: Log = None, data: Data = None, port: Port = None, host: Host = None, detach: Detach = False
+) -> None:
+    """Start a tool-runner alone, on the log of a cluster."""
+    start(detach, data, port, host, log, "tool-runner")
+
+
+def query(
+    log: Log = None,
+    data: Data = None,
+    port: Port = None,
+    host: Host = None,
+    detach: Detach = False,
+    clickhouse: ClickHouse = None,
+) -> None:
+    """Start a query service alone, on the log of a cluster."""
+    start(detach, data, port, host, log, "query", clickhouse)
+
+
 def _end_with(command: Callable[[ModuleType], int]) -> NoReturn:
-    raise typer.Exit(command(_commands()))
-
-
-def _commands() -> ModuleType:
-    try:
+    with packages_of_a_server():
         from agentspan_standalone import commands
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0].startswith("agentspan"):
-            raise
-        typer.echo(
-            f"error: the server's packages are not installed ({error.name}): pip install 'agentspan[server]'", err=True
-        )
-        raise typer.Exit(1) from error
-    return commands
+    raise typer.Exit(command(commands))

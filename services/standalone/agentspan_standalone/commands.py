@@ -13,10 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict
 
-from pydantic import ValidationError
-
 from agentspan.eventlog import LogError
-from agentspan_schemas.codec import describe
 from agentspan_standalone.errors import PortTaken, SettingsError
 from agentspan_standalone.settings import Settings
 
@@ -155,12 +152,7 @@ def _flags(settings: Settings) -> list[str]:
 
 
 def _settings(data: Path | None, **given: object) -> Settings:
-    given["data"] = data.absolute() if data else None
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-    except ValidationError as error:
-        what = f"a setting (AGENTSPAN_… in the environment, or a flag) is wrong: {describe(error)}"
-        raise SettingsError(what) from error
+    return Settings.given(data=data.absolute() if data else None, **given)
 
 
 def _standing(settings: Settings) -> _Standing | None:

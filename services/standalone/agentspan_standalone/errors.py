@@ -1,8 +1,10 @@
-"""Why a server can't be started.
+"""Why a server can't be started, or a cluster not be prepared for one.
 
 StartError
-├── SettingsError   a setting that can't be used; the text names it
-└── PortTaken       somebody listens there already
+├── SettingsError    a setting that can't be used; the text names it
+├── PortTaken        somebody listens there already
+├── OutOfReach       the cluster does not answer, or does not let this process in
+└── ClusterRefused   the cluster answered, and would not
 """
 
 
@@ -16,3 +18,11 @@ class SettingsError(StartError):
 
 class PortTaken(StartError):
     """The port can't be listened on."""
+
+
+class OutOfReach(StartError):
+    """The cluster does not answer, or does not let this process in."""
+
+
+class ClusterRefused(StartError):
+    """The cluster answered, and would not do it: the text has its reason."""

@@ -9,18 +9,21 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from agentspan.eventlog import Inbox, Log, LogError, Table
+from agentspan.eventlog import Inbox, Log, LogError, LogMismatch, Table
+from agentspan.eventlog._lockfile import LockFile
 from agentspan.eventlog.memory import MemoryInbox, MemoryTable
 from agentspan.eventlog.sqlite import SqliteLog
 from agentspan_orchestrator.partition import always
 from agentspan_schemas.topics import AGENTS, SNAPSHOTS, TASKS, WORKERS
-from agentspan_standalone.errors import SettingsError
 from agentspan_standalone.settings import Settings
 
 PARTITIONS = 1
 """One machine, one writer: more partitions would share its disk and its commits."""
 
 LOG_FILE = "log.sqlite3"
+
+LOCK_FILE = "lock"
+"""Guards what is derived from a cluster's log: in one folder, two processes would write over each other's."""
 
 Serve = Callable[[int], Coroutine[Any, Any, None]]
 """Serves one partition until cancelled."""
@@ -77,16 +80,19 @@ def embedded(settings: Settings) -> Plumbing:
 
 async def clustered(settings: Settings) -> Plumbing:
     """The topics of a Kafka cluster, whose partitions all processes of the group share."""
-    try:
-        from agentspan.eventlog.kafka import Assignments, Kafka, Serving
-    except ModuleNotFoundError as error:
-        raise SettingsError(f"log {settings.log!r} needs Kafka's client: pip install 'agentspan[kafka]'") from error
     config = settings.kafka()
+    from agentspan.eventlog.kafka import Assignments, Kafka, Serving
+
+    lock = LockFile(settings.data / LOCK_FILE)
     kafka, assignments = Kafka(config), Assignments(config)
 
     async def as_assigned(serve: Serve) -> None:
         async with asyncio.TaskGroup() as group:
             await assignments.run(Serving(serve, group))
+
+    async def close() -> None:
+        await kafka.close()
+        lock.release()
 
     try:
         return Plumbing(
@@ -99,8 +105,11 @@ async def clustered(settings: Settings) -> Plumbing:
             snapshots=await kafka.table(SNAPSHOTS),
             assigned=assignments.confirmed,
             share=as_assigned,
-            close=kafka.close,
+            close=close,
         )
-    except LogError:
-        await kafka.close()
+    except LogError as error:
+        await close()
+        if isinstance(error, LogMismatch):
+            what = f"the cluster is not prepared ({error}): run `agentspan topics create --log '{settings.log}'`"
+            raise LogMismatch(what) from error
         raise

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from agentspan_schemas.codec import describe
 from agentspan_standalone.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -51,6 +52,15 @@ class Settings(BaseSettings):
     """The most memory that the embedded ClickHouse may take for its data and queries."""
     log_level: str = "INFO"
 
+    @classmethod
+    def given(cls, **flags: object) -> Self:
+        """What the flags say, and the environment where they say nothing (None). Raises SettingsError."""
+        try:
+            return cls(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+        except ValidationError as error:
+            what = f"a setting (AGENTSPAN_… in the environment, or a flag) is wrong: {describe(error)}"
+            raise SettingsError(what) from error
+
     @model_validator(mode="before")
     @classmethod
     def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
@@ -80,16 +90,22 @@ class Settings(BaseSettings):
         return self
 
     def kafka(self) -> "KafkaConfig":
-        """How to reach the cluster that `log` names."""
-        from agentspan.eventlog.kafka import KafkaConfig
+        """How to reach the cluster that `log` names. Raises SettingsError."""
+        try:
+            from agentspan.eventlog.kafka import KafkaConfig
+        except ModuleNotFoundError as error:
+            raise SettingsError(f"log {self.log!r} needs Kafka's client: pip install 'agentspan[kafka]'") from error
 
         brokers, _, prefix = self.log.removeprefix("kafka://").partition("?prefix=")
-        return KafkaConfig(
-            bootstrap=brokers,
-            prefix=prefix or "agentspan",
-            security=self.kafka_security,
-            instance_id=self.kafka_instance_id,
-        )
+        try:
+            return KafkaConfig(
+                bootstrap=brokers,
+                prefix=prefix or "agentspan",
+                security=self.kafka_security,
+                instance_id=self.kafka_instance_id,
+            )
+        except ValueError as error:
+            raise SettingsError(f"AGENTSPAN_KAFKA_SECURITY: {error}") from error
 
     @property
     def url(self) -> str:
