@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     port: int = Field(default=DEFAULT_PORT, ge=0, le=65535)
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """More names that the server answers to, comma-separated, for a proxy in front of it."""
+    trusted_proxy: bool = False
+    """Whoever reaches the port was authenticated by what stands before it; without that, only loopback is bound."""
     log: str = Field(default="", pattern=r"^(kafka://[^/?#]+(\?prefix=[A-Za-z0-9._\-]+)?)?$")
     """`kafka://host:port,host:port?prefix=agentspan` for the topics of a cluster; empty: a file in the data folder."""
     kafka_security: dict[str, str] = {}
@@ -71,11 +73,17 @@ class Settings(BaseSettings):
         return values
 
     @model_validator(mode="after")
-    def _loopback_only(self) -> Self:
-        if not _is_loopback(self.host):
+    def _loopback_or_behind_a_proxy(self) -> Self:
+        if not self.trusted_proxy and not _is_loopback(self.host):
             raise SettingsError(
                 f"host {self.host!r} is not a loopback address, and this server has no authentication: bind it to"
-                " 127.0.0.1 and put a proxy that authenticates in front (its name goes into AGENTSPAN_ALLOWED_HOSTS)"
+                " 127.0.0.1, or, where nobody reaches the port but through a proxy that authenticates, say so with"
+                " AGENTSPAN_TRUSTED_PROXY=true (the proxy's names go into AGENTSPAN_ALLOWED_HOSTS)"
+            )
+        if self.trusted_proxy and not self.allowed_hosts:
+            raise SettingsError(
+                "AGENTSPAN_TRUSTED_PROXY without AGENTSPAN_ALLOWED_HOSTS: name the hosts that people reach the proxy"
+                " by; the server answers to no others"
             )
         return self
 
@@ -110,7 +118,7 @@ class Settings(BaseSettings):
     @property
     def url(self) -> str:
         """Where the server answers."""
-        return f"http://{'localhost' if _is_loopback(self.host) else self.host}:{self.port}"
+        return f"http://{'localhost' if _is_on_loopback_too(self.host) else self.host}:{self.port}"
 
 
 def _is_loopback(host: str) -> bool:
@@ -118,3 +126,7 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_on_loopback_too(host: str) -> bool:
+    return _is_loopback(host) or host in ("0.0.0.0", "::")
