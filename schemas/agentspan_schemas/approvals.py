@@ -48,6 +48,8 @@ class ApprovalRecord(Wire):
     args_hash: str
     input_schema_hash: str = ""
     """What a worker must have to take the call once it is approved."""
+    attempt: int | None = None
+    """Of a call in doubt: the attempt that a resolution must name."""
     requested_at: Moment
     expires_at: Moment | None = None
     decided_at: Moment | None = None

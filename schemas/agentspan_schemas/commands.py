@@ -145,6 +145,8 @@ class Resolve(Deciding):
 
     type: Literal["resolve"] = "resolve"
     call_id: str
+    attempt: int
+    """The attempt that was looked into: what became of it says nothing of a later one."""
     outcome: Literal["succeeded", "failed", "not_run"]
     value: JsonValue = None
     error: Failure | None = None

@@ -208,7 +208,11 @@ class InDoubt(Envelope):
     approval_id: str
     call_id: str
     tool: str
+    args: JsonObject = {}
+    """What it ran with, if it ran."""
+    args_hash: str = ""
     attempt: int
+    """The one that a resolution must name."""
     claim_id: str
     worker: str
     reason: str

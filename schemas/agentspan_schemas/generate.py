@@ -1,15 +1,22 @@
-"""Writes the JSON Schemas beside the models: `python -m agentspan_schemas.generate [--check]`.
+"""Writes what follows from the models: `python -m agentspan_schemas.generate [--check]`.
 
-Nothing reads them at run time; other languages do. `--check` fails when a file differs from its model.
+The JSON Schemas and the AsyncAPI document beside the models, and the tables of docs/topics.md. Nothing reads them at run
+time; people and other languages do. `--check` fails when a file differs from its model.
 """
 
 import json
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+from agentspan_schemas import asyncapi
 from agentspan_schemas.codec import FAMILIES
 
 FOLDER = Path(__file__).resolve().parent.parent
+TOPICS_PAGE = FOLDER.parent / "docs" / "topics.md"
+OTHERS = {"openapi.json"}
+"""Beside the models, but written by others."""
 
 
 def schemas() -> dict[str, str]:
@@ -28,19 +35,45 @@ def _text(schema: dict[str, object]) -> str:
     return json.dumps(dialect | schema, indent=2, sort_keys=True) + "\n"
 
 
+def files() -> dict[Path, str]:
+    """Every file that follows from the models, with the text that it should have."""
+    page = TOPICS_PAGE.read_text(encoding="utf-8")
+    tables = {"topics": asyncapi.table(), "headers": asyncapi.headers_table()}
+    return {
+        **{FOLDER / name: text for name, text in schemas().items()},
+        FOLDER / "asyncapi.yaml": asyncapi.text(),
+        TOPICS_PAGE: filled(page, tables),
+    }
+
+
+def filled(page: str, blocks: Mapping[str, str]) -> str:
+    """The page with each block between its marks."""
+    for name, text in blocks.items():
+        begin, end = f"<!-- generated: {name} -->", "<!-- end -->"
+        page = re.sub(
+            f"{re.escape(begin)}.*?{re.escape(end)}",
+            lambda _, new=f"{begin}\n\n{text}\n\n{end}": new,  # type: ignore[misc]
+            page,
+            count=1,
+            flags=re.DOTALL,
+        )
+    return page
+
+
 def main(arguments: list[str]) -> int:
     """Write the files, or with --check compare them; the exit code tells."""
-    wanted = schemas()
-    found = {path.name: path.read_text() for path in FOLDER.glob("*.json") if path.name != "openapi.json"}
+    wanted = files()
+    there = {path for path in FOLDER.iterdir() if path.suffix in (".json", ".yaml") and path.name not in OTHERS}
+    found = {path: path.read_text(encoding="utf-8") for path in there | wanted.keys() if path.exists()}
     if "--check" in arguments:
-        stale = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+        stale = sorted(path.name for path in wanted.keys() | found.keys() if wanted.get(path) != found.get(path))
         if stale:
-            print(f"schemas differ from their models: {', '.join(stale)}; run `make schemas`", file=sys.stderr)
+            print(f"these differ from their models: {', '.join(stale)}; run `make schemas`", file=sys.stderr)
         return bool(stale)
-    for name in found.keys() - wanted.keys():
-        (FOLDER / name).unlink()
-    for name, text in wanted.items():
-        (FOLDER / name).write_text(text)
+    for path in found.keys() - wanted.keys():
+        path.unlink()
+    for path, text in wanted.items():
+        path.write_text(text, encoding="utf-8")
     return 0
 
 

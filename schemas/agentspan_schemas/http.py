@@ -81,8 +81,9 @@ class DecisionRequest(Request):
 
 
 class ResolutionRequest(Request):
-    """Say what became of a call in doubt."""
+    """Say what became of a call in doubt: of the attempt that you looked into, as its request shows it."""
 
+    attempt: int = Field(ge=1)
     outcome: Literal["succeeded", "failed", "not_run"]
     value: ShallowJson = None
     error: str | None = None

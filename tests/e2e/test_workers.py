@@ -38,7 +38,7 @@ class InDoubt:
     def resolve(self, outcome: str, **more: object) -> None:
         """Say what became of it."""
         path = f"/executions/{self.execution_id}/calls/2-0/resolve"
-        self.server.post(path, {"outcome": outcome, **more}, agentspan_user="ada")
+        self.server.post(path, {"attempt": 1, "outcome": outcome, **more}, agentspan_user="ada")
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_a_call_in_doubt_resolved_as_not_run_is_run_by_its_next_attempt(in_doubt
     assert doubt.shop.effects("issue_refund", doubt.execution_id) == [(f"{doubt.execution_id}.2-0", 2)]
 
     path = f"/executions/{doubt.execution_id}/calls/2-0/resolve"
-    again = doubt.server.http.post(path, json={"outcome": "failed"})
+    again = doubt.server.http.post(path, json={"attempt": 2, "outcome": "failed"})
     assert again.status_code == 409
 
 

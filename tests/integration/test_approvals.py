@@ -117,6 +117,32 @@ async def test_a_call_in_doubt_is_shown_until_somebody_says_what_became_of_it() 
         assert (await one(approvals)).state == "resolved"
 
 
+async def test_an_ungated_call_in_doubt_becomes_a_request_and_a_word_about_another_attempt_settles_nothing() -> None:
+    world = World(MemoryLog(1))
+    async with process(world) as here, approving(here, world) as approvals:
+        await here.send(start())
+        await here.send(ask("charge"))
+        await here.send(claim("1-0"))
+        world.clock.advance(60)
+        await here.send(c.ReportLost(command_id="lost", execution_id=EXECUTION, step="1-0", attempt=1))
+        request = await one(approvals)
+        assert (request.state, request.tool, request.args, request.attempt) == ("in_doubt", "charge", ARGS, 1)
+        word = c.Resolve(
+            command_id="word",
+            execution_id=EXECUTION,
+            call_id="1-0",
+            attempt=2,
+            outcome="not_run",
+            by="user:bo",
+            channel="ui",
+        )
+        stale = await here.send(word)
+        assert stale.refusal is not None
+        assert stale.refusal.code == "stale"
+        await here.send(word.model_copy(update={"command_id": "word-2", "attempt": 1}))
+        assert (await one(approvals)).state == "resolved"
+
+
 async def test_requests_of_a_run_that_was_cancelled_wait_no_more() -> None:
     world = World(MemoryLog(1))
     async with process(world) as here, approving(here, world) as approvals:

@@ -158,9 +158,9 @@ CASES = [
     Case("an empty message", "POST", "/executions/{waiting}/messages", 422, INVALID, "text", body={"text": ""},
          wrong="text"),
     Case("a resolution without doubt", "POST", "/executions/{waiting}/calls/1-0/resolve", 409, "not_in_doubt",
-         "nothing to resolve", body={"outcome": "failed"}),
+         "nothing to resolve", body={"attempt": 1, "outcome": "failed"}),
     Case("a resolution that is none", "POST", "/executions/{waiting}/calls/1-0/resolve", 422, INVALID, "'not_run'",
-         body={"outcome": "perhaps"}, wrong="outcome"),
+         body={"attempt": 1, "outcome": "perhaps"}, wrong="outcome"),
     # reads
     Case("an unknown execution", "GET", "/executions/exec-none", 404, "unknown_execution", "agentspan agent list"),
     Case("events of an unknown one", "GET", "/executions/exec-none/events", 404, "unknown_execution", "agent list"),

@@ -104,7 +104,9 @@ def test_a_granted_tool_that_never_returns_is_in_doubt_after_its_time_and_says_w
     doubt = server.await_event(execution_id, "in_doubt")
     assert "0.1 s" in doubt["reason"]
     assert "find out whether the call ran, then resolve it" in doubt["reason"]
-    server.post(f"/executions/{execution_id}/calls/1-0/resolve", {"outcome": "failed", "error": "no trace of it"})
+    server.post(
+        f"/executions/{execution_id}/calls/1-0/resolve", {"attempt": 1, "outcome": "failed", "error": "no trace of it"}
+    )
     assert server.await_end(execution_id)["output"] == "So be it."
 
 

@@ -111,11 +111,10 @@ class Person:
                     self._act_on(record)
             if not self.troubled:
                 self._resume_all()
-            self._look_into_doubts()
 
     def _act_on(self, record: ApprovalRecord) -> None:
         if record.state == "in_doubt":
-            self._say(self._resolution(record.execution_id, record.call_id))
+            self._say(self._resolution(record))
             return
         self._say(self._decision(record))
         if self._chances.random() < 0.2:
@@ -136,26 +135,20 @@ class Person:
             channel="ui",
         )
 
-    def _resolution(self, execution_id: str, call_id: str) -> c.Resolve:
+    def _resolution(self, record: ApprovalRecord) -> c.Resolve:
         """The truth, as the ledger has it."""
-        effects = self._ledger.of(execution_id, call_id)
+        effects = self._ledger.of(record.execution_id, record.call_id)
         fields = {
             "command_id": self.process.new_id(),
-            "execution_id": execution_id,
-            "call_id": call_id,
+            "execution_id": record.execution_id,
+            "call_id": record.call_id,
+            "attempt": record.attempt,
             "outcome": "succeeded" if effects else self._chances.choice(("not_run", "not_run", "failed")),
             "value": effects[0].value if effects else None,
             "by": f"user:{self.process.name}",
             "channel": "ui",
         }
         return c.Resolve.model_validate(fields)
-
-    def _look_into_doubts(self) -> None:
-        """An ungated call in doubt is no request: it is seen on the page of its execution."""
-        for story in self._auditor.stories():
-            for call in story.state.calls if story.state else ():
-                if call.phase == "in_doubt" and not call.approval_required:
-                    self._say(self._resolution(story.execution_id, call.call_id))
 
     def _resume_all(self) -> None:
         for story in self._auditor.stories():

@@ -26,6 +26,7 @@ AGENT = AgentDefinition(
     model="replay/support",
     tools=(
         ToolDefinition(name="look_up", input_schema=ANY),
+        ToolDefinition(name="charge", input_schema=ANY, effects="once"),
         ToolDefinition(name="refund", input_schema=ANY, approval_required=True, effects="once"),
         ToolDefinition(
             name="credit", input_schema=ANY, approval_required=True, effects="once", approval_expires_s=3600

@@ -121,7 +121,7 @@ COMMAND_FIELDS: dict[str, dict[str, Any]] = {
     "decide": DECIDED | {
         "call_id": "1-0", "decision": "approve", "args_hash": HASH, "edited_args": ARGS, "policy": "small",
     },
-    "resolve": DECIDED | {"call_id": "1-0", "outcome": "failed", "value": ARGS, "error": FAILURE},
+    "resolve": DECIDED | {"call_id": "1-0", "attempt": 1, "outcome": "failed", "value": ARGS, "error": FAILURE},
     "send_message": {"text": "Hurry.", "by": "user:ann", "channel": "http"},
     "pause": DECIDED,
     "resume": DECIDED,

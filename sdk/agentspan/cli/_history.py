@@ -127,7 +127,7 @@ def _steps(record: ApprovalRecord) -> list[str]:
     if record.state == "in_doubt":
         return [
             f"find out whether {record.tool} ran, then say so: POST /api/v1/executions/{record.execution_id}/calls/"
-            f'{record.call_id}/resolve {{"outcome": "succeeded" | "failed" | "not_run"}}'
+            f'{record.call_id}/resolve {{"attempt": {record.attempt}, "outcome": "succeeded" | "failed" | "not_run"}}'
         ]
     return [
         f"agentspan agent respond {record.approval_id} --approve",

@@ -19,9 +19,14 @@ RELEVANT: frozenset[str] = frozenset(
 
 def fold(records: Iterable[ApprovalRecord], event: e.Event) -> Sequence[ApprovalRecord]:
     """Those of the execution's records that the event makes or changes, as they are after it."""
-    if isinstance(event, e.Waiting):
-        return [_requested(event)]
-    return [after for record in records if (after := _changed(record, event)) is not None]
+    known = tuple(records)
+    match event:
+        case e.Waiting():
+            return [_requested(event, "pending")]
+        case e.InDoubt() if all(record.call_id != event.call_id for record in known):
+            return [_requested(event, "in_doubt")]
+        case _:
+            return [after for record in known if (after := _changed(record, event)) is not None]
 
 
 def fold_refusal(records: Iterable[ApprovalRecord], note: Refused) -> Sequence[ApprovalRecord]:
@@ -42,21 +47,24 @@ def fold_refusal(records: Iterable[ApprovalRecord], note: Refused) -> Sequence[A
     return [_attempted(record, outcome) for record in records if record.call_id == named.call_id]
 
 
-def _requested(event: e.Waiting) -> ApprovalRecord:
+def _requested(event: e.Waiting | e.InDoubt, state: ApprovalState) -> ApprovalRecord:
+    """A call needs a person for the first time: before it runs, or, where nobody must approve it, in doubt."""
     return ApprovalRecord(
         approval_id=event.approval_id,
         execution_id=event.execution_id,
         call_id=event.call_id,
         seq=event.seq,
-        state="pending",
+        state=state,
         agent=event.agent,
         agent_version=event.agent_version,
         tool=event.tool,
         args=event.args,
         args_hash=event.args_hash,
-        input_schema_hash=event.input_schema_hash,
+        input_schema_hash=getattr(event, "input_schema_hash", ""),
+        attempt=getattr(event, "attempt", None),
+        reason=getattr(event, "reason", None),
         requested_at=event.at,
-        expires_at=event.expires_at,
+        expires_at=getattr(event, "expires_at", None),
     )
 
 
@@ -78,7 +86,7 @@ def _changed(record: ApprovalRecord, event: e.Event) -> ApprovalRecord | None:
             decided = {"decided_at": event.at, "decided_by": "system", "channel": "timer"}
             return _after(record, event, state="expired", **decided)
         case e.InDoubt(call_id=record.call_id):
-            return _after(record, event, state="in_doubt", reason=event.reason)
+            return _after(record, event, state="in_doubt", reason=event.reason, attempt=event.attempt)
         case e.ToolResult(call_id=record.call_id) | e.RetryScheduled(call_id=record.call_id):
             return _after(record, event, state="resolved") if record.state == "in_doubt" else None
         case e.Done() | e.Failed() | e.Cancelled():

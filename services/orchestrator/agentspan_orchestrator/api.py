@@ -148,6 +148,7 @@ def _add_controls(api: APIRouter, commands: Commands) -> None:
             command_id=command_id(f"resolve:{call_id}", caller, key),
             execution_id=execution_id,
             call_id=call_id,
+            attempt=body.attempt,
             outcome=body.outcome,
             value=body.value,
             error=Failure(kind="failed", message=body.error) if body.error else None,

@@ -123,6 +123,9 @@ def resolved(draft: Draft, command: c.Resolve) -> Refusal | None:
         return _unknown_call(draft, command.call_id)
     if call is None or call.phase != "in_doubt" or call.grant is None:
         return refuse("not_in_doubt", f"call {command.call_id!r} is not in doubt; nothing to resolve", winner)
+    if command.attempt != call.attempt:
+        looked = f"you looked into attempt {command.attempt} of call {call.call_id!r}"
+        return refuse("stale", f"{looked}, and attempt {call.attempt} is in doubt now; look into that one")
     if command.outcome == "not_run":
         _not_run(draft, call, reason="resolved", by=command.by)
         return None
@@ -256,17 +259,25 @@ def _granted_lost(draft: Draft, command: c.ReportLost, call: Call) -> Refusal | 
         return refuse("stale", f"claim {command.claim_id!r} holds no grant; nothing to do")
     if draft.now < grant.at + timedelta(seconds=rules.GRANT_S):
         return refuse("nothing_to_do", f"the grant of call {call.call_id!r} is younger than {rules.GRANT_S:g} s")
+    in_doubt(draft, call, _doubt(command, grant.worker))
+    return None
+
+
+def in_doubt(draft: Draft, call: Call, reason: str) -> None:
+    """The code of a granted call may have run, or not: from here on only a result or a resolution tells."""
+    grant = call.grants[-1]
     draft.emit(
         e.InDoubt,
-        approval_id=approval_id_for(command.execution_id, call.call_id),
+        approval_id=approval_id_for(draft.command.execution_id, call.call_id),
         call_id=call.call_id,
         tool=call.tool,
+        args=call.args,
+        args_hash=call.args_hash,
         attempt=call.attempt,
         claim_id=grant.claim_id,
         worker=grant.worker,
-        reason=_doubt(command, grant.worker),
+        reason=reason,
     )
-    return None
 
 
 def _doubt(command: c.ReportLost, worker: str) -> str:

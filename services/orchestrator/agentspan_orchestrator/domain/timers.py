@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from agentspan_orchestrator.domain import rules
+from agentspan_orchestrator.domain import calls, rules
 from agentspan_orchestrator.domain.outcome import Draft, refuse
 from agentspan_orchestrator.domain.state import Call, Execution
 from agentspan_schemas import Failure
@@ -97,16 +97,8 @@ def _expire(draft: Draft, call: Call, timer: Timer) -> None:
 
 
 def _doubt(draft: Draft, call: Call) -> None:
-    grant = call.grants[-1]
-    draft.emit(
-        e.InDoubt,
-        approval_id=approval_id_for(draft.command.execution_id, call.call_id),
-        call_id=call.call_id,
-        tool=call.tool,
-        attempt=call.attempt,
-        claim_id=grant.claim_id,
-        worker=grant.worker,
-        reason=f"no result within {call.timeout_s:g} s; find out whether the call ran, then resolve it",
+    calls.in_doubt(
+        draft, call, f"no result within {call.timeout_s:g} s; find out whether the call ran, then resolve it"
     )
 
 

@@ -32,7 +32,7 @@ function resolution(form) {
   if (outcome.value === "failed" && !failure.value.trim()) {
     return refuse(form, failure, "Say what the error was: the agent reads it.");
   }
-  const body = { outcome: outcome.value };
+  const body = { outcome: outcome.value, attempt: Number(form.dataset.attempt) };
   if (outcome.value === "succeeded") body.value = read(value.value);
   if (outcome.value === "failed") body.error = failure.value.trim();
   if (reason.value.trim()) body.reason = reason.value.trim();
