@@ -17,6 +17,9 @@ T = TypeVar("T")
 JOIN_S = 1.0
 
 
+CLOSED_MEANWHILE = "the runtime was closed meanwhile; make another AgentRuntime"
+
+
 class LoopThread:
     """Runs coroutines for callers in any thread."""
 
@@ -40,11 +43,15 @@ class LoopThread:
                 else "this blocks, and was called from an async tool on the worker's own loop: "
                 "use `await asyncio.to_thread(...)`, or make the tool synchronous"
             )
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError:  # the loop was closed since it was looked at
+            work.close()
+            raise AgentspanError(CLOSED_MEANWHILE) from None
         try:
             return future.result(timeout_s)
         except concurrent.futures.CancelledError:
-            raise AgentspanError("the runtime was closed meanwhile; make another AgentRuntime") from None
+            raise AgentspanError(CLOSED_MEANWHILE) from None
         except BaseException:
             future.cancel()
             raise
