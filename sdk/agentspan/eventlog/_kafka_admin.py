@@ -21,6 +21,7 @@ from agentspan.eventlog._kafka_topics import PlannedTopic
 T = TypeVar("T")
 
 MISSING = "missing"
+SEEN_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,17 @@ async def create_topics(config: KafkaConfig, topics: Sequence[PlannedTopic]) -> 
     admin = AdminClient(config.admin())
     new = [NewTopic(each.name, each.partitions, each.replication, config=dict(each.config)) for each in topics]
     asked = admin.create_topics(new, request_timeout=config.connect_timeout_s)
-    made = [name for name, answer in asked.items() if await _made(config, name, answer)]
-    return tuple(made)
+    made = tuple([name for name, answer in asked.items() if await _made(config, name, answer)])
+    # the controller has them, the broker that we asked has not heard of all yet
+    while len(await describe_topics(config, made)) < len(made):  # noqa: ASYNC110 - nobody tells when it has
+        await asyncio.sleep(SEEN_S)
+    return made
 
 
 async def describe_topics(config: KafkaConfig, names: Sequence[str]) -> tuple[DescribedTopic, ...]:
     """Those of the topics that exist."""
+    if not names:
+        return ()
     admin = AdminClient(config.admin())
     asked = admin.describe_topics(TopicCollection(list(names)), request_timeout=config.connect_timeout_s)
     found = [topic for name, answer in asked.items() if (topic := await _found(config, name, answer)) is not None]

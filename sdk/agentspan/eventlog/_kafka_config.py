@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-logger = logging.getLogger("agentspan.kafka")
+from confluent_kafka import KafkaError
+
+logger = logging.getLogger(__name__)
 
 SECURITY = ("security.", "sasl.", "ssl.", "enable.ssl.", "https.")
 MAX_MESSAGE_BYTES = 3 * 1024 * 1024
@@ -86,14 +88,20 @@ class KafkaConfig:
         }
         return (
             self.consumer(wait_ms=500, queued_kb=1)
-            | {"group.id": f"{self.prefix}.{group}", "group.protocol": self.group_protocol}
+            | {
+                "group.id": f"{self.prefix}.{group}",
+                "group.protocol": self.group_protocol,
+                "auto.offset.reset": "latest",
+            }
             | (timeouts if self.group_protocol == "classic" else {})
             | ({"group.instance.id": self.instance_id} if self.instance_id else {})
         )
 
     def admin(self) -> ClientConfig:
         """A client that asks for offsets and topics; its errors reach whoever asked."""
-        return self._client() | {"log_level": 0}
+        client = self._client()
+        del client["error_cb"]
+        return client
 
     def _client(self) -> ClientConfig:
         return {
@@ -102,12 +110,14 @@ class KafkaConfig:
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": 1000,
             "socket.timeout.ms": int(max(self.request_timeout_s, 10.0) * 1000),
+            "log_level": 2,  # what else it has to say comes to the callback
             "error_cb": _log_error,
             **({} if self.oauth_token is None else {"oauth_cb": self.oauth_token}),
             **self.security,
         }
 
 
-def _log_error(error: object) -> None:
-    """Connections come and go; librdkafka mends them itself."""
-    logger.warning("kafka: %s", error)
+def _log_error(error: KafkaError) -> None:
+    """Connections come and go, and librdkafka mends them itself; that all are gone is worth a word."""
+    passing = error.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._RESOLVE)
+    logger.log(logging.DEBUG if passing else logging.WARNING, "kafka: %s", error)

@@ -5,6 +5,7 @@ Reading waits for brokers that are away, for as long as it takes; what can't get
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -118,7 +119,13 @@ class Connection:
                     raise named from exception
                 _tell(topic, error, pause)
             await asyncio.sleep(pause)
+            await self._look_again()
             pause = min(2 * pause, TRY_AGAIN_MAX_S)
+
+    async def _look_again(self) -> None:
+        """After a change of leaders an admin client asks by the epoch that it remembers, until it is told to look."""
+        with contextlib.suppress(KafkaException):
+            await asyncio.to_thread(self._admin.list_topics, timeout=self.config.request_timeout_s)
 
     def _within(self) -> dict[str, float]:
         return {"request_timeout": self.config.request_timeout_s}

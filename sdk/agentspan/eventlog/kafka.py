@@ -8,24 +8,50 @@
 Kafka takes any epoch: the rule of the log alone says what counts. Nothing here makes a topic but `create_topics`.
 """
 
+from agentspan.eventlog._kafka_acls import ORCHESTRATORS, Acl, acls
+from agentspan.eventlog._kafka_admin import (
+    DescribedTopic,
+    Difference,
+    check_group,
+    check_topics,
+    create_topics,
+    describe_topics,
+)
+from agentspan.eventlog._kafka_assignments import Assignments, Listener, Serving
 from agentspan.eventlog._kafka_config import KafkaConfig
 from agentspan.eventlog._kafka_connection import Connection, TopicFacts
 from agentspan.eventlog._kafka_errors import AccessDenied, ClusterUnreachable, WriteRefused
 from agentspan.eventlog._kafka_inbox import KafkaInbox
 from agentspan.eventlog._kafka_log import KafkaLog
 from agentspan.eventlog._kafka_table import KafkaTable
+from agentspan.eventlog._kafka_topics import PlannedTopic, TopicChoices, planned_topics
 from agentspan.eventlog._ownership import RENEW_AFTER
 from agentspan_schemas.topics import COMMANDS, EVENTS, Topic, topic_name
 
 __all__ = [
+    "ORCHESTRATORS",
     "AccessDenied",
+    "Acl",
+    "Assignments",
     "ClusterUnreachable",
+    "DescribedTopic",
+    "Difference",
     "Kafka",
     "KafkaConfig",
     "KafkaInbox",
     "KafkaLog",
     "KafkaTable",
+    "Listener",
+    "PlannedTopic",
+    "Serving",
+    "TopicChoices",
     "WriteRefused",
+    "acls",
+    "check_group",
+    "check_topics",
+    "create_topics",
+    "describe_topics",
+    "planned_topics",
 ]
 
 

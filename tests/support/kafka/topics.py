@@ -6,6 +6,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from confluent_kafka import Consumer
+
 from agentspan.eventlog._kafka_admin import create_topics
 from agentspan.eventlog._kafka_connection import Connection, TopicFacts
 from agentspan.eventlog._kafka_topics import TopicChoices, planned
@@ -45,3 +47,7 @@ class Cluster:
         """Another process."""
         self._connections.append(Connection(self.config))
         return self._connections[-1]
+
+    def consumer(self, group: str) -> Consumer:
+        """A plain client, to look at what a group or a topic holds."""
+        return Consumer(self.config.consumer(wait_ms=10, queued_kb=1024) | {"group.id": f"{self.prefix}.{group}"})

@@ -1,0 +1,237 @@
+"""Which partitions are this process's: a member of a consumer group on the commands topic that fetches nothing.
+
+The group only says who should own a partition. Who does own it, the log's order says: a member that is late to hear of
+a rebalance is fenced, not trusted.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
+
+from agentspan.eventlog._errors import LogError
+from agentspan.eventlog._kafka_acls import ORCHESTRATORS
+from agentspan.eventlog._kafka_config import KafkaConfig
+from agentspan.eventlog._kafka_errors import kafka_error, read_error
+from agentspan.eventlog._kafka_threads import post
+from agentspan_schemas.topics import COMMANDS, topic_name
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.05
+REVOKED_S = 10.0
+"""So long may a partition take to be let go; the others of the group wait for it."""
+
+COMMIT_S = 5.0
+
+
+class Listener(Protocol):
+    """Hears of partitions, in the event loop."""
+
+    def assigned(self, partitions: frozenset[int]) -> None:
+        """These are ours now, beside those we have."""
+        ...
+
+    async def revoked(self, partitions: frozenset[int]) -> None:
+        """Let these go: nobody else has them before this returns, or 10 s have passed."""
+        ...
+
+    def lost(self, partitions: frozenset[int]) -> None:
+        """These are somebody else's already: the group has not heard of us for too long."""
+        ...
+
+
+class Assignments:
+    """This process's membership."""
+
+    def __init__(self, config: KafkaConfig, *, group: str = ORCHESTRATORS) -> None:
+        self._config = config
+        self._group = group
+        self._wishes: Wishes = queue.SimpleQueue()
+
+    async def run(self, listener: Listener) -> None:
+        """Be a member until cancelled; then let all go and leave. Raises LogError when the group does not have us."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+        member = _Member(self._config, self._group, self._wishes, listener, loop)
+        thread = threading.Thread(target=member.run, args=(ended,), name="agentspan-kafka-group", daemon=True)
+        thread.start()
+        try:
+            await ended
+        finally:
+            member.closing.set()
+            await loop.run_in_executor(None, thread.join)
+
+    async def confirmed(self, partition: int) -> bool:
+        """Whether the group's coordinator, asked now, still has us as the one for the partition.
+
+        An owner that was fenced asks before it takes over again. False may also mean that a rebalance is going on.
+        """
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[bool] = loop.create_future()
+        self._wishes.put(lambda member: post(loop, _answer, answered, member.confirmed(partition)))
+        return await answered
+
+    def progressed(self, partition: int, offset: int) -> None:
+        """Commands below the offset are decided: a hint for who measures the lag, committed every few seconds."""
+        self._wishes.put(lambda member: member.progressed(partition, offset))
+
+
+class _Member:
+    """The consumer and its thread."""
+
+    def __init__(
+        self, config: KafkaConfig, group: str, wishes: "Wishes", listener: Listener, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.closing = threading.Event()
+        self._topic = topic_name(COMMANDS, config.prefix)
+        self._wishes = wishes
+        self._listener = listener
+        self._loop = loop
+        self._consumer = Consumer(config.member(group), logger=logger)
+        self._assigned: frozenset[int] = frozenset()
+        self._progress: dict[int, int] = {}
+        self._commit_at = 0.0
+
+    def run(self, ended: asyncio.Future[None]) -> None:
+        """Poll until closing, or until the group does not have us."""
+        try:
+            self._consumer.subscribe(
+                [self._topic],
+                on_assign=lambda _, partitions: self._guard(self._on_assign, partitions),
+                on_revoke=lambda _, partitions: self._guard(self._on_revoke, partitions),
+                on_lost=lambda _, partitions: self._guard(self._on_lost, partitions),
+            )
+            while not self.closing.is_set():
+                self._turn()
+        except Exception as error:  # the thread's edge: whoever runs this is told
+            post(self._loop, _fail, ended, _named(error, self._topic))
+        finally:
+            self._consumer.close()
+
+    def progressed(self, partition: int, offset: int) -> None:
+        self._progress[partition] = offset
+
+    def confirmed(self, partition: int) -> bool:
+        """A commit is refused to whoever is no member of the group's present generation."""
+        if partition not in self._assigned:
+            return False
+        try:
+            self._consumer.commit(offsets=[self._hint(partition)], asynchronous=False)
+        except KafkaException as exception:
+            logger.info("partition %d is not confirmed: %s", partition, kafka_error(exception))
+            return False
+        return True
+
+    def _turn(self) -> None:
+        while not self._wishes.empty():
+            self._wishes.get()(self)
+        event = self._consumer.poll(POLL_S)
+        if event is not None and (error := event.error()) is not None:
+            if error.fatal() or read_error(error, self._topic) is not None:
+                raise KafkaException(error)
+            logger.warning("the group: %s", error)
+        if time.monotonic() >= self._commit_at:
+            self._commit()
+
+    def _commit(self) -> None:
+        hints = [self._hint(partition) for partition in self._assigned & self._progress.keys()]
+        if hints:
+            self._consumer.commit(offsets=hints, asynchronous=True)
+            self._progress.clear()
+        self._commit_at = time.monotonic() + COMMIT_S
+
+    def _hint(self, partition: int) -> TopicPartition:
+        place = TopicPartition(self._topic, partition)
+        offset = self._progress.get(partition)
+        if offset is None:
+            offset = max(self._consumer.committed([place], timeout=REVOKED_S)[0].offset, 0)
+        return TopicPartition(self._topic, partition, offset)
+
+    def _guard(self, act: Callable[[list[TopicPartition]], None], partitions: list[TopicPartition]) -> None:
+        """librdkafka cannot bear what is raised in a callback."""
+        try:
+            act(partitions)
+        except Exception:  # the callback's edge: the fence of the log holds whatever the group believes
+            logger.exception("hearing of partitions failed")
+
+    def _on_assign(self, partitions: list[TopicPartition]) -> None:
+        # paused, and at the end, since nothing is fetched here: whoever owns a partition reads its inbox by offset
+        places = [TopicPartition(self._topic, each.partition, OFFSET_END) for each in partitions]
+        self._consumer.incremental_assign(places)
+        self._consumer.pause(places)
+        numbers = frozenset(each.partition for each in partitions)
+        self._assigned |= numbers
+        post(self._loop, self._listener.assigned, numbers)
+
+    def _on_revoke(self, partitions: list[TopicPartition]) -> None:
+        numbers = self._gone(partitions)
+        letting_go = asyncio.run_coroutine_threadsafe(self._listener.revoked(numbers), self._loop)
+        try:
+            letting_go.result(REVOKED_S)
+        except TimeoutError:
+            logger.warning("partitions %s were not let go in %g s: others take them over", sorted(numbers), REVOKED_S)
+
+    def _on_lost(self, partitions: list[TopicPartition]) -> None:
+        post(self._loop, self._listener.lost, self._gone(partitions))
+
+    def _gone(self, partitions: list[TopicPartition]) -> frozenset[int]:
+        numbers = frozenset(each.partition for each in partitions)
+        self._assigned -= numbers
+        return numbers
+
+
+Wishes = queue.SimpleQueue[Callable[[_Member], object]]
+
+
+class Serving:
+    """A listener that runs `serve(partition)` for each partition while it is ours.
+
+    What one of them raises ends the group of tasks; a partition that comes back is served when its last time is over.
+    """
+
+    def __init__(self, serve: Callable[[int], Coroutine[Any, Any, None]], group: asyncio.TaskGroup) -> None:
+        self._serve = serve
+        self._group = group
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    def assigned(self, partitions: frozenset[int]) -> None:
+        for number in sorted(partitions):
+            self._tasks[number] = self._group.create_task(self._after(self._tasks.get(number), number))
+
+    async def revoked(self, partitions: frozenset[int]) -> None:
+        self.lost(partitions)
+        ending = [self._tasks[number] for number in partitions if number in self._tasks]
+        if ending:
+            await asyncio.wait(ending)
+
+    def lost(self, partitions: frozenset[int]) -> None:
+        for number in partitions & self._tasks.keys():
+            self._tasks[number].cancel()
+
+    async def _after(self, before: "asyncio.Task[None] | None", number: int) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        await self._serve(number)
+
+
+def _answer(answered: asyncio.Future[bool], answer: bool) -> None:
+    if not answered.done():
+        answered.set_result(answer)
+
+
+def _fail(ended: asyncio.Future[None], error: LogError) -> None:
+    if not ended.done():
+        ended.set_exception(error)
+
+
+def _named(error: Exception, topic: str) -> LogError:
+    found = kafka_error(error)
+    named = read_error(found, topic) or LogError(f"the group does not have this process: {found.name()}: {found.str()}")
+    named.__cause__ = error
+    return named
