@@ -1,6 +1,6 @@
 """The tools' side of an execution: decisions, claims, results, lost workers, doubt and its resolution."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from agentspan_orchestrator.domain import rules
 from agentspan_orchestrator.domain.outcome import Draft, refuse
@@ -149,16 +149,7 @@ def resolved(draft: Draft, command: c.Resolve) -> Refusal | None:
 def _not_run(draft: Draft, call: Call, *, reason: str, by: str) -> None:
     """The granted code never ran: the next attempt opens, or, when the execution is ending, the call is over."""
     if draft.state.ending is None:
-        draft.emit(
-            e.RetryScheduled,
-            turn=call.turn,
-            call_id=call.call_id,
-            tool=call.tool,
-            attempt=call.attempt + 1,
-            retry_at=draft.now,
-            reason=reason,
-            by=by,
-        )
+        _retry(draft, call, reason=reason, by=by)
         return
     error = Failure(kind="not_run", message=f"{call.tool} was not run: the execution is ending")
     _close(draft, call, error, by=by if reason == "resolved" else None)
@@ -172,14 +163,11 @@ def returned(draft: Draft, command: c.ReturnResult) -> Refusal | None:
     if refusal := _result_refusal(command, call):
         return refusal
     if not command.ok and _may_retry(command, call):
-        draft.emit(
-            e.RetryScheduled,
-            turn=call.turn,
-            call_id=call.call_id,
-            tool=call.tool,
-            attempt=call.attempt + 1,
-            retry_at=draft.now + rules.backoff(command.execution_id, call.call_id, call.attempt),
+        _retry(
+            draft,
+            call,
             reason="error",
+            retry_at=draft.now + rules.backoff(command.execution_id, call.call_id, call.attempt),
             error=command.error,
         )
         return None
@@ -241,15 +229,7 @@ def lost(draft: Draft, command: c.ReportLost) -> Refusal | None:
         message = f"{call.tool} lost its worker {rules.LOST_ATTEMPTS} times; it may be what ends them"
         _close(draft, call, Failure(kind="lost", message=message))
         return None
-    draft.emit(
-        e.RetryScheduled,
-        turn=call.turn,
-        call_id=call.call_id,
-        tool=call.tool,
-        attempt=call.attempt + 1,
-        retry_at=draft.now,
-        reason=command.reason,
-    )
+    _retry(draft, call, reason=command.reason)
     return None
 
 
@@ -284,6 +264,29 @@ def _doubt(command: c.ReportLost, worker: str) -> str:
     if command.reason == "timeout":
         return f"worker {worker!r} did not answer in the tool's time; find out whether it ran, then resolve the call"
     return f"worker {worker!r} was lost after its grant; find out whether the call ran, then resolve it"
+
+
+def _retry(
+    draft: Draft,
+    call: Call,
+    *,
+    reason: str,
+    retry_at: datetime | None = None,
+    error: Failure | None = None,
+    by: str | None = None,
+) -> None:
+    """The call's next attempt opens, at once unless a time is given."""
+    draft.emit(
+        e.RetryScheduled,
+        turn=call.turn,
+        call_id=call.call_id,
+        tool=call.tool,
+        attempt=call.attempt + 1,
+        retry_at=retry_at or draft.now,
+        reason=reason,
+        error=error,
+        by=by,
+    )
 
 
 def _close(draft: Draft, call: Call, error: Failure, by: str | None = None) -> None:
