@@ -8,14 +8,17 @@ BIN := $(VENV)/bin
 DATA := .agentspan/demo
 SOURCES := schemas sdk services tests examples
 CHROMIUM := /usr/bin/chromium
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentspan-test/bin
+HELM := helm.sh/helm/v3/cmd/helm@v3.22.0
+KUBECONFORM := github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
 COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" PIP_FIND_LINKS= $(BIN)/pip-compile --quiet --generate-hashes \
 	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-kafka check simulate schemas requirements browser
+.PHONY: help setup run demo test test-kafka check check-deploy simulate schemas requirements browser
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.project  ## make .venv with everything pinned (the other targets do it when needed)
 
@@ -38,6 +41,10 @@ check: setup  ## lint, format, types, import rules, schema drift
 	$(BIN)/lint-imports
 	$(BIN)/python -m agentspan_schemas.generate --check
 	$(BIN)/python -m agentspan_standalone.openapi --check
+
+check-deploy: setup $(TOOLS)/helm $(TOOLS)/kubeconform  ## check the Helm chart (needs Go; builds helm the first time)
+	AGENTSPAN_TOOLS=$(TOOLS) $(BIN)/pytest helm/checks
+	$(BIN)/mypy helm/checks
 
 simulate: setup  ## replay one simulated run exactly: make simulate SEED=7
 	$(BIN)/python -m tests.simulation --seed $(SEED)
@@ -66,6 +73,14 @@ $(VENV)/.dependencies: requirements/dev.txt
 $(VENV)/.project: $(VENV)/.dependencies pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+# Built once, from Go's module proxy.
+$(TOOLS)/helm:
+	@echo "Building helm: some minutes the first time"
+	GOBIN=$(TOOLS) go install $(HELM)
+
+$(TOOLS)/kubeconform:
+	GOBIN=$(TOOLS) go install $(KUBECONFORM)
 
 # The browser tests drive the distribution's own Chromium, which pip cannot install.
 browser:
