@@ -1,7 +1,7 @@
 """Writes what follows from the models: `python -m agentspan_schemas.generate [--check]`.
 
-The JSON Schemas and the AsyncAPI document beside the models, and the tables of docs/topics.md. Nothing reads them at run
-time; people and other languages do. `--check` fails when a file differs from its model.
+The JSON Schemas and the AsyncAPI document beside the models, and the tables of docs/topics.md. Nothing reads them at
+run time; people and other languages do. `--check` fails when a file differs from its model.
 """
 
 import json
@@ -37,7 +37,7 @@ def _text(schema: dict[str, object]) -> str:
 
 def files() -> dict[Path, str]:
     """Every file that follows from the models, with the text that it should have."""
-    page = TOPICS_PAGE.read_text(encoding="utf-8")
+    page = TOPICS_PAGE.read_text(encoding="utf-8") if TOPICS_PAGE.exists() else ""
     tables = {"topics": asyncapi.table(), "headers": asyncapi.headers_table()}
     return {
         **{FOLDER / name: text for name, text in schemas().items()},

@@ -87,14 +87,20 @@ def test_the_schema_files_are_those_of_the_models() -> None:
 def test_a_schema_file_that_differs_or_is_left_over_is_noticed(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    page = tmp_path / "topics.md"
+    page.write_text("before <!-- generated: topics --> old <!-- end --> after")
     monkeypatch.setattr("agentspan_schemas.generate.FOLDER", tmp_path)
+    monkeypatch.setattr("agentspan_schemas.generate.TOPICS_PAGE", page)
     assert main([]) == 0
+    assert page.read_text().startswith("before <!-- generated: topics -->\n\n| topic |")
+    assert page.read_text().endswith("|\n\n<!-- end --> after")
     (tmp_path / "ticket.json").write_text("{}")
     (tmp_path / "event.gone.json").write_text("{}")
+    (tmp_path / "asyncapi.yaml").write_text("{}")
     assert main(["--check"]) == 1
-    assert "event.gone.json, ticket.json; run `make schemas`" in capsys.readouterr().err
+    assert "asyncapi.yaml, event.gone.json, ticket.json; run `make schemas`" in capsys.readouterr().err
     assert main([]) == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(schemas())
+    assert {path.name for path in tmp_path.iterdir()} == {*schemas(), "asyncapi.yaml", "topics.md"}
 
 
 def test_there_is_one_schema_file_a_message() -> None:
