@@ -33,7 +33,8 @@ CLOCKS_DIFFER = timedelta(minutes=5)
 def connect(bootstrap: str, *, prefix: str = "agentspan", security: Mapping[str, str] | None = None) -> "Topics":
     """Topics on the cluster at `host:port`, several with commas between; connected with the first use.
 
-    `security`: librdkafka's settings for TLS and SASL. Raises ModuleNotFoundError without the cluster's client.
+    `security`: the client library's TLS and SASL settings (docs/topics.md). Raises ModuleNotFoundError
+    without that library.
     """
     from agentspan.topics.adapters.cluster import ClusterTransport  # an extra: in memory, it is not needed
 
