@@ -57,6 +57,8 @@ requirements: setup  ## pin the dependencies anew from pyproject.toml, with hash
 	$(COMPILE) --upgrade --extra server --extra kafka --output-file requirements/server.txt pyproject.toml
 	$(COMPILE) --upgrade --extra server --extra kafka --extra dev --constraint requirements/server.txt \
 		--output-file requirements/dev.txt pyproject.toml
+	$(COMPILE) --upgrade --only-build-deps --build-deps-for wheel --constraint requirements/dev.txt \
+		--output-file requirements/build.txt pyproject.toml
 
 # The stamps: dependencies are installed again when the pins change, the project when its metadata does. A python that
 # lacks ensurepip, as Debian's does, fills the environment with its own pip.
