@@ -376,6 +376,7 @@ def test_the_context_reaches_threads_loops_and_generators() -> None:
 
 def test_whatever_a_tool_raises_is_an_error_for_the_model(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, logger="agentspan")  # a parallel run can't carry a report with a lone surrogate
+
     def failing(error: BaseException, *, on_loop: bool) -> Tool[..., Any]:
         @tool(name="fail")
         def in_thread() -> None:
