@@ -22,6 +22,15 @@ class Acl:
 ORCHESTRATORS = "orchestrators"
 """The group that shares the partitions out."""
 
+INGEST = "ingest"
+"""The group that takes tickets."""
+
+DECISIONS = "decisions"
+"""The group that takes other teams' decisions."""
+
+PUBLISHERS = "publishers"
+"""The group that shares out who writes which partition of the approvals."""
+
 READS: dict[Service, tuple[Topic, ...]] = {
     "orchestrator": (t.TICKETS, t.COMMANDS, t.EVENTS, t.SNAPSHOTS, t.TASKS, t.WORKERS, t.AGENTS, t.SETTINGS),
     "tool-runner": (t.EVENTS, t.TASKS, t.WORKERS, t.AGENTS, t.SETTINGS),
@@ -41,9 +50,9 @@ DLQS: dict[Service, tuple[Topic, ...]] = {
     "query": (),
 }
 GROUPS: dict[Service, tuple[str, ...]] = {
-    "orchestrator": (ORCHESTRATORS,),
+    "orchestrator": (ORCHESTRATORS, INGEST),
     "tool-runner": (),
-    "approvals": (),
+    "approvals": (DECISIONS, PUBLISHERS),
     "query": (),
 }
 

@@ -1,4 +1,4 @@
-"""Which partitions are this process's: a member of a consumer group on the commands topic that fetches nothing.
+"""Which partitions are this process's: a member of a consumer group that fetches nothing.
 
 The group only says who should own a partition. Who does own it, the log's order says: a member that is late to hear of
 a rebalance is fenced, not trusted.
@@ -17,9 +17,9 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 from agentspan.eventlog._errors import LogError
 from agentspan.eventlog._kafka_acls import ORCHESTRATORS
 from agentspan.eventlog._kafka_config import KafkaConfig
-from agentspan.eventlog._kafka_errors import kafka_error, read_error
+from agentspan.eventlog._kafka_errors import group_error, kafka_error, read_error
 from agentspan.eventlog._kafka_threads import post
-from agentspan_schemas.topics import COMMANDS, topic_name
+from agentspan_schemas.topics import COMMANDS, Topic, topic_name
 
 logger = logging.getLogger(__name__)
 
@@ -47,18 +47,19 @@ class Listener(Protocol):
 
 
 class Assignments:
-    """This process's membership."""
+    """This process's membership of a group that shares out the partitions of a topic."""
 
-    def __init__(self, config: KafkaConfig, *, group: str = ORCHESTRATORS) -> None:
+    def __init__(self, config: KafkaConfig, *, group: str = ORCHESTRATORS, topic: Topic = COMMANDS) -> None:
         self._config = config
         self._group = group
+        self._topic = topic_name(topic, config.prefix)
         self._wishes: Wishes = queue.SimpleQueue()
 
     async def run(self, listener: Listener) -> None:
         """Be a member until cancelled; then let all go and leave. Raises LogError when the group does not have us."""
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
-        member = _Member(self._config, self._group, self._wishes, listener, loop)
+        member = _Member(self._config, self._group, self._topic, self._wishes, listener, loop)
         thread = threading.Thread(target=member.run, args=(ended,), name="agentspan-kafka-group", daemon=True)
         thread.start()
         try:
@@ -86,10 +87,16 @@ class _Member:
     """The consumer and its thread."""
 
     def __init__(
-        self, config: KafkaConfig, group: str, wishes: "Wishes", listener: Listener, loop: asyncio.AbstractEventLoop
+        self,
+        config: KafkaConfig,
+        group: str,
+        topic: str,
+        wishes: "Wishes",
+        listener: Listener,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.closing = threading.Event()
-        self._topic = topic_name(COMMANDS, config.prefix)
+        self._topic = topic
         self._wishes = wishes
         self._listener = listener
         self._loop = loop
@@ -110,7 +117,7 @@ class _Member:
             while not self.closing.is_set():
                 self._turn()
         except Exception as error:  # the thread's edge: whoever runs this is told
-            post(self._loop, _fail, ended, _named(error, self._topic))
+            post(self._loop, _fail, ended, group_error(error, self._topic))
         finally:
             self._consumer.close()
 
@@ -228,10 +235,3 @@ def _answer(answered: asyncio.Future[bool], answer: bool) -> None:
 def _fail(ended: asyncio.Future[None], error: LogError) -> None:
     if not ended.done():
         ended.set_exception(error)
-
-
-def _named(error: Exception, topic: str) -> LogError:
-    found = kafka_error(error)
-    named = read_error(found, topic) or LogError(f"the group does not have this process: {found.name()}: {found.str()}")
-    named.__cause__ = error
-    return named

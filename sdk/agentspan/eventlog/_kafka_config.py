@@ -81,18 +81,22 @@ class KafkaConfig:
 
     def member(self, group: str) -> ClientConfig:
         """A member of a consumer group that fetches nothing."""
+        return self.consumer(wait_ms=500, queued_kb=1) | {"auto.offset.reset": "latest"} | self._membership(group)
+
+    def sharer(self, group: str) -> ClientConfig:
+        """A member of a consumer group that fetches what is its, from what it has committed on; of other teams'
+        transactions, what they have committed."""
+        reading: ClientConfig = {"auto.offset.reset": "earliest", "isolation.level": "read_committed"}
+        return self.consumer(wait_ms=500, queued_kb=4096) | reading | self._membership(group)
+
+    def _membership(self, group: str) -> ClientConfig:
         timeouts: ClientConfig = {
             "session.timeout.ms": int(self.session_timeout_s * 1000),
             "heartbeat.interval.ms": int(self.heartbeat_s * 1000),
             "partition.assignment.strategy": "cooperative-sticky",
         }
         return (
-            self.consumer(wait_ms=500, queued_kb=1)
-            | {
-                "group.id": f"{self.prefix}.{group}",
-                "group.protocol": self.group_protocol,
-                "auto.offset.reset": "latest",
-            }
+            {"group.id": f"{self.prefix}.{group}", "group.protocol": self.group_protocol}
             | (timeouts if self.group_protocol == "classic" else {})
             | ({"group.instance.id": self.instance_id} if self.instance_id else {})
         )

@@ -82,6 +82,14 @@ def write_error(error: KafkaError, topic: str) -> WriteError:
     return FateUnknown(f"a write to {topic!r} was not acknowledged ({error.name()}: {error.str()}); read what stands")
 
 
+def group_error(error: Exception, topic: str) -> LogError:
+    """What ends a membership in a consumer group on the topic."""
+    found = kafka_error(error)
+    named = read_error(found, topic) or LogError(f"the group does not have this process: {found.name()}: {found.str()}")
+    named.__cause__ = error
+    return named
+
+
 def read_error(error: KafkaError, topic: str) -> LogError | None:
     """What stops reading; None for what librdkafka goes on from by itself."""
     code = error.code()

@@ -18,7 +18,7 @@ _NOBODYS = Stamp(-1, -1, last=False, takeover=0)
 class Encoded(NamedTuple):
     """What a producer is given; no value is a tombstone."""
 
-    key: str
+    key: str | bytes | None
     value: bytes | None
     headers: Headers
 
@@ -72,10 +72,11 @@ def decode_entry(message: Message) -> tuple[str, Record | None]:
 
 
 def _attributes(message: Message) -> dict[str, str]:
-    return {name[3:]: _text(value) for name, value in _headers(message) if name.startswith("ce_")}
+    return {name[3:]: _text(value) for name, value in headers_of(message) if name.startswith("ce_")}
 
 
-def _headers(message: Message) -> list[tuple[str, str | bytes | None]]:
+def headers_of(message: Message) -> list[tuple[str, str | bytes | None]]:
+    """All of them, in their order."""
     headers = message.headers() or []
     return list(headers.items()) if isinstance(headers, dict) else headers
 

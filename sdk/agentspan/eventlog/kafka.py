@@ -8,7 +8,7 @@
 Kafka takes any epoch: the rule of the log alone says what counts. Nothing here makes a topic but `create_topics`.
 """
 
-from agentspan.eventlog._kafka_acls import ORCHESTRATORS, Acl, acls
+from agentspan.eventlog._kafka_acls import DECISIONS, INGEST, ORCHESTRATORS, PUBLISHERS, Acl, acls
 from agentspan.eventlog._kafka_admin import (
     DescribedTopic,
     Difference,
@@ -20,16 +20,21 @@ from agentspan.eventlog._kafka_admin import (
 from agentspan.eventlog._kafka_assignments import Assignments, Listener, Serving
 from agentspan.eventlog._kafka_config import KafkaConfig
 from agentspan.eventlog._kafka_connection import Connection, TopicFacts
+from agentspan.eventlog._kafka_dead_letters import KafkaDeadLetters
 from agentspan.eventlog._kafka_errors import AccessDenied, ClusterUnreachable, WriteRefused
 from agentspan.eventlog._kafka_inbox import KafkaInbox
 from agentspan.eventlog._kafka_log import KafkaLog
+from agentspan.eventlog._kafka_source import KafkaSource
 from agentspan.eventlog._kafka_table import KafkaTable
 from agentspan.eventlog._kafka_topics import PlannedTopic, TopicChoices, planned_topics
 from agentspan.eventlog._ownership import RENEW_AFTER
-from agentspan_schemas.topics import COMMANDS, EVENTS, Topic, topic_name
+from agentspan_schemas.topics import COMMANDS, EVENTS, Topic, dlq_name, topic_name
 
 __all__ = [
+    "DECISIONS",
+    "INGEST",
     "ORCHESTRATORS",
+    "PUBLISHERS",
     "AccessDenied",
     "Acl",
     "Assignments",
@@ -38,8 +43,10 @@ __all__ = [
     "Difference",
     "Kafka",
     "KafkaConfig",
+    "KafkaDeadLetters",
     "KafkaInbox",
     "KafkaLog",
+    "KafkaSource",
     "KafkaTable",
     "Listener",
     "PlannedTopic",
@@ -60,6 +67,7 @@ class Kafka:
 
     def __init__(self, config: KafkaConfig) -> None:
         self._connection = Connection(config)
+        self._sources: list[KafkaSource] = []
 
     async def log(self, *, renew_after: int = RENEW_AFTER) -> KafkaLog:
         """The events. Raises LogMismatch without the topic, ClusterUnreachable or AccessDenied."""
@@ -75,8 +83,21 @@ class Kafka:
             raise ValueError(f"{topic.name!r} is not compacted: it is no table")
         return KafkaTable(self._connection, await self._facts(topic))
 
+    async def source(self, topic: Topic, group: str) -> KafkaSource:
+        """A topic that the members of a group share. Raises as `log`."""
+        await self._facts(topic)
+        self._sources.append(KafkaSource(self._connection.config, topic, group))
+        return self._sources[-1]
+
+    async def dead_letters(self, topic: Topic) -> KafkaDeadLetters:
+        """Where records of the topic go that could not be taken. Raises as `log`."""
+        await self._connection.facts([dlq_name(topic, self._connection.config.prefix)])
+        return KafkaDeadLetters(self._connection, topic)
+
     async def close(self) -> None:
         """Every write before this is acknowledged or fails; every write after it raises LogClosed."""
+        for source in self._sources:
+            await source.close()
         await self._connection.close()
 
     async def _facts(self, topic: Topic) -> TopicFacts:

@@ -13,7 +13,6 @@ from agentspan_doors.guard import LOOPBACK
 from agentspan_orchestrator.api import router as orchestrator_router
 from agentspan_query.api import router as query_router
 from agentspan_query.web import web_routes
-from agentspan_schemas.agents import AgentDefinition
 from agentspan_standalone.composition import Services, now
 from agentspan_standalone.health import router as health_router
 from agentspan_standalone.plumbing import opened
@@ -62,14 +61,8 @@ def make_app(settings: Settings, services: Services) -> FastAPI:
 
 def _routers(services: Services) -> Iterator[APIRouter]:
     if services.orchestrator is not None:
-        check = services.providers.check if services.tool_runner else _models_elsewhere
-        yield orchestrator_router(services.commands, services.definitions, check)
+        yield orchestrator_router(services.commands, services.definitions, services.check_model, services.mappings)
     if services.approvals is not None:
         yield approvals_router(services.approvals)
     if services.history is not None:
         yield query_router(services.history.query)
-
-
-def _models_elsewhere(definition: AgentDefinition) -> str | None:
-    """Where models are called by another process, only that one knows what it lacks."""
-    return None

@@ -11,17 +11,26 @@ from datetime import UTC, datetime
 
 from agentspan.eventlog.commands import CommandLog
 from agentspan_approvals.adapters.sqlite_store import SqliteApprovalStore
+from agentspan_approvals.decisions import Decisions
+from agentspan_approvals.publisher import Publisher
 from agentspan_approvals.service import Approvals
 from agentspan_orchestrator.adapters.sqlite_cache import SqliteStateCache
 from agentspan_orchestrator.definitions import Definitions
+from agentspan_orchestrator.ingest import Ingest
+from agentspan_orchestrator.ingest_mapping import TicketMappings
 from agentspan_orchestrator.ports import StateCache
 from agentspan_orchestrator.service import Orchestrator
+from agentspan_orchestrator.starts import CheckModel, Starts
+from agentspan_schemas.agents import AgentDefinition
 from agentspan_standalone.history import HistoryServices
-from agentspan_standalone.plumbing import Plumbing
+from agentspan_standalone.plumbing import Plumbing, Requests, Tickets
 from agentspan_standalone.settings import Settings
 from agentspan_tool_runner.models import Providers
 from agentspan_tool_runner.models.ports import ModelSettings
 from agentspan_tool_runner.service import ToolRunner
+
+AGENT_ON_ITS_WAY_S = 2.0
+"""A ticket may come here before the registration, elsewhere, of the agent that it names."""
 
 
 def now() -> datetime:
@@ -43,7 +52,9 @@ class Services:
         self.commands = CommandLog(on.log, on.inbox, unavailable=self._unavailable)
         self.tool_runner = self._tool_runner() if "tool-runner" in settings.roles else None
         self._store = self._approval_store() if "approvals" in settings.roles else None
-        self.approvals = Approvals(log=on.log, commands=self.commands, store=self._store) if self._store else None
+        self._publisher = self._published(on.requests, self._store) if on.requests and self._store else None
+        self.approvals = self._approvals(self._store) if self._store else None
+        self.mappings = TicketMappings(on.tickets.settings) if on.tickets else None
         self.history = HistoryServices(settings, on.log, now) if "query" in settings.roles else None
 
     def unready(self) -> str | None:
@@ -60,6 +71,12 @@ class Services:
             for service in (self.definitions, self.commands, self.tool_runner, self.approvals, self.history):
                 if service is not None:
                     group.create_task(service.run())
+            if self._on.tickets is not None and self.mappings is not None:
+                group.create_task(self.mappings.run())
+                group.create_task(self._ingest(self._on.tickets, self.mappings))
+            if self._on.requests is not None and self._publisher is not None:
+                group.create_task(_sharing(self._on.requests, self._publisher))
+                group.create_task(self._decisions(self._on.requests).run())
             if self.orchestrator is not None:
                 group.create_task(self.orchestrator.watch())
                 group.create_task(_serving(self._on, self.orchestrator))
@@ -86,6 +103,40 @@ class Services:
         if self.orchestrator.serves(partition):
             return self.orchestrator.unavailable(partition)
         return "the server is starting; try again in a moment" if self._on.alone else None
+
+    @property
+    def check_model(self) -> CheckModel:
+        """What an agent's model lacks; where models are called by another process, only that one knows."""
+        return self.providers.check if self.tool_runner is not None else _models_elsewhere
+
+    async def _ingest(self, tickets: Tickets, mappings: TicketMappings) -> None:
+        """Take tickets once it is known who can handle them."""
+        await self.definitions.loaded.wait()
+        await mappings.loaded.wait()
+        starts = Starts(
+            self.commands,
+            self.definitions,
+            self.check_model,
+            mappings=mappings,
+            wait_for_agent_s=AGENT_ON_ITS_WAY_S,
+        )
+        source, dead_letters = tickets.source, tickets.dead_letters
+        await Ingest(source=source, dead_letters=dead_letters, starts=starts, now=now, sleep=asyncio.sleep).run()
+
+    def _decisions(self, requests: Requests) -> Decisions:
+        return Decisions(
+            source=requests.source,
+            dead_letters=requests.dead_letters,
+            commands=self.commands,
+            now=now,
+            sleep=asyncio.sleep,
+        )
+
+    def _published(self, requests: Requests, store: SqliteApprovalStore) -> Publisher:
+        return Publisher(table=requests.table, store=store, now=now, sleep=asyncio.sleep)
+
+    def _approvals(self, store: SqliteApprovalStore) -> Approvals:
+        return Approvals(log=self._on.log, commands=self.commands, store=store, publisher=self._publisher)
 
     def _orchestrator(self) -> Orchestrator:
         return Orchestrator(
@@ -129,3 +180,11 @@ class Services:
 
 async def _serving(on: Plumbing, orchestrator: Orchestrator) -> None:
     await on.share(orchestrator.serve)
+
+
+async def _sharing(requests: Requests, publisher: Publisher) -> None:
+    await requests.share(publisher.serve)
+
+
+def _models_elsewhere(definition: AgentDefinition) -> str | None:
+    return None
