@@ -1,12 +1,13 @@
 """The chart against helm's lint and Kubernetes' own schemas; and that what can't work is refused with a sentence."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from helm.checks import kubernetes_schemas as schemas
-from helm.checks.conftest import CHART, Render, Template, flags, helm, tool
+from helm.checks.conftest import CHART, KUBERNETES, Render, Template, flags, helm, tool
 
 PROXY = "networkPolicy.from[0].namespaceSelector.matchLabels.team=edge"
 SCALED = ("toolRunner", "approvals", "query")
@@ -90,6 +91,18 @@ def test_a_wrong_manifest_would_be_noticed(kinds: Path, template: Template, righ
     manifests = template().stdout
     assert right in manifests
     assert conforms(kinds, manifests.replace(right, wrong)).returncode == 1
+
+
+def test_the_documents_example_is_one(kinds: Path, tmp_path: Path) -> None:
+    told = re.search(
+        r"```yaml\n(.*?)```", (CHART.parents[1] / "docs" / "deployment.md").read_text(encoding="utf-8"), re.S
+    )
+    assert told is not None
+    values = tmp_path / "shop.yaml"
+    values.write_text(told[1], encoding="utf-8")
+    rendered = helm("template", "shop", str(CHART), "--kube-version", KUBERNETES, "-f", str(values))
+    assert rendered.returncode == 0, rendered.stderr
+    assert conforms(kinds, rendered.stdout).returncode == 0
 
 
 @pytest.mark.parametrize("values", REFUSED)

@@ -71,6 +71,16 @@ def test_a_secret_is_never_a_value(render: Render) -> None:
             assert secrets == {"kafka": "kafka-ca", "anthropic": "anthropic"}
 
 
+def test_a_service_may_be_a_principal_of_its_own(render: Render) -> None:
+    objects = render("kafka.securitySecret.name=all", "kafka.securitySecrets.tool-runner=runner")
+    secrets = {
+        name: environment(each)["AGENTSPAN_KAFKA_SECURITY"]["secretKeyRef"] for name, _, each in containers(objects)
+    }
+    assert {name: secret["name"] for name, secret in secrets.items()} == {
+        role: "runner" if role == "tool-runner" else "all" for role in ROLES
+    }
+
+
 def test_owners_are_members_by_their_pods_names(render: Render) -> None:
     for values, static in (((), True), (("orchestrator.staticMembership=false",), False)):
         for name, _, container in containers(render(*values)):

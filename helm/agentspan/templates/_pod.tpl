@@ -21,10 +21,10 @@ httpGet:
 - { name: AGENTSPAN_DATA, value: /data }
 - { name: AGENTSPAN_LOG, value: {{ printf "kafka://%s?prefix=%s" $values.kafka.brokers $values.kafka.prefix | quote }} }
 - { name: AGENTSPAN_LOG_LEVEL, value: {{ $values.logLevel }} }
-{{- with $values.kafka.securitySecret }}{{ if .name }}
+{{- with index $values.kafka.securitySecrets .name | default $values.kafka.securitySecret.name }}
 - name: AGENTSPAN_KAFKA_SECURITY
-  valueFrom: { secretKeyRef: { name: {{ .name }}, key: {{ .key }} } }
-{{- end }}{{ end }}
+  valueFrom: { secretKeyRef: { name: {{ . }}, key: {{ $values.kafka.securitySecret.key }} } }
+{{- end }}
 {{- if and (has "orchestrator" $roles) $values.orchestrator.staticMembership }}
 - name: AGENTSPAN_KAFKA_INSTANCE_ID
   valueFrom: { fieldRef: { fieldPath: metadata.name } }
