@@ -1,0 +1,26 @@
+"""A member of the group as a process of its own: says how many partitions it serves, whenever that changes."""
+
+import asyncio
+import sys
+
+from agentspan.eventlog.kafka import Assignments, KafkaConfig, Serving
+
+
+async def main(bootstrap: str, prefix: str) -> None:
+    served: set[int] = set()
+
+    async def serve(partition: int) -> None:
+        served.add(partition)
+        print("serves", len(served), flush=True)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            served.remove(partition)
+            print("serves", len(served), flush=True)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(Assignments(KafkaConfig(bootstrap=bootstrap, prefix=prefix)).run(Serving(serve, group)))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
