@@ -104,6 +104,7 @@ async def test_ones_own_write_is_seen_before_clickhouse_has_it(database: Databas
     async with process(world) as here, reading(world, database, project=False) as read:
         answer = await here.send(start())
         partition, offset = map(int, (answer.position or "").split(":"))
+        assert await read.query.exists(EXECUTION, at=At(partition, offset))
         found = await read.query.execution(EXECUTION, at=At(partition, offset))
         assert found is not None
         assert (found.status, found.prompt) == ("running", "My invoice is wrong")

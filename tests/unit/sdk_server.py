@@ -65,6 +65,8 @@ class SmallServer:
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.given: set[str] = set()
         self.hidden_approvals = 0
+        self.streamed_from: list[str | None] = []
+        """Of each stream, the position on the log that it asked for at least."""
         self.fail_next: list[Problem] = []
         self._ids = count(1)
         self._port = 0
@@ -250,6 +252,7 @@ class SmallServer:
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         execution_id, seen = request.match_info["id"], int(request.headers["Last-Event-ID"])
+        self.streamed_from.append(request.query.get("min_position"))
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         await response.write(b": hello\r\n\r\n")

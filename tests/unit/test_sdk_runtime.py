@@ -116,6 +116,19 @@ def test_a_handle_from_start_streams_from_the_first_event_and_after_resumes_anyw
     assert next(iter(handle.stream(after=0))).type == "started"
 
 
+def test_a_stream_and_a_result_ask_whoever_answers_to_have_seen_ones_own_write(
+    server: SmallServer, runtime: AgentRuntime
+) -> None:
+    handle = runtime.start(AGENT, "refund me")
+    until_waiting(handle)
+    handle.approve()
+    handle.result(timeout=10)
+    started, decided = server.streamed_from
+    assert started is not None
+    assert decided is not None
+    assert started != decided
+
+
 def test_a_handle_from_an_id_streams_from_the_calls_that_wait_then_from_its_own_write(
     server: SmallServer, runtime: AgentRuntime
 ) -> None:

@@ -121,13 +121,16 @@ class Client:
         return ref.model_copy(update={"position": ref.position or reply.position})
 
     async def stream(
-        self, execution_id: str, after: int, *, reconnect_for_s: float = RECONNECT_FOR_S
+        self, execution_id: str, after: int, *, position: str | None = None, reconnect_for_s: float = RECONNECT_FOR_S
     ) -> AsyncGenerator[AgentEvent, None]:
-        """The events behind `after` up to the last one, over as many connections as it takes."""
+        """The events behind `after` up to the last one, over as many connections as it takes.
+
+        `position` is of a write that whoever answers must have seen: it may be another process than took the write.
+        """
         pause, give_up = FIRST_PAUSE_S, time.monotonic() + reconnect_for_s
         while True:
             seen = after
-            connection = self._http.events(f"/executions/{execution_id}/stream", after)
+            connection = self._http.events(f"/executions/{execution_id}/stream", after, _at_least(position))
             try:
                 async for sent in connection:
                     event = _read(sent.data)

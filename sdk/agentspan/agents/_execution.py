@@ -45,7 +45,7 @@ class RemoteExecution:
         """Events behind `after`; None: from the own last write, else from the calls that wait now."""
         skip_to = self._decided if after is None else None
         begin = await self._begin() if after is None else after
-        async for event in self._client.stream(self.execution_id, begin):
+        async for event in self._client.stream(self.execution_id, begin, position=self._position):
             if skip_to is not None and not event.ends and not _decides(event, skip_to):
                 continue
             skip_to = None
@@ -53,7 +53,8 @@ class RemoteExecution:
 
     async def result(self) -> AgentResult:
         """The result, when the execution has ended."""
-        events = [event async for event in self._client.stream(self.execution_id, 0)]
+        stream = self._client.stream(self.execution_id, 0, position=self._position)
+        events = [event async for event in stream]
         if not events:
             raise AgentspanError(f"execution {self.execution_id!r} ended without an event that this version can read")
         return result_of(events, self._find_agent(events[0].data.agent))

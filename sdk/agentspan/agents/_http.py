@@ -132,10 +132,10 @@ class Http:
                 if line:
                     yield line
 
-    async def events(self, path: str, after: int) -> AsyncGenerator[ServerSentEvent, None]:
+    async def events(self, path: str, after: int, params: Mapping[str, str]) -> AsyncGenerator[ServerSentEvent, None]:
         """One connection's server-sent events behind `after`; ends when the server ends it."""
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
-        async with self._stream(path, headers, {"after": str(after)}) as content:
+        async with self._stream(path, headers, {"after": str(after), **params}) as content:
             fields: dict[str, str] = {}
             async for line in _lines(content):
                 name, _, value = line.decode().partition(":")

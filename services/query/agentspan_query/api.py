@@ -117,6 +117,7 @@ def _add_execution(api: APIRouter, query: Query) -> None:
         execution_id: str,
         after: Annotated[int, Param(ge=0)] = 0,
         last_event_id: Annotated[str | None, Header()] = None,
+        min_position: MinPosition = None,
     ) -> EventSourceResponse:
         """Ids are seq; `Last-Event-ID` resumes, also after the end. It closes after the event that ends the run."""
         if last_event_id is not None:
@@ -124,7 +125,7 @@ def _add_execution(api: APIRouter, query: Query) -> None:
                 raise DoorError(422, "invalid_request", "Last-Event-ID: a seq is expected", field="Last-Event-ID")
             after = int(last_event_id)
         with problems():
-            if not await query.exists(execution_id):
+            if not await query.exists(execution_id, at=_at(min_position)):
                 raise unknown(execution_id)
         return EventSourceResponse(_sent(query, execution_id, after), ping=PING_S)
 

@@ -103,8 +103,9 @@ class Query:
                     if item.event.status in TERMINAL:
                         return
 
-    async def exists(self, execution_id: str) -> bool:
+    async def exists(self, execution_id: str, *, at: At | None = None) -> bool:
         """Whether there is such an execution."""
+        await self._see(at)
         return bool(self._tail.events(execution_id)) or await self._edges(execution_id) is not None
 
     async def _over(self, execution_id: str) -> bool:
