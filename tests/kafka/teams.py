@@ -37,7 +37,7 @@ class Team:
     def __init__(self, bootstrap: str, prefix: str) -> None:
         self._bootstrap = bootstrap
         self._prefix = prefix
-        self._producer = Producer({"bootstrap.servers": bootstrap, "message.max.bytes": 2_000_000})
+        self._producer = Producer({"bootstrap.servers": bootstrap, "message.max.bytes": 2_000_000, "log_level": 0})
 
     def send(
         self,
@@ -75,6 +75,7 @@ class Team:
             "bootstrap.servers": self._bootstrap,
             "group.id": "another-team",
             "enable.auto.commit": False,
+            "log_level": 0,
         }
         name = f"{self._prefix}.{topic}"
         with closing(Consumer(settings)) as consumer:

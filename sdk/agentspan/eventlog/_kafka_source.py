@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from agentspan.eventlog._errors import LogClosed, LogError
 from agentspan.eventlog._kafka_config import KafkaConfig
-from agentspan.eventlog._kafka_errors import group_error, kafka_error, read_error
+from agentspan.eventlog._kafka_errors import AccessDenied, group_error, kafka_error, read_error
 from agentspan.eventlog._kafka_messages import headers_of
 from agentspan.eventlog._kafka_threads import post
 from agentspan.eventlog.intake import Delivery
@@ -149,14 +149,15 @@ class _Member:
         while message is not None:
             if (error := message.error()) is not None:
                 self._failed(error)
-            else:
+            elif (track := self._tracks.get(message.partition() or 0)) is not None:
                 fetched.append(_delivery(message))
-                self._tracks[fetched[-1].partition].in_hand.append(fetched[-1])
+                track.in_hand.append(fetched[-1])
             message = self._consumer.poll(0) if len(fetched) < BATCH else None
         return fetched
 
     def _failed(self, error: KafkaError) -> None:
-        if error.fatal() or read_error(error, self._topic) is not None:
+        # a broker that has just come up may not know a topic yet: it was there when this process began
+        if error.fatal() or isinstance(read_error(error, self._topic), AccessDenied):
             raise KafkaException(error)
         logger.warning("reading %s: %s", self._topic, error)
 
