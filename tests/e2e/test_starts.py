@@ -55,6 +55,15 @@ def test_a_second_server_on_the_same_data_is_refused_and_told_who_serves_it(serv
     assert server.http.get("/executions/exec-none").status_code == 404, "the first one serves on"
 
 
+def test_a_detached_start_for_another_folder_is_not_served_by_who_has_the_port(server: Server, tmp_path: Path) -> None:
+    start = [sys.executable, "-m", "agentspan_standalone", "start", "--detach", "--port", str(server.port), "--data"]
+    other = run([*start, str(tmp_path)], server.environment)
+    same = run([*start, str(server.data)], server.environment)
+    assert (other.returncode, same.returncode) == (1, 0)
+    assert "another data folder" in other.stderr
+    assert "already" in same.stderr
+
+
 @pytest.mark.parametrize("detached", [[], ["--detach"]], ids=["in front", "detached"])
 def test_a_port_in_use_is_named_and_how_to_take_another(tmp_path: Path, detached: list[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:

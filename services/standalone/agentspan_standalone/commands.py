@@ -40,7 +40,7 @@ def start(
 ) -> int:
     """Start a server, in this process or, detached, in one of its own that outlives this one."""
     given = {"host": host, "port": port, "log": log, "roles": roles, "clickhouse": clickhouse}
-    return _reported(lambda: _start(_settings(data, **given), detach=detach))
+    return _reported(lambda: _start(_settings(data, **given), detach=detach, any_folder=data is None))
 
 
 def stop(data: Path | None = None) -> int:
@@ -65,8 +65,17 @@ def _reported(work: Callable[[], int]) -> int:
         return 1
 
 
-def _start(settings: Settings, *, detach: bool) -> int:
-    return _start_detached(settings) if detach else _serve(settings)
+def _start(settings: Settings, *, detach: bool, any_folder: bool) -> int:
+    if not detach:
+        return _serve(settings)
+    if _readiness(settings.url) != "ok":
+        return _start_detached(settings)
+    if not any_folder and _standing(settings) is None:
+        hint = "stop that one, or give this one another port with --port"
+        print(f"a server of another data folder answers at {settings.url}: {hint}", file=sys.stderr)
+        return 1
+    print(f"a server answers at {settings.url} already", file=sys.stderr)
+    return 0
 
 
 def _stop(settings: Settings) -> int:
@@ -104,9 +113,6 @@ def _serve(settings: Settings) -> int:
 
 
 def _start_detached(settings: Settings) -> int:
-    if _readiness(settings.url) == "ok":
-        print(f"a server answers at {settings.url} already", file=sys.stderr)
-        return 0
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     log_file = settings.data / "server.log"
     with log_file.open("ab") as log:
