@@ -29,6 +29,10 @@ class Circle:
     bootstrap: str
     prefix: str
 
+    @property
+    def log(self) -> str:
+        return f"kafka://{self.bootstrap}?prefix={self.prefix}"
+
     def started(self) -> dict[str, int]:
         """How often each execution was started, by the log."""
         events = history.read(self.bootstrap, f"{self.prefix}.events").events
@@ -159,3 +163,27 @@ def test_a_request_goes_out_and_decisions_come_in_and_each_is_told_what_came_of_
     assert lost["winner"]["by"] == "service:risk"
     [letter] = circle.team.read("decisions.dlq")
     assert (letter.key, letter.value, letter.headers["dlq.error"]) == (b"k", b"no decision", b"unreadable")
+
+
+def test_when_a_server_is_killed_another_takes_the_tickets_and_publishes_the_requests(
+    circle: Circle, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    with Process(tmp_path / "other", circle.log, "server", "start") as other:
+        other.record("refund_at_once", *refund_turns()[1:])
+        ids = [f"T-{number}" for number in range(60)]
+        for number, id_ in enumerate(ids):
+            circle.team.queue("tickets", TICKET | {"id": id_}, partition=number % 3)
+        circle.team.flush()
+        eventually(lambda: len(circle.team.latest("approvals")) > 10, "some are published")
+        circle.server.kill()
+        for partition in range(3):
+            circle.team.send("tickets", TICKET | {"id": f"last-{partition}"}, partition=partition)
+        wanted = {execution_id_for("crm", id_) for id_ in (*ids, "last-0", "last-1", "last-2")}
+
+        def all_wait() -> bool:
+            requests = circle.team.latest("approvals").values()
+            return wanted == {each["execution_id"] for each in requests if each["state"] == "pending"}
+
+        eventually(all_wait, "all requests are published")
+        assert circle.started() == dict.fromkeys(wanted, 1)
