@@ -54,7 +54,7 @@ class Services:
         self._store = self._approval_store() if "approvals" in settings.roles else None
         self._publisher = self._published(on.requests, self._store) if on.requests and self._store else None
         self.approvals = self._approvals(self._store) if self._store else None
-        self.mappings = TicketMappings(on.tickets.settings) if on.tickets else None
+        self.mappings = TicketMappings(on.settings) if self.orchestrator else None
         self.history = HistoryServices(settings, on.log, now) if "query" in settings.roles else None
 
     def unready(self) -> str | None:
@@ -71,9 +71,10 @@ class Services:
             for service in (self.definitions, self.commands, self.tool_runner, self.approvals, self.history):
                 if service is not None:
                     group.create_task(service.run())
-            if self._on.tickets is not None and self.mappings is not None:
+            if self.mappings is not None:
                 group.create_task(self.mappings.run())
-                group.create_task(self._ingest(self._on.tickets, self.mappings))
+                if self._on.tickets is not None:
+                    group.create_task(self._ingest(self._on.tickets, self.mappings))
             if self._on.requests is not None and self._publisher is not None:
                 group.create_task(_sharing(self._on.requests, self._publisher))
                 group.create_task(self._decisions(self._on.requests).run())

@@ -42,8 +42,6 @@ class Tickets:
 
     source: Source
     dead_letters: DeadLetters
-    settings: Table
-    """Say who handles a ticket that names no agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +65,8 @@ class Plumbing:
     agents: Table
     tasks: Table
     workers: Table
+    settings: Table
+    """Among others, who handles a ticket that names no agent."""
     alone: bool
     """Whether this process has all partitions, and always will."""
     snapshots: Table | None
@@ -103,6 +103,7 @@ def embedded(settings: Settings) -> Plumbing:
         agents=log.table("agents"),
         tasks=MemoryTable(PARTITIONS),
         workers=MemoryTable(),
+        settings=log.table("settings"),
         alone=True,
         snapshots=None,
         assigned=always,
@@ -132,6 +133,7 @@ async def clustered(settings: Settings) -> Plumbing:
             agents=await kafka.table(AGENTS),
             tasks=await kafka.table(TASKS),
             workers=await kafka.table(WORKERS),
+            settings=await kafka.table(SETTINGS),
             alone=False,
             snapshots=await kafka.table(SNAPSHOTS),
             assigned=assignments.confirmed,
@@ -154,7 +156,6 @@ async def _tickets(kafka: "Kafka") -> Tickets:
     return Tickets(
         source=await kafka.source(TICKETS, INGEST),
         dead_letters=await kafka.dead_letters(TICKETS),
-        settings=await kafka.table(SETTINGS),
     )
 
 
