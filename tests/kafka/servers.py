@@ -1,0 +1,187 @@
+"""Servers that share a cluster's log, as processes, and the shop whose program runs against them through one address.
+
+Apart from the tests, which kill, freeze and restart them.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from tests.e2e.conftest import Shop, refund_turns
+from tests.kafka import history
+from tests.kafka.ingress import Ingress
+from tests.support.server import ENDS_WITHIN_S, TERMINAL, Json, Server, eventually, run
+
+PARTITIONS = 4
+LEASE_S = 3.0
+PATIENCE_S = 30.0
+SERVICES = ("orchestrator", "tool-runner", "approvals", "query")
+
+AGENTSPAN = str(Path(sys.executable).with_name("agentspan"))
+
+
+class Process(Server):
+    """`agentspan …` on a cluster's log: a whole server, or whatever service the words name."""
+
+    def __init__(self, folder: Path, log: str, *words: str) -> None:
+        super().__init__(folder, lease_s=LEASE_S, environment={"AGENTSPAN_HISTORY_MEMORY_MB": "512"})
+        self._words = words
+        self._log_url = log
+        self.record("refund", *refund_turns())
+
+    @property
+    def command(self) -> list[str]:
+        flags = ["--log", self._log_url, "--data", str(self.data), "--port", str(self.port)]
+        return [AGENTSPAN, *self._words, *flags]
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """As a supervisor does in a rolling restart: SIGTERM, and wait for its end."""
+        assert self._process is not None
+        self.signal(signal.SIGTERM)
+        assert self._process.wait(ENDS_WITHIN_S) == 0, self.log.read_text()[-3000:]
+        self._process = None
+
+
+class Fleet:
+    """Processes on one log, behind one address; `client` speaks to that, `shop` has the programs that do."""
+
+    def __init__(self, folder: Path, bootstrap: str, prefix: str, client: Server, processes: Sequence[Process]) -> None:
+        self._bootstrap = bootstrap
+        self._prefix = prefix
+        self.client = client
+        self.processes = processes
+        self.shop = Shop(client, folder)
+
+    def audit(self, ids: Sequence[str]) -> history.Found:
+        """Each run is there, whole, in order, and over; each effect was made once. By what stands on the topic."""
+        found = history.read(self._bootstrap, f"{self._prefix}.events")
+        for execution_id in ids:
+            events = found.events[execution_id]
+            types = Counter(event["type"] for event in events)
+            assert [event["seq"] for event in events] == list(range(1, len(events) + 1)), execution_id
+            assert events[-1]["type"] == "done", execution_id
+            assert {types[kind] for kind in ("started", "waiting", "approved", "done")} == {1}, types
+            results = [event["call_id"] for event in events if event["type"] == "tool_result"]
+            assert sorted(results) == ["1-0", "2-0"], execution_id
+        refunds = Counter(key for key, _ in self.shop.effects("issue_refund"))
+        assert refunds == Counter(f"{execution_id}.2-0" for execution_id in found.events), "each was made once"
+        looked_up = {key for key, _ in self.shop.effects("lookup_customer")}
+        assert looked_up == {f"{execution_id}.1-0" for execution_id in found.events}
+        return found
+
+
+@contextmanager
+def fleet(folder: Path, bootstrap: str, prefix: str, **commands: str) -> Iterator[Fleet]:
+    """Processes by name, each started with its words: `a="server start"`; or by service: `query="query"`."""
+    log = f"kafka://{bootstrap}?prefix={prefix}"
+    create_topics(log)
+    with ExitStack() as stack:
+        made = {name: Process(_folder(folder, name), log, *words.split()) for name, words in commands.items()}
+        with ThreadPoolExecutor() as starting:
+            processes = list(starting.map(stack.enter_context, made.values()))
+        routes = {
+            service: [each.url for name, each in made.items() if _has(commands[name], service)] for service in SERVICES
+        }
+        client = Server(_folder(folder, "client"))
+        stack.callback(client.http.close)
+        stack.enter_context(Ingress(client.port, routes))
+        yield Fleet(folder, bootstrap, prefix, client, processes)
+
+
+def create_topics(log: str) -> None:
+    """As an operator does."""
+    counts = ["--partitions", str(PARTITIONS), "--replication", "1", "--min-insync", "1"]
+    done = run([AGENTSPAN, "topics", "create", "--log", log, *counts], os.environ)
+    assert done.returncode == 0, done.stderr
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A run that was started, and where on the log."""
+
+    key: str
+    execution_id: str
+    position: str
+
+
+def begin(server: Server, key: str) -> Begun:
+    """Start a run, by a client that gives up on nothing: under a key."""
+    body = {"agent": "shop", "prompt": "a ticket", "metadata": {"recording": "refund"}}
+    started = insisted(lambda: server.http.post("/executions", json=body, headers={"Idempotency-Key": key}))
+    return Begun(key, started.json()["execution_id"], started.headers["Agentspan-Position"])
+
+
+def bring_to_its_end(server: Server, run: Begun) -> str:
+    """Follow it, approve what waits under a key, follow it to its end; its id."""
+    waiting = followed(server, run, "waiting")
+    path = f"/approvals/{waiting['approval_id']}/decision"
+    decision = {"decision": "approve", "args_hash": waiting["args_hash"]}
+    insisted(lambda: server.http.post(path, json=decision, headers={"Idempotency-Key": run.key}))
+    followed(server, run, *TERMINAL)
+    return run.execution_id
+
+
+def insisted(send: Callable[[], httpx.Response]) -> httpx.Response:
+    """The answer that succeeds, sent again while there is none: the same key makes that safe."""
+    answers: list[httpx.Response] = []
+
+    def succeeds() -> bool:
+        try:
+            answers.append(send())
+        except httpx.TransportError:
+            return False
+        assert answers[-1].status_code in (200, 201, 503, 504), answers[-1].text
+        return answers[-1].is_success
+
+    eventually(succeeds, "the write is answered", within_s=PATIENCE_S)
+    return answers[-1]
+
+
+def followed(server: Server, run: Begun, *types: str) -> Json:
+    """The first event of these types, over as many connections to whatever process as it takes."""
+    path = f"/executions/{run.execution_id}/stream"
+    deadline = time.monotonic() + PATIENCE_S
+    after = 0
+    while time.monotonic() < deadline:
+        try:
+            with server.http.stream("GET", path, params={"after": after, "min_position": run.position}) as response:
+                assert response.status_code in (200, 503), response.read()
+                for event in _events(response):
+                    assert event["seq"] == after + 1
+                    after = event["seq"]
+                    if event["type"] in types:
+                        return event
+        except httpx.TransportError:
+            continue
+    raise AssertionError(f"{run.execution_id} has none of {types} in {PATIENCE_S} s; it has {after} events")
+
+
+def _events(response: httpx.Response) -> Iterator[Json]:
+    if response.status_code == 503:
+        return
+    for line in response.iter_lines():
+        name, _, value = line.partition(": ")
+        if name == "data":
+            yield json.loads(value)
+
+
+def _folder(folder: Path, name: str) -> Path:
+    (folder / name).mkdir()
+    return folder / name
+
+
+def _has(words: str, service: str) -> bool:
+    return words == service or words == "server start"
