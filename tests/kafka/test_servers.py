@@ -95,8 +95,7 @@ def test_what_a_frozen_server_does_when_it_wakes_counts_for_nothing(two: Fleet) 
         two.processes[0].signal(signal.SIGCONT)
         runs.more(RUNS)
         ids = runs.finished()
-    found = two.audit(ids)
-    print("GHOSTS", found)
+    two.audit(ids)
 
 
 def test_servers_restarted_in_turn_under_load_lose_nothing_and_do_nothing_twice(two: Fleet) -> None:
