@@ -1,7 +1,6 @@
 """An application of any set of services: their routers, the shared errors, the guard, one OpenAPI document."""
 
-from collections.abc import Callable, Collection, Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Collection, Iterable
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
@@ -14,8 +13,6 @@ from agentspan.eventlog.commands import OutcomeUnknown, Unavailable
 from agentspan_doors import problems
 from agentspan_doors.guard import LOOPBACK, Guard
 from agentspan_doors.openapi import Document, PlainDoor, completed
-
-Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 class _Application(FastAPI):
@@ -33,10 +30,11 @@ def create_app(
     routers: Iterable[APIRouter],
     *,
     plain: Iterable[PlainDoor] = (),
-    lifespan: Lifespan | None = None,
     hosts: Collection[str] = LOOPBACK,
+    named: bool = False,
 ) -> FastAPI:
-    """The application. Errors of every kind leave it as problems. `plain` describes the plain routes that join it."""
+    """The application. Errors of every kind leave it as problems. `plain` describes the plain routes that join it;
+    `named`: a write must say who calls."""
     app = _Application(
         title="Agentspan",
         version=version("agentspan"),
@@ -44,10 +42,9 @@ def create_app(
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
-        lifespan=lifespan,
     )
     app.plain = tuple(plain)
-    app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(Guard, hosts=hosts, named=named)
     app.add_exception_handler(problems.DoorError, problems.on_door_error)
     app.add_exception_handler(HTTPException, problems.on_http_exception)
     app.add_exception_handler(RequestValidationError, problems.on_invalid_request)

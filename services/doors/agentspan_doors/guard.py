@@ -15,11 +15,15 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 class Guard:
-    """ASGI middleware: Host must be one of `hosts` (any port), a write's Origin must be the host itself."""
+    """ASGI middleware: Host must be one of `hosts` (any port), a write's Origin must be the host itself.
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str] = LOOPBACK) -> None:
+    `named`: a write without Agentspan-User is refused, as the proxy in front says who calls.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str] = LOOPBACK, *, named: bool = False) -> None:
         self._app = app
         self._hosts = frozenset(hosts)
+        self._named = named
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -38,6 +42,9 @@ class Guard:
             return DoorError(403, "host_refused", f"this server does not answer to the host {host!r}; {hint}")
         if scope["method"] in _SAFE:
             return None
+        if self._named and not headers.get("agentspan-user"):
+            hint = "the proxy in front of this server must say who it authenticated, in Agentspan-User"
+            return DoorError(401, "caller_unknown", hint, field="Agentspan-User")
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
             return DoorError(403, "origin_refused", f"a page of {origin!r} may not write here; use the server's own")

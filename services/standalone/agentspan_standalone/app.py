@@ -51,6 +51,7 @@ def make_app(settings: Settings, services: Services) -> FastAPI:
         [health_router(services.unready), *_routers(services)],
         plain=gateway_doors if services.tool_runner else (),
         hosts=(*LOOPBACK, *settings.allowed_hosts),
+        named=settings.trusted_proxy,
     )
     if services.tool_runner is not None:
         app.router.routes.extend(gateway_routes(services.tool_runner.gateway))
