@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -144,6 +144,22 @@ async def test_offsets_that_a_foreign_transaction_took_stop_no_owner(cluster: Cl
         released.append(await owner.append(outcome("y", 2)))
         assert [await found.get(), await found.get()] == released
     assert await counted(log.partition(0)) == released
+
+
+@pytest.mark.parametrize("followers", [0, 1])
+async def test_a_log_that_ends_with_a_foreign_marker_is_taken_over(cluster: Cluster, followers: int) -> None:
+    log = await log_of(cluster)
+    owner = await log.partition(0).take_over("a")
+    released = [await owner.append(outcome("x"))]
+    write_beside(cluster, f"{cluster.prefix}.events", transaction=True)
+    while await log.partition(0).end() < 4:
+        pass  # the marker comes after the transaction's end is acknowledged
+    other = KafkaLog(cluster.connect(), await facts(cluster))
+    async with AsyncExitStack() as following:
+        for _ in range(followers):
+            await following.enter_async_context(followed(other))
+        released.append(await (await other.partition(0).take_over("b")).append(outcome("y")))
+    assert await counted(other.partition(0)) == released
 
 
 async def test_a_receiver_starts_at_the_earliest_command_that_is_kept(cluster: Cluster) -> None:

@@ -32,6 +32,8 @@ async def alter(cluster: Cluster, resource: ConfigResource, setting: str, value:
     admin = AdminClient(cluster.config.admin())
     for altered in admin.incremental_alter_configs([resource]).values():
         altered.result()
+    while (await describe_topics(cluster.config, [resource.name]))[0].config[setting] != value:
+        pass  # the broker that is asked hears of it a moment later
 
 
 async def test_what_was_made_as_planned_differs_in_nothing(cluster: Cluster) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
@@ -40,8 +41,18 @@ class Bell:
             await self._event.wait()
 
 
+@dataclass(frozen=True, slots=True)
+class Piece(Generic[T]):
+    """What was read of a partition."""
+
+    items: Sequence[tuple[int, T]]
+    """With their offsets. There may be gaps: compaction leaves some, and so does the marker of a transaction."""
+    following: int
+    """The offset to go on from: below it stands nothing but the items."""
+
+
 class Window(Generic[T]):
-    """The newest items of a partition, in offset order. Offsets may have gaps: a foreign transaction leaves one."""
+    """The newest items of a partition, in offset order."""
 
     def __init__(self, first: int, *, kept_records: int = KEPT_RECORDS, kept_bytes: int = KEPT_BYTES) -> None:
         self.first = first
@@ -62,10 +73,15 @@ class Window(Generic[T]):
         if len(self._items) > 2 * self._kept_records or self._bytes > 2 * self._kept_bytes:
             self._cut()
 
-    def read(self, offset: int, limit: int) -> Sequence[tuple[int, T]]:
+    def skip(self, end: int) -> None:
+        """Nothing stands from here to there."""
+        self.end = max(self.end, end)
+
+    def read(self, offset: int, limit: int) -> Piece[T]:
         """Up to `limit` items from `offset` on, which is not below `first`."""
         at = bisect_left(self._items, offset, key=lambda item: item[0])
-        return self._items[at : at + limit]
+        items = self._items[at : at + limit]
+        return Piece(items, items[-1][0] + 1 if items else self.end)
 
     def _cut(self) -> None:
         cut = 0
@@ -95,6 +111,10 @@ class Following(Sink, Generic[T]):
             if (offset := message.offset()) is not None and offset >= known
         ]
         return partial(self._arrived, new) if new else None
+
+    def ended(self, offset: int) -> None:
+        self.window.skip(offset)
+        self._bell.ring()
 
     def fail(self, error: LogError) -> None:
         self.error = error
@@ -181,8 +201,8 @@ class Feed(Generic[T]):
         """Return when a message at the offset or above exists."""
         await (await self.following()).reached(offset)
 
-    async def read(self, offset: int, limit: int) -> Sequence[tuple[int, T]]:
-        """Up to `limit` messages from `offset` on with their offsets, at least one if there is one.
+    async def read(self, offset: int, limit: int) -> Piece[T]:
+        """Up to `limit` messages from `offset` on, at least one if there is one.
 
         Raises OffsetGone when the partition begins above the offset.
         """
@@ -191,7 +211,7 @@ class Feed(Generic[T]):
             return await self._read_behind(offset, limit, await self.end())
         if offset >= following.window.end:
             if offset >= await self.end():
-                return ()
+                return Piece((), offset)
             await following.reached(offset)
         if offset >= following.window.first:
             return following.window.read(offset, limit)
@@ -202,7 +222,8 @@ class Feed(Generic[T]):
         if self._following is not None:
             self._following.landed(offset, item, size)
 
-    async def _read_behind(self, offset: int, limit: int, stop: int) -> Sequence[tuple[int, T]]:
+    async def _read_behind(self, offset: int, limit: int, stop: int) -> Piece[T]:
         if offset >= stop:
-            return ()
-        return await self._history.read(self.place, offset, limit, stop, self._decode)
+            return Piece((), offset)
+        items = await self._history.read(self.place, offset, limit, stop, self._decode)
+        return Piece(items, items[-1][0] + 1 if items else stop)

@@ -42,13 +42,13 @@ class KafkaInbox:
             while True:
                 await feed.wait(offset)
                 try:
-                    found = await feed.read(offset, READ_LIMIT)
+                    piece = await feed.read(offset, READ_LIMIT)
                 except OffsetGone:
                     offset = await _kept(feed, offset)
                     continue
-                for at, record in found:
+                for at, record in piece.items:
                     yield at, record
-                    offset = at + 1
+                offset = piece.following
 
 
 async def _kept(feed: Feed[Record], offset: int) -> int:

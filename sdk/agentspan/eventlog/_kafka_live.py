@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from agentspan.eventlog._errors import LogError
 from agentspan.eventlog._kafka_config import KafkaConfig
@@ -40,6 +40,10 @@ class Sink(Protocol):
 
     def keep(self, messages: Sequence[Message]) -> Callable[[], None] | None:
         """Decode what is not known yet; what the loop has to do with it."""
+        ...
+
+    def ended(self, offset: int) -> None:
+        """Nothing but what it was given stands below the offset, as after the marker of a transaction."""
         ...
 
     def fail(self, error: LogError) -> None:
@@ -76,7 +80,7 @@ class Live:
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         settings = self._config.consumer(wait_ms=FETCH_WAIT_MS, queued_kb=READ_AHEAD_KB)
-        consumer = Consumer(settings, logger=logger)
+        consumer = Consumer(settings | {"enable.partition.eof": True}, logger=logger)
         while not self._closing.is_set():
             try:
                 self._turn(consumer, loop)
@@ -112,11 +116,12 @@ class Live:
     def _sort(self, consumer: Consumer, messages: Sequence[Message]) -> list[Callable[[], None]]:
         """By partition, in their order."""
         found: dict[Place, list[Message]] = {}
+        events: list[tuple[Place, Message]] = []
         todo: list[Callable[[], None]] = []
         for message in messages:
             place = Place(message.topic() or "", -1 if (number := message.partition()) is None else number)
             if message.error() is not None:
-                todo += self._failed(consumer, place, message)
+                events.append((place, message))
             else:
                 found.setdefault(place, []).append(message)
         for place, new in found.items():
@@ -124,11 +129,15 @@ class Live:
             keep = sink.keep(new) if sink is not None else None
             if keep is not None:
                 todo.append(keep)
+        for place, event in events:
+            todo += self._heard(consumer, place, event)
         return todo
 
-    def _failed(self, consumer: Consumer, place: Place, message: Message) -> list[Callable[[], None]]:
-        error, sink = message.error(), self._sinks.get(place)
+    def _heard(self, consumer: Consumer, place: Place, event: Message) -> list[Callable[[], None]]:
+        error, sink = event.error(), self._sinks.get(place)
         assert error is not None
+        if sink is not None and error.code() == KafkaError._PARTITION_EOF:
+            return [partial(sink.ended, event.offset() or 0)]
         named = read_error(error, place.topic)
         if sink is None or named is None:
             logger.warning("reading %s: %s", place, error)

@@ -9,7 +9,7 @@ from agentspan.eventlog._errors import FateUnknown, LogMismatch
 from agentspan.eventlog._kafka_connection import Connection, TopicFacts
 from agentspan.eventlog._kafka_errors import OffsetGone
 from agentspan.eventlog._kafka_live import Place
-from agentspan.eventlog._kafka_messages import decode_stamped, encode_stamped
+from agentspan.eventlog._kafka_messages import NOBODYS, decode_stamped, encode_stamped
 from agentspan.eventlog._ownership import RENEW_AFTER
 from agentspan.eventlog._partition import PartitionLog
 from agentspan.eventlog._records import Record, Stamp, Stored
@@ -49,12 +49,16 @@ class _RawLog:
         return appended
 
     async def read(self, offset: int, limit: int) -> Sequence[Stored]:
+        """The markers of a foreign transaction, where nothing else stands, are as a record that counts for nobody."""
         try:
-            return [stored for _, stored in await self._feed.read(offset, limit)]
+            piece = await self._feed.read(offset, limit)
         except OffsetGone as gone:
             raise LogMismatch(
                 f"{gone}: the log is kept for ever, or executions are lost; see `agentspan topics check`"
             ) from gone
+        if not piece.items and piece.following > offset:
+            return [Stored(piece.following - 1, NOBODYS, Record("", "", b""))]
+        return [stored for _, stored in piece.items]
 
     async def end(self) -> int:
         return await self._feed.end()

@@ -12,7 +12,8 @@ from agentspan.eventlog._records import Record, Stamp
 Headers = list[tuple[str, str | bytes | None]]
 
 _ENVELOPE = frozenset({"specversion", "id", "type", "source", "subject", "epoch", "n", "last", "takeover"})
-_NOBODYS = Stamp(-1, -1, last=False, takeover=0)
+NOBODYS = Stamp(-1, -1, last=False, takeover=0)
+"""Of what counts for nobody. No fresh reader finds a takeover in it: it begins at the beginning."""
 
 
 class Encoded(NamedTuple):
@@ -92,7 +93,7 @@ def _stamp(attributes: dict[str, str]) -> Stamp:
     try:
         epoch, n, takeover = (int(attributes[name]) for name in ("epoch", "n", "takeover"))
     except (KeyError, ValueError):
-        return _NOBODYS
+        return NOBODYS
     return Stamp(epoch, n, attributes.get("last") == "true", takeover)
 
 

@@ -55,9 +55,10 @@ class KafkaTable:
                 rung = self._bell.rung
                 for at, following in enumerate(followed):
                     while following.has(offsets[at]):
-                        for offset, change in await feeds[at].read(offsets[at], READ_LIMIT):
+                        piece = await feeds[at].read(offsets[at], READ_LIMIT)
+                        for _, change in piece.items:
                             yield change
-                            offsets[at] = offset + 1
+                        offsets[at] = piece.following
                 await self._bell.past(rung)
 
     def _encoded(self, key: str, record: Record | None) -> Encoded:
@@ -71,13 +72,13 @@ async def _standing(feed: Feed[Change], end: int) -> list[Change]:
     standing: dict[str, Change] = {}
     offset = await feed.begin()
     while offset < end:
-        found = await feed.read(offset, READ_LIMIT)
-        for at, change in found:
+        piece = await feed.read(offset, READ_LIMIT)
+        for at, change in piece.items:
             if at < end:
                 standing.pop(change.key, None)
                 if change.record is not None:
                     standing[change.key] = change
-        offset = found[-1][0] + 1 if found else end
+        offset = piece.following
     return list(standing.values())
 
 
