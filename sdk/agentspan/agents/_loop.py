@@ -17,7 +17,7 @@ T = TypeVar("T")
 JOIN_S = 1.0
 
 
-CLOSED_MEANWHILE = "the runtime was closed meanwhile; make another AgentRuntime"
+CLOSED = "the runtime is closed; make another AgentRuntime"
 
 
 class LoopThread:
@@ -25,33 +25,33 @@ class LoopThread:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._lock = threading.Lock()
+        self._closing = False
         self._thread = threading.Thread(target=self._loop.run_forever, name="agentspan", daemon=True)
         self._thread.start()
 
     @property
     def closed(self) -> bool:
-        """Whether nothing runs here any more."""
-        return self._loop.is_closed()
+        """Whether nothing can be begun here any more."""
+        return self._closing
 
     def call(self, work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
         """What the coroutine returns or raises. TimeoutError after `timeout_s`: then, and at Ctrl-C, it ends."""
-        if threading.current_thread() is self._thread or self.closed:
+        if threading.current_thread() is self._thread:
             work.close()
             raise AgentspanError(
-                "the runtime is closed; make another AgentRuntime"
-                if self.closed
-                else "this blocks, and was called from an async tool on the worker's own loop: "
+                "this blocks, and was called from an async tool on the worker's own loop: "
                 "use `await asyncio.to_thread(...)`, or make the tool synchronous"
             )
-        try:
+        with self._lock:  # what is begun before the end is cancelled by it; what comes later is not begun
+            if self._closing:
+                work.close()
+                raise AgentspanError(CLOSED)
             future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        except RuntimeError:  # the loop was closed since it was looked at
-            work.close()
-            raise AgentspanError(CLOSED_MEANWHILE) from None
         try:
             return future.result(timeout_s)
         except concurrent.futures.CancelledError:
-            raise AgentspanError(CLOSED_MEANWHILE) from None
+            raise AgentspanError("the runtime was closed meanwhile; make another AgentRuntime") from None
         except BaseException:
             future.cancel()
             raise
@@ -72,10 +72,13 @@ class LoopThread:
 
     def close(self) -> None:
         """Cancel what runs, and end the thread; one that a tool blocks is left to end with the program."""
-        if self.closed:
-            return
+        with self._lock:
+            if self._closing:
+                return
+            self._closing = True
+            cancelled = asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop)
         with suppress(TimeoutError):
-            self.call(_cancel_others(), JOIN_S)
+            cancelled.result(JOIN_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(JOIN_S)
         if not self._thread.is_alive():
