@@ -23,7 +23,7 @@ async def own(kafka: Kafka, name: str, pace: float, tear: int) -> None:
     """Take over and append for ever."""
     partition = (await kafka.log(renew_after=50)).partition(0)
     owner = await partition.take_over(name)
-    print("owns", owner.epoch, flush=True)
+    print(f"owns {owner.epoch}", flush=True)
     number = 0
     while True:
         records = outcome(name, number)
@@ -31,7 +31,7 @@ async def own(kafka: Kafka, name: str, pace: float, tear: int) -> None:
             stamp = Stamp(owner.epoch, 1 + sum(len(outcome(name, i)) for i in range(number)), False, 0)
             await half(partition.raw.append, stamp, records)
         released = await owner.append(records)
-        print("released", name, number, released.position, flush=True)
+        print(f"released {name} {number} {released.position}", flush=True)
         number += 1
         await asyncio.sleep(pace)
 
@@ -49,7 +49,7 @@ async def main(bootstrap: str, prefix: str, name: str, pace: str, tear: str = "-
         try:
             await own(kafka, f"{name}.{life}", float(pace), int(tear))
         except (Deposed, WriteError) as error:
-            print("deposed", type(error).__name__, flush=True)
+            print(f"deposed {type(error).__name__}", flush=True)
         life += 1
         if not again:
             break
