@@ -135,7 +135,12 @@ class AgentRuntime:
 
     def call(self, work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
         """Run a coroutine on the runtime's loop and wait for it."""
-        return self._connected().loop.call(work, timeout_s)
+        try:
+            connection = self._connected()
+        except BaseException:
+            work.close()
+            raise
+        return connection.loop.call(work, timeout_s)
 
     def iterate(self, items: AsyncGenerator[T, None]) -> Iterator[T]:
         """Iterate an asynchronous generator of the runtime's loop."""
