@@ -1,5 +1,6 @@
 """Runs through the SDK and HTTP: start, stream, decide, serve, a server that restarts under all of it."""
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -287,6 +288,17 @@ def test_serve_blocks_until_closed(server: SmallServer) -> None:
     assert not thread.is_alive()
     with pytest.raises(ConfigurationError, match="closed"):
         runtime.start(AGENT, "x")
+
+
+def test_work_that_meets_a_closed_runtime_is_refused_and_not_left_unawaited() -> None:
+    runtime = AgentRuntime(server_url="http://127.0.0.1:1")
+    runtime.close()
+
+    async def work() -> None: ...
+
+    with pytest.raises(ConfigurationError, match="closed"):
+        runtime.call(work())
+    gc.collect()  # a warning about a coroutine that nobody awaited fails the test
 
 
 def test_serving_nothing_is_an_error(runtime: AgentRuntime) -> None:
