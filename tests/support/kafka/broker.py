@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -64,7 +65,10 @@ class Broker:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._wait_until_ready(self._process)
+        process = self._process
+        if not wait_until_ready(self.bootstrap, lambda: process.poll() is None):
+            self.kill()
+            raise RuntimeError("the broker did not come up:\n" + (self._folder / "broker.log").read_text()[-4000:])
 
     def stop(self) -> None:
         """As an administrator does."""
@@ -85,16 +89,6 @@ class Broker:
         command = ["java", "-Xmx128m", "-cp", classpath(), "kafka.tools.StorageTool", *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
-    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 200})
-        deadline = time.monotonic() + READY_S
-        while time.monotonic() < deadline and process.poll() is None:
-            with suppress(KafkaException):
-                if admin.list_topics(timeout=2).brokers:
-                    return
-        self.kill()
-        raise RuntimeError("the broker did not come up:\n" + (self._folder / "broker.log").read_text()[-4000:])
-
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:
             os.kill(self._process.pid, number)
@@ -104,6 +98,17 @@ class Broker:
         self._signal(number)
         if self._process is not None:
             self._process.wait(60)
+
+
+def wait_until_ready(bootstrap: str, alive: Callable[[], bool]) -> bool:
+    """Whether it answered in time."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 200})
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline and alive():
+        with suppress(KafkaException):
+            if admin.list_topics(timeout=2).brokers:
+                return True
+    return False
 
 
 def free_ports(count: int) -> list[int]:
