@@ -60,7 +60,7 @@ def _approve(draft: Draft, command: c.Decide, call: Call, definition: AgentDefin
         seen_args_hash=command.args_hash,
         edited_args=command.edited_args,
         args=args,
-        args_hash=args_hash(args),
+        args_hash=call.args_hash if command.edited_args is None else args_hash(args),
         policy=command.policy,
     )
     return None

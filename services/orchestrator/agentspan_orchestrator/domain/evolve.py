@@ -3,9 +3,9 @@
 What must not happen is prevented by `decide`; a history that exists is true, and old ones fold for ever.
 """
 
-from dataclasses import replace
 from typing import assert_never
 
+from agentspan_orchestrator.domain.copies import replace
 from agentspan_orchestrator.domain.state import Call, Ending, Execution, Grant, ModelStep, Remembered
 from agentspan_schemas import Failure
 from agentspan_schemas import events as e
@@ -145,17 +145,16 @@ def _model_called(s: Execution, event: e.ModelCalled) -> Execution:
         inbox=(),
         output_asks=s.output_asks + bool(event.ask_again),
         model_step=ModelStep(event.turn, event.attempt, event.at),
-        totals=s.totals.model_copy(update={"turns": event.turn}),
+        totals=_with_totals(s.totals, turns=event.turn),
     )
 
 
 def _model_replied(s: Execution, event: e.ModelReplied) -> Execution:
     message = AssistantMessage(text=event.text, tool_calls=event.tool_calls, blocks=event.blocks)
-    totals = s.totals.model_copy(
-        update={
-            "input_tokens": s.totals.input_tokens + event.usage.input_tokens,
-            "output_tokens": s.totals.output_tokens + event.usage.output_tokens,
-        }
+    totals = _with_totals(
+        s.totals,
+        input_tokens=s.totals.input_tokens + event.usage.input_tokens,
+        output_tokens=s.totals.output_tokens + event.usage.output_tokens,
     )
     return replace(s, messages=(*s.messages, message), model_step=None, totals=totals)
 
@@ -176,7 +175,7 @@ def _tool_called(s: Execution, event: e.ToolCall) -> Execution:
         phase="waiting" if event.approval_required else "open",
         opened_at=event.at,
     )
-    totals = s.totals.model_copy(update={"tool_calls": s.totals.tool_calls + 1})
+    totals = _with_totals(s.totals, tool_calls=s.totals.tool_calls + 1)
     return replace(s, calls=(*s.calls, call), totals=totals)
 
 
@@ -238,10 +237,15 @@ def _settled(s: Execution) -> Execution:
     """Status and what is waited for follow from the rest."""
     waiting_on = tuple(call.tool for call in s.awaited) if not s.terminal else ()
     if waiting_on != s.totals.waiting_on:
-        s = replace(s, totals=s.totals.model_copy(update={"waiting_on": waiting_on}))
+        s = replace(s, totals=_with_totals(s.totals, waiting_on=waiting_on))
     if s.terminal:
         return s
-    return replace(s, status="paused" if s.paused else "waiting" if waiting_on else "running")
+    status: e.Status = "paused" if s.paused else "waiting" if waiting_on else "running"
+    return s if status == s.status else replace(s, status=status)
+
+
+def _with_totals(totals: e.Totals, **changes: object) -> e.Totals:
+    return e.Totals.of(**{**vars(totals), **changes})
 
 
 def _shrunk(s: Execution) -> Execution:

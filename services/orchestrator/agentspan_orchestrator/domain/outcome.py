@@ -12,6 +12,8 @@ from agentspan_schemas.events import Envelope, Event, Totals
 
 E = TypeVar("E", bound=Envelope)
 
+NOTHING_YET = Totals()
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -53,17 +55,18 @@ class Draft:
         )
 
     def _append(self, kind: type[E], **fields: Any) -> None:
-        event: Any = kind(
+        """Nothing is validated: what an event is made of came in at a door, or follows from what did."""
+        event: Any = kind.of(
             execution_id=self.command.execution_id,
             at=self.now,
             status="running",
-            totals=self._state.totals if self._state else Totals(),
+            totals=NOTHING_YET,
             causation_id=self.command.command_id,
             traceparent=self.command.traceparent,
             **fields,
         )
         self._state = evolve(self._state, event)
-        event = event.model_copy(update={"status": self._state.status, "totals": self._state.totals})
+        vars(event).update(status=self._state.status, totals=self._state.totals)  # it is nobody else's yet
         self.events.append(event)
 
     def accepted(self) -> Outcome:
@@ -92,7 +95,7 @@ class Draft:
         return Outcome(evolve_note(self.before, note), (), self._answer(seq, refusal), note)
 
     def _answer(self, seq: int, refusal: Refusal | None = None) -> Answer:
-        return Answer(
+        return Answer.of(
             command_id=self.command.command_id, execution_id=self.command.execution_id, seq=seq, refusal=refusal
         )
 

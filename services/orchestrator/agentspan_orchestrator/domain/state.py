@@ -1,7 +1,8 @@
 """An execution as its events have made it: what `decide` reads and `evolve` writes.
 
-Frozen values only. A snapshot of an execution is this dataclass as JSON; a finished one keeps only what answers late
-and repeated commands (`evolve` shrinks it).
+Frozen values only, without slots: a changed copy is then one copy of a dictionary (`copies`). A snapshot of an
+execution is this dataclass as JSON; a finished one keeps only what answers late and repeated commands (`evolve`
+shrinks it).
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ Phase = Literal["waiting", "open", "granted", "in_doubt", "done"]
 """Of a call: waits for a decision; may be run; its code may be running under a grant; nobody knows; over."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Grant:
     """One granted claim of a `once` call. A declined one never ran."""
 
@@ -31,7 +32,7 @@ class Grant:
     declined: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
     """One tool call of the current turn."""
 
@@ -69,7 +70,7 @@ class Call:
         return next((g for g in self.grants if g.claim_id == claim_id and not g.declined), None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModelStep:
     """The model call that is open."""
 
@@ -80,7 +81,7 @@ class ModelStep:
     losses: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ending:
     """The execution shall end as soon as no granted call is out."""
 
@@ -90,7 +91,7 @@ class Ending:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Remembered:
     """The answer that a command got."""
 
@@ -98,7 +99,7 @@ class Remembered:
     refusal: Refusal | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Execution:
     """The state of one execution after its event `seq`."""
 

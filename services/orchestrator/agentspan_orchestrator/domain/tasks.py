@@ -36,7 +36,7 @@ def _due(step: Call | ModelStep, now: datetime) -> bool:
 
 
 def _tool_task(state: Execution, call: Call) -> ToolTask:
-    return ToolTask(
+    return ToolTask.of(
         execution_id=state.execution_id,
         agent=state.agent,
         agent_version=state.agent_version,
@@ -54,7 +54,7 @@ def _tool_task(state: Execution, call: Call) -> ToolTask:
 
 
 def _model_task(state: Execution, step: ModelStep) -> ModelTask:
-    return ModelTask(
+    return ModelTask.of(
         execution_id=state.execution_id,
         agent=state.agent,
         agent_version=state.agent_version,

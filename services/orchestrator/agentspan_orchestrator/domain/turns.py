@@ -148,7 +148,7 @@ def _propose(
 ) -> None:
     """A call becomes visible before anything runs; one that cannot run is answered at once, and asks nobody."""
     tool = definition.tool(request.tool)
-    problem = _problem(request, args_error, tool, definition)
+    seen_hash, problem = _checked(request, args_error, tool, definition)
     gated = tool is not None and tool.approval_required and problem is None
     draft.emit(
         e.ToolCall,
@@ -157,7 +157,7 @@ def _propose(
         model_call_id=request.model_call_id,
         tool=request.tool,
         args=request.args,
-        args_hash=_hash_or_empty(request),
+        args_hash=seen_hash,
         approval_required=gated,
         effects=tool.effects if tool else "idempotent",
         timeout_s=tool.timeout_s if tool else None,
@@ -174,10 +174,21 @@ def _propose(
             call_id=request.call_id,
             tool=request.tool,
             args=request.args,
-            args_hash=_hash_or_empty(request),
+            args_hash=seen_hash,
             input_schema_hash=tool.input_schema_hash,
             expires_at=rules.later(draft.now, expires_s) if expires_s else None,
         )
+
+
+def _checked(
+    request: RequestedCall, args_error: str | None, tool: ToolDefinition | None, definition: AgentDefinition
+) -> tuple[str, Failure | None]:
+    """The hash of the call's arguments ("" where they have none), and why it cannot run."""
+    try:
+        seen_hash, no_hash = args_hash(request.args), None
+    except NotCanonical as error:
+        seen_hash, no_hash = "", Failure(kind="invalid_args", message=str(error))
+    return seen_hash, _problem(request, args_error, tool, definition) or no_hash
 
 
 def _problem(
@@ -190,18 +201,7 @@ def _problem(
         return Failure(kind="invalid_args", message=f"the arguments of {tool.name!r} can't be read: {args_error}")
     if problem := rules.schema_problem(request.args, tool.input_schema):
         return Failure(kind="invalid_args", message=f"the arguments of {tool.name!r} break its schema: {problem}")
-    try:
-        args_hash(request.args)
-    except NotCanonical as error:
-        return Failure(kind="invalid_args", message=str(error))
     return None
-
-
-def _hash_or_empty(request: RequestedCall) -> str:
-    try:
-        return args_hash(request.args)
-    except NotCanonical:
-        return ""
 
 
 def _answer(draft: Draft, text: str, definition: AgentDefinition) -> None:
