@@ -1,0 +1,14 @@
+"""Changed copies of frozen values, made some fifty times an execution: `dataclasses.replace` asks each field by itself
+and was a third of the core's time."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # mypy checks the names and the types of the changes
+    from dataclasses import replace as replace
+else:
+
+    def replace(value: Any, /, **changes: Any) -> Any:
+        """The value with some fields changed. For dataclasses without slots and without a `__post_init__`."""
+        made = object.__new__(type(value))
+        vars(made).update(vars(value), **changes)
+        return made
