@@ -159,7 +159,8 @@ class Partition:
 
     async def _serve(self, ownership: Ownership, command_offset: str | None, snapshots: Snapshots | None) -> None:
         around = self._around
-        tasks = TaskBook(around.tasks, self._number, Watch(around.leases, around.now), around.now)
+        watch = Watch(around.leases, around.now)
+        tasks = TaskBook(around.tasks, self._number, watch, around.now, confirm=ownership.confirm)
         owned = OwnedPartition(
             ownership,
             self._cache,
@@ -169,10 +170,10 @@ class Partition:
             command_offset=command_offset,
             snapshots=snapshots,
         )
-        owned.restore()
-        await tasks.bury_closed(self._cache.get)
-        owned.fire_due()  # what became due while nobody served comes before what is asked now
         async with asyncio.TaskGroup() as group:
+            group.create_task(tasks.run(owned.restore, self._cache.get))
+            await tasks.restored.wait()
+            owned.fire_due()  # what became due while nobody served comes before what is asked now
             group.create_task(owned.release())
             group.create_task(self._receive(owned, command_offset))
             group.create_task(self._every(TICK_S, owned.fire_due))

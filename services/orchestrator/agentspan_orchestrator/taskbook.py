@@ -1,9 +1,15 @@
-"""The tasks topic of one owned partition, kept equal to what released states say is to be done."""
+"""The tasks topic of one owned partition, kept equal to what released states say is to be done.
+
+Any writer's word stands there, also that of an owner that wakes up late: so the owner follows what it writes, and puts
+right what is not its own.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from typing import assert_never
 
-from agentspan.eventlog import CaughtUp, Record, Table
+from agentspan.eventlog import CaughtUp, Change, Record, Table
 from agentspan_orchestrator.domain import Execution, granted_tasks, open_tasks
 from agentspan_orchestrator.leases import Watch
 from agentspan_orchestrator.ports import Now
@@ -18,14 +24,22 @@ class TaskBook:
     `too_large` has the tasks that no message can hold; whoever owns the partition says what becomes of them.
     """
 
-    def __init__(self, table: Table, partition: int, watch: Watch, now: Now) -> None:
+    def __init__(
+        self, table: Table, partition: int, watch: Watch, now: Now, *, confirm: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`confirm` returns if the partition is still ours, and raises if it is not."""
         self._table = table
         self._partition = partition
         self._watch = watch
         self._now = now
+        self._confirm = confirm
         self._open: dict[str, tuple[str, ...]] = {}
         self._granted: dict[str, tuple[str, ...]] = {}
+        self._own: Counter[tuple[str, bool]] = Counter()
+        """What was written here and has not come back yet: by key, and whether it was a task or a tombstone."""
         self.too_large: list[Task] = []
+        self.restored = asyncio.Event()
+        """All that is to be done was published, and what stood there beside it was buried."""
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Raises when a put failed: the tasks are derived again after another takeover."""
 
@@ -57,15 +71,55 @@ class TaskBook:
         """A tombstone: also for a task that was closed before, and came back from a stale owner."""
         self._put(key, None)
 
-    async def bury_closed(self, get: Callable[[str], Execution | None]) -> None:
+    async def run(self, restore: Callable[[], None], get: Callable[[str], Execution | None]) -> None:
+        """Read what stands, `restore`, and then put right what others write, until cancelled.
+
+        `get` has the released state of an execution. Raises what `confirm` raises.
+        """
+        standing: dict[str, None] = {}
+        async for change in self._table.follow(self._partition):
+            match change:
+                case CaughtUp():
+                    restore()
+                    self._bury_closed(standing, get)
+                    self.restored.set()
+                case Change() if not self.restored.is_set():
+                    standing[change.key] = None
+                case Change():
+                    await self._came(change, get)
+                case _:
+                    assert_never(change)
+
+    def _bury_closed(self, standing: Iterable[str], get: Callable[[str], Execution | None]) -> None:
         """Tombstones for the tasks that stand on the topic although their execution says that they are closed.
 
         A task of an execution that is unknown here is left alone: a later owner may have opened it.
         """
-        for key in await self._standing():
-            execution_id = key.partition("/")[0]
-            if get(execution_id) is not None and key not in self._open.get(execution_id, ()):
+        for key in standing:
+            if get(_execution_id(key)) is not None and not self._is_open(key):
                 self.bury(key)
+
+    async def _came(self, change: Change, get: Callable[[str], Execution | None]) -> None:
+        """A change of the topic. One that we did not make is an earlier owner's, which was frozen and woke up, or a
+        later owner's: that one has taken over before it wrote, so the log tells. Ours are awaited by their number."""
+        mark = (change.key, change.record is not None)
+        if self._own[mark] > 1:
+            self._own[mark] -= 1
+        elif not self._own.pop(mark, 0) and self._is_open(change.key) is not mark[1]:
+            await self._confirm()
+            self._put_right(change.key, get(_execution_id(change.key)))
+
+    def _put_right(self, key: str, state: Execution | None) -> None:
+        if state is None:
+            return
+        if not self._is_open(key):
+            self.bury(key)
+        for task in open_tasks(state, self._now()):
+            if task.task_key == key and self._is_open(key):
+                self._publish(key, task)
+
+    def _is_open(self, key: str) -> bool:
+        return key in self._open.get(_execution_id(key), ())
 
     def _watch_granted(self, state: Execution) -> None:
         out = tuple(key for key, _ in granted_tasks(state))
@@ -77,17 +131,6 @@ class TaskBook:
         if out:
             self._granted[state.execution_id] = out
 
-    async def _standing(self) -> list[str]:
-        standing: dict[str, None] = {}
-        async for change in self._table.follow(self._partition):
-            if isinstance(change, CaughtUp):
-                break
-            if change.record is None:
-                standing.pop(change.key, None)
-            else:
-                standing[change.key] = None
-        return list(standing)
-
     def _publish(self, key: str, task: Task) -> None:
         try:
             self._put(key, Record(task.lane, task.execution_id, encode(task), {}, task))
@@ -95,13 +138,19 @@ class TaskBook:
             self.too_large.append(task)
 
     def _put(self, key: str, record: Record | None) -> None:
-        done = asyncio.ensure_future(_awaited(self._table.put(key, record, partition=self._partition)))
+        put = self._table.put(key, record, partition=self._partition)
+        self._own[key, record is not None] += 1
+        done = asyncio.ensure_future(_awaited(put))
         done.add_done_callback(self._check)
 
     def _check(self, done: "asyncio.Future[object]") -> None:
         error = None if done.cancelled() else done.exception()
         if error is not None and not self.failed.done():
             self.failed.set_exception(error)
+
+
+def _execution_id(key: str) -> str:
+    return key.partition("/")[0]
 
 
 async def _awaited(put: Awaitable[object]) -> object:

@@ -4,7 +4,6 @@ What is queued for the file can be read at once: a reader looks into the queue f
 """
 
 import logging
-import queue
 import sqlite3
 import threading
 from collections.abc import Iterable
@@ -32,6 +31,13 @@ CREATE TABLE IF NOT EXISTS standing (
 _SHAPE = 10 * SNAPSHOT_VERSION + 1
 """The file's `user_version`. Raise its last digit when only the tables change."""
 
+WRITE_BEHIND_S = 0.25
+"""How long rows wait for the next state of their execution: a run that is over in a second is written twice, not
+twenty times. What is lost with the process is folded again from the log."""
+
+WRITE_ROWS = 5_000
+"""So many rows do not wait."""
+
 _PUT_ROW = "INSERT OR REPLACE INTO executions VALUES (?, ?, ?, ?, ?)"
 _FILL = """
 INSERT INTO executions VALUES (?, ?, ?, ?, ?) ON CONFLICT (execution_id) DO UPDATE
@@ -58,10 +64,12 @@ class SqliteStateCache:
         self._db = _opened(path)
         self._path = path
         self._log_id = ""
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._queued: _Batch | None = None
         self._writing: _Batch | None = None
-        self._wake: queue.SimpleQueue[threading.Event | None] = queue.SimpleQueue()
+        self._flushes_asked = 0
+        self._flushes_done = 0
+        self._closing = False
         self._writer = threading.Thread(target=self._write_behind, name=f"state-cache-{path.stem}", daemon=True)
         self._writer.start()
 
@@ -89,7 +97,7 @@ class SqliteStateCache:
 
     def find(self, execution_id: str) -> tuple[Execution, int] | None:
         """The state, and the offset up to which it reflects the log."""
-        with self._lock:
+        with self._changed:
             for batch in (self._queued, self._writing):
                 if batch is not None and (row := batch.rows.get(execution_id)):
                     return row.state, batch.position.offset
@@ -99,12 +107,13 @@ class SqliteStateCache:
 
     def put(self, rows: Iterable[Row], position: Position, command_offset: str | None) -> None:
         """Queue rows and the position they reflect."""
-        with self._lock:
+        with self._changed:
             batch = self._queued or _Batch()
             batch.rows |= {row.state.execution_id: row for row in rows}
             batch.log_id, batch.position, batch.command_offset = self._log_id, position, command_offset
+            if self._queued is None or len(batch.rows) >= WRITE_ROWS:
+                self._changed.notify_all()
             self._queued = batch
-        self._wake.put(threading.Event())
 
     def fill(self, snapshots: Iterable[Snapshot]) -> None:
         """Take over the states that are further than those here."""
@@ -131,44 +140,49 @@ class SqliteStateCache:
 
     def close(self) -> None:
         """Write what is queued, then stop."""
-        self._wake.put(None)
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
         self._writer.join()
         self._db.close()
 
     def _flush(self) -> None:
         """Return when what was put stands in the file; only a takeover waits for it."""
-        written = threading.Event()
-        self._wake.put(written)
-        written.wait()
+        with self._changed:
+            self._flushes_asked += 1
+            mine = self._flushes_asked
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._flushes_done >= mine)
 
     def _write_behind(self) -> None:
         with closing(_connect(self._path)) as db:
             going = True
             while going:
-                woken = [self._wake.get()]
-                while not self._wake.empty():
-                    woken.append(self._wake.get())
-                going = None not in woken
-                self._write_queued(db)
-                for event in woken:
-                    if event is not None:
-                        event.set()
+                with self._changed:
+                    self._changed.wait_for(lambda: self._queued is not None or self._is_urgent())
+                    self._changed.wait_for(self._is_urgent, WRITE_BEHIND_S)
+                    going, asked = not self._closing, self._flushes_asked
+                    batch = self._writing = self._queued
+                    self._queued = None
+                kept = batch is None or self._wrote(db, batch)
+                with self._changed:
+                    self._queued = self._queued if kept else _merged(batch, self._queued)
+                    self._writing, self._flushes_done = None, asked
+                    self._changed.notify_all()
+                    if not kept:  # a full disk is not asked in every moment
+                        self._changed.wait_for(lambda: self._closing, WRITE_BEHIND_S)
 
-    def _write_queued(self, db: sqlite3.Connection) -> None:
-        with self._lock:
-            batch = self._writing = self._queued
-            self._queued = None
-        if batch is None:
-            return
+    def _is_urgent(self) -> bool:
+        many = self._queued is not None and len(self._queued.rows) >= WRITE_ROWS
+        return many or self._closing or self._flushes_asked > self._flushes_done
+
+    def _wrote(self, db: sqlite3.Connection, batch: _Batch) -> bool:
         try:
             _write(db, batch)
-            with self._lock:
-                self._writing = None
         except sqlite3.Error as error:
             logger.warning("state cache %s: %s; its rows stay in memory and are written again", self._path, error)
-            with self._lock:
-                self._queued = _merged(batch, self._queued)
-                self._writing = None
+            return False
+        return True
 
 
 def _write(db: sqlite3.Connection, batch: _Batch) -> None:
@@ -190,9 +204,9 @@ def _seconds(due: datetime | None) -> float | None:
     return due.timestamp() if due else None
 
 
-def _merged(older: _Batch, newer: _Batch | None) -> _Batch:
-    if newer is None:
-        return older
+def _merged(older: _Batch | None, newer: _Batch | None) -> _Batch | None:
+    if older is None or newer is None:
+        return older or newer
     newer.rows = older.rows | newer.rows
     return newer
 
