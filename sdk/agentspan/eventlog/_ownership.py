@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agentspan.eventlog._errors import Deposed, FateUnknown, Fenced, StaleEpoch
+from agentspan.eventlog._errors import Deposed, FateUnknown, Fenced, StaleEpoch, WriteError
 from agentspan.eventlog._ports import RawLog
 from agentspan.eventlog._records import Outcome, Position, Record, Stamp, Stored, takeover_record
 
@@ -67,6 +67,23 @@ class Ownership:
         self._number(records, released)
         return released
 
+    async def confirm(self) -> None:
+        """Return if no later owner stands on the log as it is now. Raises Deposed or Fenced, and is over then.
+
+        Whoever sees something beside the log that is not its own, and wants to put it right, asks before.
+        """
+        try:
+            end = await self._raw.end()
+            renewal = next((sent for sent in self._sent if sent.released is None), None)
+            ours = (await renewal.acknowledged)[0] if renewal is not None else None
+            await self._check(self._expected, end, ours)
+        except Fenced as error:
+            self._end(Fenced, str(error), error)
+        except WriteError as error:
+            self._end(Deposed, "a takeover failed; take over again and read what stands", error)
+        if self._over is not None:
+            raise self._deposed()
+
     def close(self) -> None:
         """Stop: the partition is no longer ours. What was not released fails with Deposed; it may stand or not."""
         if self._settling is not None:
@@ -116,12 +133,16 @@ class Ownership:
         """Raise Fenced if a later owner stands between; ghosts may."""
         if offset < self._expected:
             raise FateUnknown(f"a record landed at offset {offset!r}, below {self._expected!r}: the log was cut short")
-        at = self._expected
-        while at < offset:
+        await self._check(self._expected, offset, None)
+
+    async def _check(self, at: int, end: int, ours: int | None) -> None:
+        """Raise Fenced if a later owner stands from `at` on. `ours`: where our own takeover stands, renewed."""
+        while at < end:
             await self._raw.wait(at)
-            for stored in await self._raw.read(at, min(GAP_READ_LIMIT, offset - at)):
+            for stored in await self._raw.read(at, min(GAP_READ_LIMIT, end - at)):
                 at = stored.offset + 1
-                if stored.stamp.n == 0 and stored.stamp.epoch > self._epoch:
+                higher = stored.stamp.n == 0 and stored.stamp.epoch > self._epoch
+                if higher and stored.offset != ours:
                     raise Fenced(f"{stored.record.key!r} has taken over in epoch {stored.stamp.epoch!r}")
 
     def _release(self, sent: _Sent, offsets: Sequence[int]) -> None:
