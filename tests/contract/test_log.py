@@ -54,6 +54,19 @@ async def test_records_come_back_as_they_were(processes: Processes) -> None:
     assert [stored.record for stored in read.records] == written
 
 
+async def test_an_owner_is_confirmed_until_another_one_has_taken_over(processes: Processes) -> None:
+    owner = await processes().partition(0).take_over("a")
+    await owner.confirm()
+    appended = [owner.append(outcome(str(i))) for i in range(20)]
+    await owner.confirm()
+    await asyncio.gather(*appended)
+    await processes().partition(0).take_over("b")
+    with pytest.raises(Fenced, match="'b'"):
+        await owner.confirm()
+    with pytest.raises(Fenced):
+        await owner.append(outcome("late"))
+
+
 async def test_a_follower_is_woken_by_what_comes(processes: Processes) -> None:
     following = asyncio.create_task(first_outcomes(processes().partition(0), 3))
     owner = await processes().partition(0).take_over("a")

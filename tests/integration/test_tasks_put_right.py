@@ -1,0 +1,90 @@
+"""The tasks topic takes any writer's word: what an owner that woke up late writes there, the owner puts right.
+
+A resumed run opens the task of the same step and attempt again, so a tombstone of before the pause could bury it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from agentspan.eventlog import CaughtUp, Fenced, Record
+from agentspan.eventlog.memory import MemoryLog, MemoryTable
+from agentspan_orchestrator.leases import Leases, Watch
+from agentspan_orchestrator.taskbook import TaskBook
+from agentspan_schemas import commands as c
+from tests.support.orchestration import EXECUTION, Clock, Process, World, ask, process, result, start
+
+OPEN = f"{EXECUTION}/1-0/1"
+
+
+def control(kind: type[c.Pause] | type[c.Resume]) -> c.Command:
+    """Pause or resume the run."""
+    return kind(command_id=kind.__name__, execution_id=EXECUTION, by="user:bo", channel="cli")
+
+
+async def written(here: Process, act: Callable[[], Awaitable[object]], count: int) -> list[Record | None]:
+    """What is written under the key from now on, the first of it by `act`."""
+    seen: list[Record | None] = []
+    caught_up = False
+    async with asyncio.timeout(20):
+        async for change in here.tasks.follow():
+            if isinstance(change, CaughtUp):
+                caught_up = True
+                await act()
+            elif caught_up and change.key == OPEN:
+                seen.append(change.record)
+                if len(seen) == count:
+                    break
+    return seen
+
+
+async def test_a_late_tombstone_of_before_a_pause_does_not_bury_the_task_that_was_resumed() -> None:
+    async with process(World(MemoryLog(1))) as here:
+        await here.send(start())
+        await here.send(ask("look_up"))
+        await here.send(control(c.Pause))
+        assert await here.open_tasks() == []
+        await here.send(control(c.Resume))
+        late, again = await written(here, lambda: here.tasks.put(OPEN, None, partition=0), 2)
+        assert late is None
+        assert again is not None
+        assert await here.open_tasks() == [OPEN]
+
+
+async def test_a_late_task_that_is_closed_is_buried_before_anybody_claims_it() -> None:
+    async with process(World(MemoryLog(1))) as here:
+        await here.send(start())
+        [task] = await written(here, lambda: here.send(ask("look_up", "refund")), 1)
+        assert task is not None
+        await here.send(result("1-0"))
+        assert await written(here, lambda: here.tasks.put(OPEN, task, partition=0), 2) == [task, None]
+        assert await here.open_tasks() == []
+
+
+async def test_what_the_owner_itself_writes_is_not_written_again() -> None:
+    async with process(World(MemoryLog(1))) as here:
+
+        async def tells() -> None:
+            await here.send(start())
+            await here.send(ask("look_up", "refund"))
+            await here.send(control(c.Pause))
+            await here.send(control(c.Resume))
+            await here.send(result("1-0"))
+            await here.tasks.put(OPEN, None, partition=0)  # the end of what is looked at
+
+        seen = await written(here, tells, 5)
+        assert [record is not None for record in seen] == [True, False, True, False, False]
+
+
+async def test_an_owner_that_was_replaced_puts_nothing_right_and_hears_of_it() -> None:
+    log, tasks, clock = MemoryLog(1), MemoryTable(), Clock()
+    ownership = await log.partition(0).take_over("a")
+    watch = Watch(Leases(MemoryTable(), now=clock.now, lease_s=10), clock.now)
+    book = TaskBook(tasks, 0, watch, clock.now, confirm=ownership.confirm)
+    running = asyncio.create_task(book.run(lambda: None, lambda _: None))
+    await book.restored.wait()
+    await log.partition(0).take_over("b")
+    await tasks.put(OPEN, Record("tool", EXECUTION, b"{}"), partition=0)
+    with pytest.raises(Fenced, match="'b'"):
+        await running
