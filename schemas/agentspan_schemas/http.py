@@ -133,6 +133,58 @@ class ExecutionPage(Wire):
     """Up to when the list is complete."""
 
 
+class Follow(Request):
+    """One execution that a stream is to carry: its events behind `after`, up to the one that ends it."""
+
+    execution_id: str = Field(min_length=1, max_length=128)
+    after: int = Field(default=0, ge=0)
+    """The seq of the last event that you have; 0: from the first."""
+    position: str | None = Field(default=None, pattern=r"^\d+:\d+$")
+    """The `Agentspan-Position` of a write that must be seen first: it may be another process than took it."""
+    deltas: bool = False
+    """Also the model's words as they are generated."""
+
+
+class StreamRequest(Request):
+    """What a client's stream carries from now on. Following an execution again begins again behind `after`."""
+
+    follow: tuple[Follow, ...] = Field(default=(), max_length=10_000)
+    unfollow: tuple[str, ...] = Field(default=(), max_length=10_000)
+
+
+class StreamOpened(Wire):
+    """A stream's first event, `open`: its address for as long as it is open."""
+
+    stream_id: str
+
+
+class Delta(Wire):
+    """Words of a model's reply as they are generated: a stream's `delta`, which is never on the log.
+
+    Some may be missing, as nothing is kept for a client that is slow or comes late: `model_replied` has the whole text.
+    """
+
+    execution_id: str
+    turn: int
+    attempt: int
+    offset: int = Field(ge=0)
+    """How many characters of this reply came before."""
+    text: str
+
+
+class StreamEnd(Wire):
+    """A stream's `end`: the execution was over before `after`, nothing more will come of it."""
+
+    execution_id: str
+
+
+class StreamProblem(Wire):
+    """A stream's `problem`: why it does not carry this execution (any more)."""
+
+    execution_id: str
+    problem: Problem
+
+
 class SessionRequest(Request):
     """A worker process says hello: what it can run, and what it still holds from an earlier session."""
 

@@ -21,7 +21,8 @@ from agentspan_query.adapters.sink import ClickHouseSink
 from agentspan_query.domain.filters import ExecutionFilter
 from agentspan_query.errors import BadPosition, HistoryUnavailable
 from agentspan_query.projection import Projection
-from agentspan_query.service import At, Query
+from agentspan_query.service import Query
+from agentspan_query.streams import At, Following, Logged
 from agentspan_query.tail import Tail
 from tests.support.orchestration import EXECUTION, Process, World, approve, ask, claim, process, result, say, start
 from tests.support.query_history import running_child
@@ -96,7 +97,8 @@ async def whole_run(here: Process) -> None:
 
 
 async def seqs(read: Reading, after: int = 0) -> list[int]:
-    return [stored.seq async for stored in read.query.stream(EXECUTION, after)]
+    sent = read.query.stream(Following(EXECUTION, after))
+    return [event.seq async for event in sent if isinstance(event, Logged)]
 
 
 async def test_ones_own_write_is_seen_before_clickhouse_has_it(database: Database) -> None:

@@ -14,12 +14,12 @@ from starlette.responses import Response
 from agentspan_doors import DoorError, not_found
 from agentspan_query.domain.filters import ExecutionFilter
 from agentspan_query.errors import BadCursor, BadPosition, HistoryFailed, HistoryUnavailable
-from agentspan_query.service import At, Query
+from agentspan_query.service import Query
+from agentspan_query.stream_doors import PING_S, read_position
+from agentspan_query.streams import Following, Logged
 from agentspan_schemas import Wire
 from agentspan_schemas.events import Event, Status
 from agentspan_schemas.http import ExecutionPage, ExecutionView
-
-PING_S = 15
 
 
 class EventPage(Wire):
@@ -67,7 +67,7 @@ def _add_lists(api: APIRouter, query: Query) -> None:
         """Complete up to `as_of`. Texts are previews; one execution has them whole."""
         chosen = execution_filter(agent, status, since, until)
         with problems():
-            return await query.executions(chosen, cursor=cursor, limit=limit, at=_at(min_position))
+            return await query.executions(chosen, cursor=cursor, limit=limit, at=read_position(min_position))
 
     @api.get("/executions/counts", summary="Count executions by status")
     async def counts(
@@ -92,7 +92,7 @@ def _add_execution(api: APIRouter, query: Query) -> None:
     async def execution(execution_id: str, min_position: MinPosition = None) -> ExecutionView:
         """As it stands now, with all its texts."""
         with problems():
-            found = await query.execution(execution_id, at=_at(min_position))
+            found = await query.execution(execution_id, at=read_position(min_position))
         if found is None:
             raise unknown(execution_id)
         return found
@@ -106,18 +106,24 @@ def _add_execution(api: APIRouter, query: Query) -> None:
     ) -> Response:
         """Those with a seq above `after`, exactly as they stand on the log."""
         with problems():
-            found = await query.events(execution_id, after=after, limit=limit, at=_at(min_position))
+            found = await query.events(execution_id, after=after, limit=limit, at=read_position(min_position))
             if not found and not await query.exists(execution_id):
                 raise unknown(execution_id)
         body = ",".join(stored.payload for stored in found)
         return Response(f'{{"items":[{body}]}}', media_type="application/json")
 
-    @api.get("/executions/{execution_id}/stream", summary="Its events as they come (SSE)")
+    @api.get(
+        "/executions/{execution_id}/stream",
+        summary="Its events as they come (SSE)",
+        response_class=EventSourceResponse,
+        responses={200: {"content": {"text/event-stream": {}}, "description": "Server-sent events"}},
+    )
     async def stream(
         execution_id: str,
         after: Annotated[int, Param(ge=0)] = 0,
         last_event_id: Annotated[str | None, Header()] = None,
         min_position: MinPosition = None,
+        deltas: Annotated[bool, Param(description="Also `delta`: a model's words as they are generated")] = False,
     ) -> EventSourceResponse:
         """Ids are seq; `Last-Event-ID` resumes, also after the end. It closes after the event that ends the run."""
         if last_event_id is not None:
@@ -125,14 +131,17 @@ def _add_execution(api: APIRouter, query: Query) -> None:
                 raise DoorError(422, "invalid_request", "Last-Event-ID: a seq is expected", field="Last-Event-ID")
             after = int(last_event_id)
         with problems():
-            if not await query.exists(execution_id, at=_at(min_position)):
+            if not await query.exists(execution_id, at=read_position(min_position)):
                 raise unknown(execution_id)
-        return EventSourceResponse(_sent(query, execution_id, after), ping=PING_S)
+        return EventSourceResponse(_sent(query, Following(execution_id, after, deltas=deltas)), ping=PING_S)
 
 
-async def _sent(query: Query, execution_id: str, after: int) -> AsyncIterator[ServerSentEvent]:
-    async for stored in query.stream(execution_id, after):
-        yield ServerSentEvent(stored.payload, id=str(stored.seq), event=stored.type)
+async def _sent(query: Query, asked: Following) -> AsyncIterator[ServerSentEvent]:
+    async for sent in query.stream(asked):
+        if isinstance(sent, Logged):
+            yield ServerSentEvent(sent.raw.decode(), id=str(sent.seq), event=sent.type)
+        else:
+            yield ServerSentEvent(sent.raw.decode(), event="delta")
 
 
 def execution_filter(
@@ -149,13 +158,6 @@ def execution_filter(
 def unknown(execution_id: str) -> DoorError:
     """404 for an execution."""
     return not_found("execution", execution_id, "`agentspan agent list` shows what there is")
-
-
-def _at(position: str | None) -> At | None:
-    if position is None:
-        return None
-    partition, _, offset = position.partition(":")
-    return At(int(partition), int(offset))
 
 
 @contextmanager

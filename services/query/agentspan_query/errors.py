@@ -3,6 +3,8 @@
 QueryError
 ├── BadCursor              a cursor of another list, or not one of ours
 ├── BadPosition            a position that is not one of this log
+├── UnknownExecution       there is no execution of that id
+├── TooManyFollowed        one stream follows no more executions
 ├── HistoryUnavailable     ClickHouse does not answer now; the same again later
 ├── HistoryFailed          ClickHouse refused the statement; `.code` is its number
 └── MigrationError         the tables are of another release, or a migration was edited
@@ -19,6 +21,18 @@ class BadCursor(QueryError):
 
 class BadPosition(QueryError):
     """The position names no place on this log; a write's answer has one that does."""
+
+
+class UnknownExecution(QueryError):
+    """There is no execution of that id; `.execution_id` has it."""
+
+    def __init__(self, execution_id: str) -> None:
+        super().__init__(f"there is no execution {execution_id!r}; `agentspan agent list` shows what there is")
+        self.execution_id = execution_id
+
+
+class TooManyFollowed(QueryError):
+    """A stream follows as many executions as it can."""
 
 
 class HistoryUnavailable(QueryError):

@@ -2,30 +2,25 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import assert_never
 
 from agentspan.eventlog import Log, partition_for
 from agentspan_query.domain.filters import ExecutionFilter
 from agentspan_query.domain.views import StoredEvent, execution_view
 from agentspan_query.errors import BadPosition, HistoryUnavailable
 from agentspan_query.ports import History, Now
+from agentspan_query.streams import At as At
+from agentspan_query.streams import Broken, Ended, EventStream, Following, Logged, Passing
 from agentspan_query.tail import Tail, TailEvent
-from agentspan_schemas.events import TERMINAL, Event, Started, Status
-from agentspan_schemas.http import ExecutionPage, ExecutionView
+from agentspan_schemas.events import Event, Started, Status
+from agentspan_schemas.http import Delta, ExecutionPage, ExecutionView
 
 SEEN_WITHIN_S = 5.0
 """How long a read waits to see the write that it asks for, or for history to be there at all."""
 
 PAGE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class At:
-    """A place on the log that a read must have seen: `<partition>:<offset>` in a URL."""
-
-    partition: int
-    offset: int
+"""So many events are shown at a time."""
 
 
 class Query:
@@ -58,7 +53,7 @@ class Query:
 
     async def execution(self, execution_id: str, *, at: At | None = None) -> ExecutionView | None:
         """One execution as it stands now; None: there is none."""
-        await self._see(at)
+        await self.see(at)
         newest = self._tail.events(execution_id)
         if newest and isinstance(newest[0].event, Started):
             return execution_view(newest[0].event, newest[-1].event)
@@ -71,7 +66,7 @@ class Query:
 
     async def events(self, execution_id: str, *, after: int, limit: int, at: At | None = None) -> Sequence[StoredEvent]:
         """The events of an execution with a seq above `after`, in order."""
-        await self._see(at)
+        await self.see(at)
         newest = self._tail.events(execution_id)
         if newest and newest[0].event.seq <= after + 1:
             return [_stored(item) for item in newest if item.event.seq > after][:limit]
@@ -81,42 +76,46 @@ class Query:
         found += [_stored(item) for item in self._tail.events(execution_id) if item.event.seq > last]
         return found[:limit]
 
-    async def stream(self, execution_id: str, after: int) -> AsyncIterator[StoredEvent]:
-        """Every event above `after`, what was and what comes, up to the one that ends the execution."""
-        with self._tail.subscribe(execution_id) as coming:
-            while True:
-                page = await self.events(execution_id, after=after, limit=PAGE)
-                for stored in page:
-                    after = stored.seq
-                    yield stored
-                if page and _ends(page[-1]):
+    def open_stream(self) -> EventStream:
+        """A client's stream of as many executions as it likes."""
+        return EventStream(self._tail, self)
+
+    async def stream(self, asked: Following) -> AsyncIterator[Logged | Passing]:
+        """Every event of one execution behind `after`, what was and what comes, up to the one that ends it."""
+        stream = self.open_stream()
+        stream.follow(asked)
+        try:
+            async for batch in stream.batches():
+                for sent in batch:
+                    match sent:
+                        case Logged() | Passing():
+                            yield sent
+                        case Ended():
+                            return
+                        case Broken():
+                            raise sent.error
+                        case _:
+                            assert_never(sent)
+                if not len(stream):
                     return
-                if len(page) < PAGE:
-                    break
-            if not page and await self._over(execution_id):
-                return
-            while True:
-                item = await coming.get()
-                if item.event.seq > after:
-                    after = item.event.seq
-                    yield _stored(item)
-                    if item.event.status in TERMINAL:
-                        return
+        finally:
+            stream.close()
+
+    def publish(self, delta: Delta) -> None:
+        """Words of a model's reply as they are generated, to the streams that asked for them."""
+        self._tail.publish(delta)
 
     async def exists(self, execution_id: str, *, at: At | None = None) -> bool:
         """Whether there is such an execution."""
-        await self._see(at)
+        await self.see(at)
         return bool(self._tail.events(execution_id)) or await self._edges(execution_id) is not None
-
-    async def _over(self, execution_id: str) -> bool:
-        view = await self.execution(execution_id)
-        return view is not None and view.status in TERMINAL
 
     async def _edges(self, execution_id: str) -> tuple[Started, Event] | None:
         await self._complete(execution_id)
         return await self._history.edges(execution_id)
 
-    async def _see(self, at: At | None) -> None:
+    async def see(self, at: At | None) -> None:
+        """Return when that place on the log was seen, or after a while in which it was not. Raises BadPosition."""
         if at is not None:
             self._check(at)
             await _within(self._tail.reached(at.partition, at.offset))
@@ -150,7 +149,3 @@ async def _within(condition: Awaitable[None]) -> bool:
 
 def _stored(item: TailEvent) -> StoredEvent:
     return StoredEvent(item.event.seq, item.event.type, item.raw.decode())
-
-
-def _ends(stored: StoredEvent) -> bool:
-    return stored.type in ("done", "failed", "cancelled")

@@ -5,13 +5,14 @@ It holds everything that is not projected, up to a bound; what it had to let go 
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from agentspan.eventlog import Log
 from agentspan.eventlog.messages import events_of
 from agentspan_schemas.events import Event
+from agentspan_schemas.http import Delta
 
 KEEP_EVENTS = 2_000
 """So many of the last events are kept even when they are projected: streams that come late find them here."""
@@ -31,6 +32,14 @@ class TailEvent:
     raw: bytes
 
 
+class Follower(Protocol):
+    """Whoever wants an execution's events as they come. It takes them at once, and never waits."""
+
+    def take(self, item: TailEvent) -> None: ...
+
+    def take_delta(self, delta: Delta) -> None: ...
+
+
 class Tail:
     """Follows every partition from where its end was when it began."""
 
@@ -39,7 +48,7 @@ class Tail:
         self._most, self._keep = most, keep
         self._events: deque[TailEvent] = deque()
         self._by_execution: dict[str, deque[TailEvent]] = {}
-        self._subscribers: dict[str, set[asyncio.Queue[TailEvent]]] = {}
+        self._followers: dict[str, tuple[Follower, ...]] = {}
         self._moved = asyncio.Condition()
         self._begins: list[int | None] = [None] * log.partitions
         """Of each partition, the offset such that every outcome that ends after it is here."""
@@ -88,17 +97,22 @@ class Tail:
             self._trim()
             self._moved.notify_all()
 
-    @contextmanager
-    def subscribe(self, execution_id: str) -> Iterator["asyncio.Queue[TailEvent]"]:
-        """A queue that gets every event of the execution from now on."""
-        queue: asyncio.Queue[TailEvent] = asyncio.Queue()
-        self._subscribers.setdefault(execution_id, set()).add(queue)
-        try:
-            yield queue
-        finally:
-            self._subscribers[execution_id].discard(queue)
-            if not self._subscribers[execution_id]:
-                del self._subscribers[execution_id]
+    def attach(self, execution_id: str, follower: Follower) -> None:
+        """Give it every event of the execution from now on."""
+        self._followers[execution_id] = (*self._followers.get(execution_id, ()), follower)
+
+    def detach(self, execution_id: str, follower: Follower) -> None:
+        """Give it no more."""
+        left = tuple(other for other in self._followers.get(execution_id, ()) if other is not follower)
+        if left:
+            self._followers[execution_id] = left
+        else:
+            self._followers.pop(execution_id, None)
+
+    def publish(self, delta: Delta) -> None:
+        """Words of a model's reply as they are generated, for whoever follows the execution now. They are not kept."""
+        for follower in self._followers.get(delta.execution_id, ()):
+            follower.take_delta(delta)
 
     async def _follow(self, number: int) -> None:
         partition = self._log.partition(number)
@@ -124,8 +138,8 @@ class Tail:
         execution_id = item.event.execution_id
         self._events.append(item)
         self._by_execution.setdefault(execution_id, deque()).append(item)
-        for queue in self._subscribers.get(execution_id, ()):
-            queue.put_nowait(item)
+        for follower in self._followers.get(execution_id, ()):
+            follower.take(item)
         self._trim()
 
     def _trim(self) -> None:
