@@ -6,8 +6,64 @@
 A mock run folds with the core that production runs on; it needs nothing that `pip install agentspan` does not bring.
 """
 
+from agentspan.agents.testing._approvals import Approvals, PendingCall, Verdict, approve, reject
+from agentspan.agents.testing._assertions import (
+    assert_agent_ran,
+    assert_event_sequence,
+    assert_events_contain,
+    assert_guardrail_failed,
+    assert_guardrail_passed,
+    assert_handoff_to,
+    assert_max_turns,
+    assert_no_errors,
+    assert_not_executed,
+    assert_output_contains,
+    assert_output_matches,
+    assert_output_satisfies,
+    assert_output_type,
+    assert_status,
+    assert_tool_call_order,
+    assert_tool_called_with,
+    assert_tool_not_used,
+    assert_tool_used,
+    assert_tools_used_exactly,
+    assert_waited_for,
+)
 from agentspan.agents.testing._expect import Expectation, expect
 from agentspan.agents.testing._mock_run import mock_run
 from agentspan.agents.testing._script import MockEvent, ScriptError
+from agentspan.agents.testing._story import story
 
-__all__ = ["Expectation", "MockEvent", "ScriptError", "expect", "mock_run"]
+__all__ = [
+    "Approvals",
+    "Expectation",
+    "MockEvent",
+    "PendingCall",
+    "ScriptError",
+    "Verdict",
+    "approve",
+    "assert_agent_ran",
+    "assert_event_sequence",
+    "assert_events_contain",
+    "assert_guardrail_failed",
+    "assert_guardrail_passed",
+    "assert_handoff_to",
+    "assert_max_turns",
+    "assert_no_errors",
+    "assert_not_executed",
+    "assert_output_contains",
+    "assert_output_matches",
+    "assert_output_satisfies",
+    "assert_output_type",
+    "assert_status",
+    "assert_tool_call_order",
+    "assert_tool_called_with",
+    "assert_tool_not_used",
+    "assert_tool_used",
+    "assert_tools_used_exactly",
+    "assert_waited_for",
+    "expect",
+    "mock_run",
+    "reject",
+    "story",
+]

@@ -6,7 +6,7 @@ a decision goes through `decide`, which may refuse it.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar
 
@@ -18,17 +18,19 @@ from agentspan.agents._result import AgentResult, result_of
 from agentspan.agents._serialise import Raised, Returned, serialise
 from agentspan.agents.testing._script import ScriptError
 from agentspan_orchestrator.domain import (
+    GRANT_S,
     Call,
     Draft,
     Execution,
     ModelStep,
     Outcome,
     decide,
+    due_commands,
     read_output,
     schema_problem,
 )
 from agentspan_orchestrator.domain.turns import proceed
-from agentspan_schemas import Failure
+from agentspan_schemas import Failure, JsonObject
 from agentspan_schemas import commands as c
 from agentspan_schemas import events as e
 from agentspan_schemas.canonical import content_hash
@@ -39,6 +41,22 @@ C = TypeVar("C", bound=c.CommandBase)
 
 BEGIN = datetime(2026, 1, 1, 9, 0, tzinfo=UTC)
 """When every mock run starts; each line of the script is a second later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the model says beside its calls or its answer."""
+
+    text: str = ""
+    thoughts: tuple[str, ...] = ()
+
+    @property
+    def blocks(self) -> tuple[JsonObject, ...] | None:
+        """The thoughts, as a provider's blocks."""
+        return tuple({"type": "thinking", "thinking": thought} for thought in self.thoughts) or None
+
+
+NOTHING_SAID = Said()
 
 AUTHOR, REVIEWER, WORKER, CHANNEL = "user:author", "user:reviewer", "mock", "mock"
 
@@ -71,13 +89,16 @@ class Run:
         """Turn the clock: a second on, or to a moment."""
         self.now = until or self.now + timedelta(seconds=1)
 
-    def open_tools(self) -> str:
-        """The tools whose calls are not over, for a message."""
-        return ", ".join(call.tool for call in self.state.calls if call.phase != "done") or "none"
+    @property
+    def open_tools(self) -> tuple[str, ...]:
+        """The tools whose calls are not over."""
+        return tuple(call.tool for call in self.state.calls if call.phase != "done")
 
     # Facts
 
-    def ask(self, calls: Sequence[tuple[str, dict[str, Any]]]) -> tuple[list[Call], list[e.Waiting | e.ToolResult]]:
+    def ask(
+        self, calls: Sequence[tuple[str, dict[str, Any]]], said: Said
+    ) -> tuple[list[Call], list[e.Waiting | e.ToolResult]]:
         """The model asks for these calls: the calls, and the events that the core would add about them.
 
         While calls of the turn are open, the new ones join it.
@@ -89,7 +110,8 @@ class Run:
             for index, (tool, args) in enumerate([*earlier, *calls])
         )
         turn = s.totals.turns
-        reply = self._command(c.ModelReply, turn=turn, attempt=1, model=self.agent.model, tool_calls=asked)
+        spoken = {"text": said.text, "blocks": said.blocks}
+        reply = self._command(c.ModelReply, turn=turn, attempt=1, model=self.agent.model, tool_calls=asked, **spoken)
         before = s if s.model_step else replace(s, calls=(), model_step=ModelStep(turn, 1, self.now))
         known = {call.call_id for call in s.calls}
         added: list[e.Waiting | e.ToolResult] = []
@@ -126,7 +148,13 @@ class Run:
 
     def returned(self, call: Call, what: Any) -> None:
         """The call came back, with a value or a Failure; a `once` call is granted first."""
-        claim_id = self.claim(call)
+        if call.phase == "waiting":
+            raise ScriptError(
+                f"the call of {call.tool!r} waits for a person, so that its code cannot have run",
+                f"put MockEvent.approved({call.tool!r}) before it, or give mock_run approvals=approve({call.tool!r})",
+                field="name",
+            )
+        claim_id = call.grant.claim_id if call.grant else self.claim(call)
         error = what if isinstance(what, Failure) else None
         fields = {
             "call_id": call.call_id,
@@ -145,7 +173,7 @@ class Run:
         """The run fails."""
         self._fact(e.Failed, {"error": Failure(kind="mock", message=message)})
 
-    def answer(self, value: Any) -> None:
+    def answer(self, value: Any, said: Said) -> None:
         """The run completes: with the model's text, read as the agent's output where it has one, or with a value."""
         text = value if isinstance(value, str) else json.dumps(_json("done", value))
         output: JsonValue = text if isinstance(value, str) else _json("done", value)
@@ -157,8 +185,8 @@ class Run:
                 problem = schema_problem(output, self._definition.output_schema)
         step = self.state.model_step
         if step is not None:
-            model = self.agent.model
-            self._fact(e.ModelReplied, {"turn": step.turn, "attempt": step.attempt, "model": model, "text": text})
+            reply = {"turn": step.turn, "attempt": step.attempt, "model": self.agent.model}
+            self._fact(e.ModelReplied, {**reply, "text": text, "blocks": said.blocks})
         self._fact(e.Done, {"output": output, "output_error": problem})
 
     # Commands
@@ -166,6 +194,36 @@ class Run:
     def say(self, text: str) -> None:
         """Somebody tells the agent something."""
         self._apply(self._command(c.SendMessage, text=text, by=AUTHOR, channel=CHANNEL))
+
+    def control(self, kind: type[c.Pause | c.Resume | c.Cancel], reason: str | None) -> None:
+        """Somebody pauses the run, lets it go on, or ends it."""
+        self._apply(self._command(kind, by=AUTHOR, channel=CHANNEL, reason=reason))
+
+    def expire(self, call: Call) -> None:
+        """The clock is turned to the moment at which the undecided call is rejected."""
+        if call.expires_at is None:
+            raise ScriptError(
+                f"the call of {call.tool!r} waits for ever",
+                f"give {call.tool!r} a time with @tool(approval_required=True, approval_expires_s=...)",
+                field="tool",
+            )
+        self.tick(max(self.now, call.expires_at))
+        for timer in due_commands(self.state, self.now):
+            if timer.timer_id == f"expiry:{call.call_id}":
+                self._apply(timer)
+
+    def lose(self, call: Call) -> None:
+        """The call's worker is gone: granted first, where the call runs under a grant."""
+        self.claim(call)
+        self.tick(self.now + timedelta(seconds=GRANT_S))
+        self._apply(self._command(c.ReportLost, step=call.call_id, attempt=call.attempt))
+
+    def resolve(
+        self, call: Call, outcome: Literal["succeeded", "failed", "not_run"], value: Any, reason: str | None
+    ) -> None:
+        """Somebody says what became of a call in doubt."""
+        found = {"attempt": call.attempt, "outcome": outcome, "value": _json(call.tool, value), "reason": reason}
+        self._apply(self._command(c.Resolve, call_id=call.call_id, by=REVIEWER, channel=CHANNEL, **found))
 
     def decide(
         self, call: Call, decision: Literal["approve", "reject"], reason: str | None, args: Mapping[str, Any] | None
@@ -231,7 +289,8 @@ class Run:
     def _apply(self, command: c.Command) -> None:
         outcome: Outcome = decide(self._state, command, self.now, self._definition)
         if outcome.answer.refusal is not None or outcome.state is None:
-            raise ScriptError(outcome.answer.refusal.message if outcome.answer.refusal else "nothing came of it")
+            refusal = outcome.answer.refusal
+            raise _refused(refusal.code if refusal else "", refusal.message if refusal else "nothing came of it")
         self._take(outcome.state, outcome.events)
 
     def _fact(self, kind: type[E], fields: dict[str, Any]) -> None:
@@ -261,4 +320,17 @@ def _json(tool: str, value: Any) -> JsonValue:
         case Returned(value=plain):
             return plain
         case Raised(error=error):
-            raise ScriptError(error.message)
+            raise ScriptError(error.message, "give a value that has a JSON form")
+
+
+def _refused(code: str, message: str) -> ScriptError:
+    """The core's refusal of a command, as an error of the line that led to it."""
+    match code:
+        case "invalid_args":
+            return ScriptError(message, "give args that fit the tool's schema", field="args")
+        case "paused":
+            return ScriptError(message, "put MockEvent.resumed() before it")
+        case "not_in_doubt":
+            return ScriptError(message, "put MockEvent.lost('...') of that tool before it", field="tool")
+        case _:
+            return ScriptError(message, "take the line out, or put what makes it possible before it")

@@ -1,69 +1,126 @@
-"""What a mock run's script is made of, and which call each line of it is about.
+"""What a mock run's script is made of: lines that state facts, and the error for one that no run could come to.
 
-A line is a fact that the test states. It names a tool, not a call: `Bindings` pairs it with the oldest call of that
-name that it can be about.
+A line is plain data, checked when it is played: only then is it known which line of the script it is.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 from agentspan.agents._errors import AgentspanError
 
-Kind = Literal["tool_call", "tool_result", "tool_error", "waiting", "approved", "rejected", "message", "done", "failed"]
+Kind = Literal[
+    "thinking",
+    "says",
+    "tool_call",
+    "tool_result",
+    "tool_error",
+    "waiting",
+    "approved",
+    "rejected",
+    "expired",
+    "lost",
+    "resolved",
+    "message",
+    "paused",
+    "resumed",
+    "cancelled",
+    "done",
+    "failed",
+    "handoff",
+    "guardrail_pass",
+    "guardrail_fail",
+]
 
-_ABOUT_CALLS: frozenset[Kind] = frozenset({"tool_result", "tool_error", "waiting", "approved", "rejected"})
+ABOUT_CALLS: frozenset[Kind] = frozenset(
+    {"tool_result", "tool_error", "waiting", "approved", "rejected", "expired", "lost", "resolved"}
+)
+"""The kinds that make no sense without a call."""
+
+OF_THE_REPLY: frozenset[Kind] = frozenset({"thinking", "says"})
+"""The kinds that are a part of the model's next reply."""
+
+Args: TypeAlias = Mapping[str, Any]
+
+ArgsMatch: TypeAlias = Args | Callable[[dict[str, Any]], bool]
+"""Which args are meant: some of them with their values, or a function of all of them."""
 
 
 class ScriptError(AgentspanError, ValueError):
-    """The script says something that no run could do; the text names the line."""
+    """The script says something that no run could do. `.index` is the line's, `.field` what is wrong in it.
+
+    >>> from agentspan.agents import Agent
+    >>> from agentspan.agents.testing import MockEvent, mock_run
+    >>> try:
+    ...     mock_run(Agent("echo", "replay/echo"), "hi", [MockEvent.tool_result("greet", "hello")])
+    ... except ScriptError as error:
+    ...     print(error.problem, "|", error.next_step)
+    no call of 'greet' is open (open now: none) | put MockEvent.tool_call('greet', {...}) before it
+    """
+
+    def __init__(self, problem: str, next_step: str, *, field: str | None = None) -> None:
+        super().__init__(f"{problem}. Next: {next_step}.")
+        self.problem = problem
+        self.next_step = next_step
+        self.field = field
+        self.index: int | None = None
+
+    def at(self, index: int, line: str) -> "ScriptError":
+        """The same error, of this line of the script."""
+        field = f", field {self.field!r}" if self.field else ""
+        self.index = index
+        self.args = (f"events[{index}] {line}{field}: {self}",)
+        return self
 
 
 @dataclass(frozen=True, slots=True)
 class MockEvent:
-    """One line of a script: made by its class methods."""
+    """One line of a script: made by its class methods, which read as what happened.
+
+    >>> MockEvent.tool_call("refund", {"amount_usd": 99.0})
+    MockEvent.tool_call('refund', args={'amount_usd': 99.0})
+    >>> MockEvent.rejected("too much", tool="refund")
+    MockEvent.rejected('refund', text='too much')
+    """
 
     kind: Kind
     tool: str | None = None
+    args: Any = None
     value: Any = None
     text: str | None = None
+    where: ArgsMatch | None = None
+    """Which call of the tool is meant, where several are open."""
+    call_id: str | None = None
+    """The very call that is meant: recordings name it."""
+    outcome: Literal["succeeded", "failed", "not_run"] = "succeeded"
+
+    def __repr__(self) -> str:
+        said = [] if self.tool is None else [repr(self.tool)]
+        named = {"args": self.args, "value": self.value, "text": self.text, "where": self.where}
+        said += [f"{name}={value!r}" for name, value in named.items() if value not in (None, "")]
+        return f"MockEvent.{self.kind}({', '.join(said)})"
+
+    @property
+    def label(self) -> str:
+        """The line in a message: its kind and its tool, never its values."""
+        return f"{self.kind}({self.tool!r})" if self.tool is not None else self.kind
+
+    # What the model says
 
     @classmethod
-    def tool_call(cls, name: str, args: Mapping[str, Any] | None = None) -> "MockEvent":
+    def thinking(cls, text: str) -> "MockEvent":
+        """The model thinks, before the calls or the answer behind this line: a block of that reply."""
+        return cls("thinking", text=text)
+
+    @classmethod
+    def says(cls, text: str) -> "MockEvent":
+        """The model says this beside the calls behind this line."""
+        return cls("says", text=text)
+
+    @classmethod
+    def tool_call(cls, name: str, args: Args | None = None) -> "MockEvent":
         """The model calls a tool. Calls that follow each other directly are one turn."""
-        return cls("tool_call", name, dict(args or {}))
-
-    @classmethod
-    def tool_result(cls, name: str, value: Any = None) -> "MockEvent":
-        """The oldest open call of that tool returned this."""
-        return cls("tool_result", name, value)
-
-    @classmethod
-    def tool_error(cls, name: str, message: str) -> "MockEvent":
-        """The oldest open call of that tool failed for good."""
-        return cls("tool_error", name, text=message)
-
-    @classmethod
-    def waiting(cls, message: str = "", *, tool: str | None = None) -> "MockEvent":
-        """A call waits for a person: the one of `tool`, else the oldest that can. `message` is for the reader."""
-        return cls("waiting", tool, text=message)
-
-    @classmethod
-    def approved(
-        cls, tool: str | None = None, *, args: Mapping[str, Any] | None = None, reason: str | None = None
-    ) -> "MockEvent":
-        """A reviewer lets the waiting call run, with other `args` where they are given."""
-        return cls("approved", tool, dict(args) if args is not None else None, reason)
-
-    @classmethod
-    def rejected(cls, reason: str | None = None, *, tool: str | None = None) -> "MockEvent":
-        """A reviewer rejects the waiting call."""
-        return cls("rejected", tool, text=reason)
-
-    @classmethod
-    def message(cls, text: str) -> "MockEvent":
-        """Somebody tells the agent something."""
-        return cls("message", text=text)
+        return cls("tool_call", name, args={} if args is None else args)
 
     @classmethod
     def done(cls, output: Any = "") -> "MockEvent":
@@ -75,73 +132,105 @@ class MockEvent:
         """The run fails."""
         return cls("failed", text=message)
 
+    @classmethod
+    def error(cls, message: str) -> "MockEvent":
+        """The run fails: another name for `failed`."""
+        return cls.failed(message)
 
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """A call that lines may be about, as far as the script has come."""
+    # What becomes of a call
 
-    call_id: str
-    tool: str
-    gated: bool
-    waited: bool = False
-    decided: bool = False
-    closed: bool = False
+    @classmethod
+    def tool_result(cls, name: str, value: Any = None, *, where: ArgsMatch | None = None) -> "MockEvent":
+        """The oldest open call of that tool, or of those with such args, returned this."""
+        return cls("tool_result", name, value=value, where=where)
 
+    @classmethod
+    def tool_error(cls, name: str, message: str, *, where: ArgsMatch | None = None) -> "MockEvent":
+        """The oldest open call of that tool failed for good."""
+        return cls("tool_error", name, text=message, where=where)
 
-class Bindings:
-    """The calls of a run, and what the lines so far have said of them."""
+    @classmethod
+    def waiting(cls, message: str = "", *, tool: str | None = None, where: ArgsMatch | None = None) -> "MockEvent":
+        """A call waits for a person: the one of `tool`, else the oldest that can. `message` is for the reader."""
+        return cls("waiting", tool, text=message, where=where)
 
-    def __init__(self, calls: Iterable[Bound] = ()) -> None:
-        self._calls = {call.call_id: call for call in calls}
+    @classmethod
+    def approved(
+        cls,
+        tool: str | None = None,
+        *,
+        args: Args | None = None,
+        reason: str | None = None,
+        where: ArgsMatch | None = None,
+    ) -> "MockEvent":
+        """A reviewer lets the waiting call run, with other `args` where they are given."""
+        return cls("approved", tool, args=args, text=reason, where=where)
 
-    def add(self, call: Bound) -> None:
-        """The model made this call."""
-        self._calls[call.call_id] = call
+    @classmethod
+    def rejected(
+        cls, reason: str | None = None, *, tool: str | None = None, where: ArgsMatch | None = None
+    ) -> "MockEvent":
+        """A reviewer rejects the waiting call."""
+        return cls("rejected", tool, text=reason, where=where)
 
-    def happened(self, call_id: str, *, closed: bool) -> None:
-        """The core added an event about this call: it waits now, or is over."""
-        self._mark(self._calls[call_id], waited=True, closed=closed)
+    @classmethod
+    def expired(cls, tool: str | None = None, *, where: ArgsMatch | None = None) -> "MockEvent":
+        """Nobody decides the waiting call until its `approval_expires_s` is over: the clock is turned to then."""
+        return cls("expired", tool, where=where)
 
-    def bind(self, line: MockEvent) -> Bound | None:
-        """The call that this line is about, now marked so; None when there is none."""
-        match line.kind:
-            case "waiting":
-                found = self._oldest(line.tool, lambda c: c.gated and not c.waited)
-                found = found or self._oldest(line.tool, lambda c: not c.waited)
-                return self._mark(found, waited=True)
-            case "approved" | "rejected":
-                found = self._oldest(line.tool, lambda c: c.gated and not c.decided)
-                return self._mark(found, waited=True, decided=True, closed=line.kind == "rejected")
-            case "tool_result" | "tool_error":
-                return self._mark(self._oldest(line.tool, lambda c: True), closed=True)
-            case _:
-                return None
+    @classmethod
+    def lost(cls, tool: str, *, where: ArgsMatch | None = None) -> "MockEvent":
+        """The call's worker is gone: an idempotent call is run again, a `once` call is in doubt."""
+        return cls("lost", tool, where=where)
 
-    def spoken_for(self, lines: Sequence[MockEvent]) -> dict[str, MockEvent]:
-        """For each call that the rest of this turn speaks of: the first line that is about it."""
-        ahead, first = Bindings(self._calls.values()), dict[str, MockEvent]()
-        for line in lines:
-            if line.kind in ("tool_call", "done", "failed"):
-                break
-            call = ahead.bind(line)
-            if call is not None:
-                first.setdefault(call.call_id, line)
-        return first
+    @classmethod
+    def resolved(
+        cls,
+        tool: str,
+        outcome: Literal["succeeded", "failed", "not_run"],
+        value: Any = None,
+        *,
+        reason: str | None = None,
+        where: ArgsMatch | None = None,
+    ) -> "MockEvent":
+        """Somebody found out what became of a call in doubt."""
+        return cls("resolved", tool, value=value, text=reason, where=where, outcome=outcome)
 
-    def _oldest(self, tool: str | None, fits: Callable[[Bound], bool]) -> Bound | None:
-        calls = (c for c in self._calls.values() if not c.closed and tool in (None, c.tool) and fits(c))
-        return next(calls, None)
+    # What people do to the run
 
-    def _mark(
-        self, call: Bound | None, *, waited: bool = False, decided: bool = False, closed: bool = False
-    ) -> Bound | None:
-        if call is not None:
-            self._calls[call.call_id] = replace(
-                call, waited=call.waited or waited, decided=call.decided or decided, closed=call.closed or closed
-            )
-        return call
+    @classmethod
+    def message(cls, text: str) -> "MockEvent":
+        """Somebody tells the agent something."""
+        return cls("message", text=text)
 
+    @classmethod
+    def paused(cls, reason: str | None = None) -> "MockEvent":
+        """Somebody pauses the run."""
+        return cls("paused", text=reason)
 
-def about_a_call(line: MockEvent) -> bool:
-    """Whether the line makes no sense without a call."""
-    return line.kind in _ABOUT_CALLS
+    @classmethod
+    def resumed(cls, reason: str | None = None) -> "MockEvent":
+        """Somebody lets it go on."""
+        return cls("resumed", text=reason)
+
+    @classmethod
+    def cancelled(cls, reason: str | None = None) -> "MockEvent":
+        """Somebody ends the run."""
+        return cls("cancelled", text=reason)
+
+    # What no run here comes to yet: `mock_run` refuses them by name
+
+    @classmethod
+    def handoff(cls, target: str) -> "MockEvent":
+        """Another agent takes over. There are no handoffs yet: `mock_run` says so."""
+        return cls("handoff", text=target)
+
+    @classmethod
+    def guardrail_pass(cls, name: str, content: str = "") -> "MockEvent":
+        """A guardrail lets something pass. There are no guardrails yet: `mock_run` says so."""
+        return cls("guardrail_pass", value=content, text=name)
+
+    @classmethod
+    def guardrail_fail(cls, name: str, content: str = "") -> "MockEvent":
+        """A guardrail stops something. There are no guardrails yet: `mock_run` says so."""
+        return cls("guardrail_fail", value=content, text=name)
