@@ -23,7 +23,7 @@ from agentspan_query.errors import BadPosition, HistoryUnavailable
 from agentspan_query.projection import Projection
 from agentspan_query.service import Query
 from agentspan_query.streams import At, Following, Logged
-from agentspan_query.tail import Tail
+from agentspan_query.tail import NOTHING_YET, Tail
 from tests.support.orchestration import EXECUTION, Process, World, approve, ask, claim, process, result, say, start
 from tests.support.query_history import running_child
 
@@ -126,6 +126,9 @@ async def test_a_list_that_asks_for_a_write_waits_until_it_is_projected(database
 async def test_a_list_says_up_to_when_it_is_complete(database: Database) -> None:
     world = World(MemoryLog(1))
     async with process(world) as here, reading(world, database, project=False) as read:
+        assert (await read.query.executions(ALL, cursor=None, limit=10)).as_of == NOTHING_YET
+        await read.tail.project(0, await world.log.partition(0).end())
+        assert (await read.query.executions(ALL, cursor=None, limit=10)).as_of == world.clock.at
         await here.send(start())
         before = world.clock.at
         world.clock.advance(60)

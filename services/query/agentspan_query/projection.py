@@ -6,8 +6,10 @@ waits: nothing is dropped, nothing piles up here.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
 
 from agentspan.eventlog import BEGINNING, BeyondEnd, Log, Outcome, Position
 from agentspan.eventlog.messages import events_of
@@ -18,22 +20,33 @@ from agentspan_query.tail import Tail
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 FLUSH_ROWS = 5_000
 FLUSH_BYTES = 16 * 1024 * 1024
 FLUSH_S = 0.25
-AGAIN_S = 1.0
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 15.0
 
 
 @dataclass(slots=True)
-class _Batch:
-    """The rows of whole outcomes of one partition."""
+class Batch:
+    """The rows of whole outcomes of one partition, as much as is written at once."""
 
+    begins: Position
     position: Position
+    """Behind its last outcome."""
     events: list[EventRow] = field(default_factory=list)
     executions: list[ExecutionRow] = field(default_factory=list)
     size: int = 0
 
+    @property
+    def at(self) -> datetime | None:
+        """When the last of it happened."""
+        return self.events[-1].at if self.events else None
+
     def add(self, number: int, outcome: Outcome) -> None:
+        """An outcome's rows, too."""
         raw = {stored.offset: stored.record.value for stored in outcome.records}
         for offset, event in events_of(outcome):
             self.events.append(event_row(event, raw=raw[offset], partition=number, offset=offset))
@@ -46,6 +59,18 @@ class _Batch:
         return len(self.events) >= FLUSH_ROWS or self.size >= FLUSH_BYTES
 
 
+async def batches(log: Log, number: int, position: Position, end: int) -> AsyncIterator[Batch]:
+    """Every outcome of a partition that ends in the records before `end`, from `position` on."""
+    batch = Batch(position, position)
+    async for outcome in log.partition(number).follow(position, until=Position(end, 0, 0)):
+        batch.add(number, outcome)
+        if batch.full:
+            yield batch
+            batch = Batch(batch.position, batch.position)
+    if batch.position != batch.begins:
+        yield batch
+
+
 class Projection:
     """Runs one loop a partition."""
 
@@ -54,21 +79,19 @@ class Projection:
         self._sink = sink
         self._tail = tail
         self._sleep = sleep
+        self._refused: dict[int | None, str] = {}
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is written now; None: all is well."""
+        return next(iter(self._refused.values()), None)
 
     async def run(self) -> None:
         """Project every partition, until cancelled."""
-        positions = await self._positions()
+        positions = await self._persisted(None, self._sink.positions)
         async with asyncio.TaskGroup() as group:
             for number in range(self._log.partitions):
                 group.create_task(self._project(number, positions.get(number, BEGINNING)))
-
-    async def _positions(self) -> Mapping[int, Position]:
-        while True:
-            try:
-                return await self._sink.positions()
-            except QueryError as error:
-                logger.warning("history can't be read yet: %s", error)
-                await self._sleep(AGAIN_S)
 
     async def _project(self, number: int, position: Position) -> None:
         partition = self._log.partition(number)
@@ -86,22 +109,27 @@ class Projection:
 
     async def _store_up_to(self, number: int, position: Position, end: int) -> Position:
         """Store every outcome that ends in the records before `end`; the position after the last of them."""
-        batch = _Batch(position)
-        async for outcome in self._log.partition(number).follow(position, until=Position(end, 0, 0)):
-            batch.add(number, outcome)
-            if batch.full:
-                await self._store(number, batch)
-                batch = _Batch(batch.position)
-        if batch.position != position:
-            await self._store(number, batch)
-        return batch.position
+        async for batch in batches(self._log, number, position, end):
+            await self._persisted(number, lambda: self._store(number, batch))  # noqa: B023 - awaited before the next
+            position = batch.position
+            await self._tail.project(number, position.offset, batch.at)
+        return position
 
-    async def _store(self, number: int, batch: _Batch) -> None:
+    async def _store(self, number: int, batch: Batch) -> None:
+        await self._sink.write(batch.events, batch.executions)
+        await self._sink.save_position(number, batch.position)
+
+    async def _persisted(self, number: int | None, work: Callable[[], Awaitable[T]]) -> T:
+        """The work's result, however often it takes: the log waits meanwhile, with all that is not written yet."""
+        pause_s = FIRST_PAUSE_S
         while True:
             try:
-                await self._sink.write(batch.events, batch.executions)
-                await self._sink.save_position(number, batch.position)
-                return
+                done = await work()
             except QueryError as error:
-                logger.warning("history can't be written, the log waits: %s", error)
-                await self._sleep(AGAIN_S)
+                logger.warning("history can't be written, the log waits; again in %.1f s: %s", pause_s, error)
+                self._refused[number] = str(error)
+                await self._sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            else:
+                self._refused.pop(number, None)
+                return done

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from datetime import datetime
 from typing import assert_never
 
 from agentspan.eventlog import Log, partition_for
@@ -39,7 +38,7 @@ class Query:
         if at is not None:
             self._check(at)
             await _within(self._tail.is_projected(at.partition, at.offset + 1))
-        as_of = self._complete_up_to()
+        as_of = self._tail.complete_up_to(self._now())
         page = await self._history.executions(chosen, cursor=cursor, limit=limit)
         return ExecutionPage(items=page.items, cursor=page.cursor, as_of=as_of)
 
@@ -132,10 +131,6 @@ class Query:
         partition = partition_for(execution_id, self._log.partitions)
         if not await _within(self._tail.meets_history(partition)):
             raise HistoryUnavailable("history is still being written from the log; try again in a moment")
-
-    def _complete_up_to(self) -> datetime:
-        """Up to when everything that happened is in ClickHouse."""
-        return min((oldest.event.at for oldest in self._tail.unprojected()), default=self._now())
 
 
 async def _within(condition: Awaitable[None]) -> bool:

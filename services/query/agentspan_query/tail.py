@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
 from agentspan.eventlog import Log
@@ -18,7 +19,11 @@ KEEP_EVENTS = 2_000
 """So many of the last events are kept even when they are projected: streams that come late find them here."""
 
 MOST_EVENTS = 50_000
+MOST_BYTES = 64 * 1024 * 1024
 """More are never kept, however far the projection is behind."""
+
+NOTHING_YET = datetime(1970, 1, 1, tzinfo=UTC)
+"""Up to when history is complete while nothing of the log is known to be in ClickHouse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +48,12 @@ class Follower(Protocol):
 class Tail:
     """Follows every partition from where its end was when it began."""
 
-    def __init__(self, log: Log, *, most: int = MOST_EVENTS, keep: int = KEEP_EVENTS) -> None:
+    def __init__(
+        self, log: Log, *, most: int = MOST_EVENTS, keep: int = KEEP_EVENTS, most_bytes: int = MOST_BYTES
+    ) -> None:
         self._log = log
-        self._most, self._keep = most, keep
+        self._most, self._keep, self._most_bytes = most, keep, most_bytes
+        self._bytes = 0
         self._events: deque[TailEvent] = deque()
         self._by_execution: dict[str, deque[TailEvent]] = {}
         self._followers: dict[str, tuple[Follower, ...]] = {}
@@ -56,6 +64,8 @@ class Tail:
         """Of each partition, the offset such that every outcome that ends up to it was seen."""
         self._projected = [0] * log.partitions
         """Of each partition, the offset such that every outcome that ends up to it is in ClickHouse."""
+        self._projected_at = [NOTHING_YET] * log.partitions
+        """Of each partition, when the last of that happened, as far as it was said."""
 
     async def run(self) -> None:
         """Follow, until cancelled."""
@@ -67,13 +77,15 @@ class Tail:
         """The execution's events that are here, in order, without a gap between them."""
         return tuple(self._by_execution.get(execution_id, ()))
 
-    def unprojected(self) -> Sequence[TailEvent]:
-        """Of each partition, the oldest event that is not in ClickHouse yet, where there is one."""
-        oldest: dict[int, TailEvent] = {}
+    def complete_up_to(self, now: datetime) -> datetime:
+        """Up to when everything that happened is in ClickHouse."""
+        waiting: dict[int, datetime] = {}
         for item in self._events:
-            if item.partition not in oldest and item.end > self._projected[item.partition]:
-                oldest[item.partition] = item
-        return tuple(oldest.values())
+            if item.end > self._projected[item.partition]:
+                waiting.setdefault(item.partition, item.event.at)
+        behind = [number for number in range(self._log.partitions) if not self._meets(number)]
+        # of what was let go of, or never here, only the projection knows how far it came
+        return min([now, *waiting.values(), *(self._projected_at[number] for number in behind)])
 
     async def reached(self, partition: int, offset: int) -> None:
         """Return when the record at that offset was seen."""
@@ -90,10 +102,11 @@ class Tail:
         async with self._moved:
             await self._moved.wait_for(lambda: self._meets(partition))
 
-    async def project(self, partition: int, offset: int) -> None:
-        """Every outcome of the partition that ends up to that offset is in ClickHouse now."""
+    async def project(self, partition: int, offset: int, at: datetime | None = None) -> None:
+        """Every outcome of the partition that ends up to that offset is in ClickHouse now; the last happened `at`."""
         async with self._moved:
             self._projected[partition] = offset
+            self._projected_at[partition] = at or self._projected_at[partition]
             self._trim()
             self._moved.notify_all()
 
@@ -137,6 +150,7 @@ class Tail:
     def _add(self, item: TailEvent) -> None:
         execution_id = item.event.execution_id
         self._events.append(item)
+        self._bytes += len(item.raw)
         self._by_execution.setdefault(execution_id, deque()).append(item)
         for follower in self._followers.get(execution_id, ()):
             follower.take(item)
@@ -147,9 +161,10 @@ class Tail:
         while self._events:
             oldest = self._events[0]
             dispensable = len(self._events) > self._keep and oldest.end <= self._projected[oldest.partition]
-            if not dispensable and len(self._events) <= self._most:
+            if not dispensable and len(self._events) <= self._most and self._bytes <= self._most_bytes:
                 return
             self._events.popleft()
+            self._bytes -= len(oldest.raw)
             self._begins[oldest.partition] = oldest.end
             execution_id = oldest.event.execution_id
             kept = self._by_execution[execution_id]

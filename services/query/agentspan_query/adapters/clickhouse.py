@@ -4,6 +4,7 @@ Apart from the statements (`sql`) and what they mean (`history`, `sink`): here s
 """
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import clickhouse_connect
+from clickhouse_connect.driver import options
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
@@ -21,8 +23,16 @@ Rows = Sequence[Sequence[Any]]
 
 ANSWER_WITHIN_S = 30
 """How long a call waits for its answer: longer than the embedded ClickHouse takes to start again."""
+CONNECT_WITHIN_S = 5
 READ_WITHIN_S = 20
 """How long ClickHouse works on one read before it gives up with an error."""
+
+UNKNOWN_DATABASE = 81
+"""ClickHouse's number for it."""
+
+
+DATABASE = "agentspan"
+"""Its name everywhere: queries that people keep work on any installation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +49,18 @@ class Address:
 class Database:
     """One database of a ClickHouse. Connects at the first call; any number of threads may use it."""
 
-    def __init__(self, address: Address, executor: Executor, *, name: str = "agentspan") -> None:
+    def __init__(
+        self,
+        address: Address,
+        executor: Executor,
+        *,
+        name: str = DATABASE,
+        answer_within_s: float = ANSWER_WITHIN_S,
+    ) -> None:
         self.name = name
         self._address = address
         self._executor = executor
+        self._answer_within_s = answer_within_s
         self._client: Client | None = None
         self._connecting = threading.Lock()
 
@@ -56,12 +74,34 @@ class Database:
         settings = {"async_insert": 0, "insert_deduplication_token": token}
         await self.call(lambda client: client.insert(table, rows, columns, settings=settings))
 
+    async def command(self, sql: str, params: Mapping[str, Any] | None = None, **settings: Any) -> None:
+        """Change something, and return when it is changed. Raises HistoryUnavailable or HistoryFailed."""
+        await self.call(lambda client: client.command(sql, dict(params or {}), settings=settings))
+
+    def named(self, name: str) -> "Database":
+        """Another database of the same server, on connections of its own."""
+        return Database(self._address, self._executor, name=name, answer_within_s=self._answer_within_s)
+
     async def call(self, use: Callable[[Client], T]) -> T:
         """Run a blocking use of the client in a thread. Raises HistoryUnavailable or HistoryFailed."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._call, use)
 
     async def create(self) -> None:
-        """Make the database if it is missing. Raises HistoryUnavailable or HistoryFailed."""
+        """Make the database if it is missing: asked first, as who may not make one may still use it."""
+        if not await self.exists():
+            await self._make()
+
+    async def exists(self) -> bool:
+        """Whether there is such a database. Raises HistoryUnavailable or HistoryFailed."""
+        try:
+            await self.query("SELECT 1", {})
+        except HistoryFailed as error:
+            if error.code == UNKNOWN_DATABASE:
+                return False
+            raise
+        return True
+
+    async def _make(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._executor, self._create)
 
     def close(self) -> None:
@@ -78,7 +118,7 @@ class Database:
 
     def _create(self) -> None:
         try:
-            client = _connect(self._address, None)
+            client = _connect(self._address, None, self._answer_within_s)
             try:
                 client.command(f"CREATE DATABASE IF NOT EXISTS `{self.name}`")
             finally:
@@ -89,11 +129,12 @@ class Database:
     def _connected(self) -> Client:
         with self._connecting:
             if self._client is None:
-                self._client = _connect(self._address, self.name)
+                self._client = _connect(self._address, self.name, self._answer_within_s)
             return self._client
 
 
-def _connect(address: Address, database: str | None) -> Client:
+def _connect(address: Address, database: str | None, answer_within_s: float) -> Client:
+    _without_frames()
     return clickhouse_connect.get_client(
         host=address.host,
         port=address.port,
@@ -104,15 +145,28 @@ def _connect(address: Address, database: str | None) -> Client:
         compress=False,
         autogenerate_session_id=False,  # a session is used by one call at a time; nothing here needs one
         dedicated_pool=True,
-        send_receive_timeout=ANSWER_WITHIN_S,
+        connect_timeout=CONNECT_WITHIN_S,
+        send_receive_timeout=answer_within_s,
         tz_mode="aware",
         show_clickhouse_errors="scrub",
     )
 
 
+def _from_between(error: ClickHouseError) -> bool:
+    """Whether an answer without ClickHouse's number is that of a proxy that does not reach it."""
+    return re.search(r"HTTP status 50[234]", str(error)) is not None
+
+
+def _without_frames() -> None:
+    """Keep the driver from importing numpy and pandas with the first insert, where they are installed: it would look
+    whether the rows are a frame of theirs, which takes 0.4 s and 80 MB to deny."""
+    for name in ("np", "pd", "pd_time_test"):
+        vars(options).setdefault(name, None)
+
+
 def _translated(error: ClickHouseError, address: Address) -> QueryError:
     where = f"ClickHouse at {address.host}:{address.port}"
     code = getattr(error, "code", None)
-    if isinstance(error, OperationalError) and code is None:
+    if code is None and (isinstance(error, OperationalError) or _from_between(error)):
         return HistoryUnavailable(f"{where} does not answer: {error}; the log has everything, try again shortly")
     return HistoryFailed(f"{where} refused a statement: {error}", code)

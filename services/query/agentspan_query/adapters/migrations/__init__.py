@@ -54,6 +54,15 @@ def known() -> Sequence[Migration]:
     return [Migration(int(name[:4]), name, (files(__name__) / name).read_text("utf-8")) for name in names]
 
 
+async def pending(database: Database) -> Sequence[str]:
+    """The names of what the database lacks; changes nothing. Raises MigrationError when it is of another release."""
+    if not await database.exists():
+        return [migration.name for migration in known()]
+    applied = await database.call(_applied)
+    _check(applied, known())
+    return [migration.name for migration in known() if migration.version not in applied]
+
+
 async def migrate(database: Database, migrations: Sequence[Migration] | None = None) -> Sequence[str]:
     """Make the database and run what it lacks; the names of what ran. Raises MigrationError."""
     await database.create()
@@ -63,8 +72,7 @@ async def migrate(database: Database, migrations: Sequence[Migration] | None = N
 
 def _migrate(client: Client, migrations: Sequence[Migration]) -> Sequence[str]:
     client.command(_TABLE)
-    rows = client.query("SELECT version, sha256 FROM schema_migrations FINAL").result_rows
-    applied = {version: sha256 for version, sha256 in rows}
+    applied = _applied(client)
     _check(applied, migrations)
     missing = [migration for migration in migrations if migration.version not in applied]
     for migration in missing:
@@ -73,6 +81,14 @@ def _migrate(client: Client, migrations: Sequence[Migration]) -> Sequence[str]:
         record = (migration.version, migration.name, migration.sha256)
         client.insert("schema_migrations", [record], ["version", "name", "sha256"], settings={"async_insert": 0})
     return [migration.name for migration in missing]
+
+
+def _applied(client: Client) -> dict[int, str]:
+    """What has run, by its number: the hash of its text."""
+    if client.command("EXISTS TABLE schema_migrations") != 1:
+        return {}
+    rows = client.query("SELECT version, sha256 FROM schema_migrations FINAL").result_rows
+    return {version: sha256 for version, sha256 in rows}
 
 
 def _check(applied: dict[int, str], migrations: Sequence[Migration]) -> None:
