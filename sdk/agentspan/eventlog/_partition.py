@@ -21,6 +21,9 @@ class PartitionLog:
         self.raw = raw
         """Ghosts, holes and torn outcomes included: for audits."""
         self._renew_after = renew_after
+        self.ghosts = 0
+        """How many records that count for nothing were met by those who follow here, each once."""
+        self._met = 0
 
     async def end(self) -> int:
         """The offset that the next record will have, whether it counts or not."""
@@ -41,7 +44,7 @@ class PartitionLog:
         since = position if isinstance(position, int) else position.offset
         await self._check_reached(since)
         start = await self._back_from(position) if isinstance(position, int) else position
-        reader = Reader(start)
+        reader = Reader(start, self._meet)
         async for batch in scan(self.raw, start.offset, None if until is None else until.offset):
             for stored in batch:
                 outcome = reader.feed(stored)
@@ -64,6 +67,11 @@ class PartitionLog:
             offset = await self._feed(reader, offset, mine + 1)
             if reader.takeover == mine:
                 return Ownership(self.raw, owner_id, Stored(mine, stamp, record), renew_after=self._renew_after)
+
+    def _meet(self, ghost: Stored) -> None:
+        if ghost.offset >= self._met:  # those who follow are many, and each of them meets it
+            self._met = ghost.offset + 1
+            self.ghosts += 1
 
     async def _check_reached(self, offset: int) -> None:
         end = await self.raw.end()

@@ -16,7 +16,8 @@ from agentspan.eventlog import Ownership, Record
 from agentspan.eventlog.messages import log_record
 from agentspan_orchestrator.definitions import Definitions
 from agentspan_orchestrator.domain import Draft, Execution, Outcome, decide, due_commands, has_work, next_due
-from agentspan_orchestrator.ports import Now, Row, StateCache
+from agentspan_orchestrator.ports import UNOBSERVED, Now, Observer, Row, StateCache
+from agentspan_orchestrator.ports import Released as Acknowledge
 from agentspan_orchestrator.snapshots import Snapshots
 from agentspan_orchestrator.states import States
 from agentspan_orchestrator.taskbook import TaskBook
@@ -40,6 +41,7 @@ class _UnderWay:
     """Of a refused claim or result: the task that came back although it is closed."""
     command_offset: str | None
     released: asyncio.Future[Released]
+    acknowledge: Acknowledge
 
 
 class OwnedPartition:
@@ -55,6 +57,7 @@ class OwnedPartition:
         now: Now,
         command_offset: str | None,
         snapshots: Snapshots | None = None,
+        observer: Observer = UNOBSERVED,
     ) -> None:
         self._ownership = ownership
         self._cache = cache
@@ -64,8 +67,10 @@ class OwnedPartition:
         self._states = States(cache)
         self._under_way: asyncio.Queue[_UnderWay] = asyncio.Queue()
         self._timers: list[tuple[datetime, str]] = []
-        self._command_offset = command_offset
+        self.command_offset = command_offset
+        """Of the last command whose outcome is released."""
         self._snapshots = snapshots
+        self._observer = observer
 
     def restore(self) -> None:
         """Publish what is to be done and set the timers, from the cache as it was folded up to the takeover."""
@@ -90,7 +95,10 @@ class OwnedPartition:
         released = self._ownership.append(records)
         self._states.decided(command.execution_id, outcome.state)
         came_back = _task_key(command) if isinstance(outcome.note, Refused) else None
-        self._under_way.put_nowait(_UnderWay(command.execution_id, outcome.state, came_back, command_offset, released))
+        acknowledge = self._observer.appending(command.type, _answer(outcome))
+        self._under_way.put_nowait(
+            _UnderWay(command.execution_id, outcome.state, came_back, command_offset, released, acknowledge)
+        )
 
     def unreadable(self, record: Record, error: Unreadable, command_offset: str) -> None:
         """Keep bytes that are no command, whole, beside the events."""
@@ -103,7 +111,8 @@ class OwnedPartition:
         )
         released = self._ownership.append([log_record(note, command_offset)])
         self._states.decided(record.key, None)
-        self._under_way.put_nowait(_UnderWay(record.key, None, None, command_offset, released))
+        acknowledge = self._observer.appending("unreadable", "unreadable")
+        self._under_way.put_nowait(_UnderWay(record.key, None, None, command_offset, released, acknowledge))
 
     async def release(self) -> None:
         """Act on outcomes as they are released, in order. Raises what ended the ownership."""
@@ -165,14 +174,15 @@ class OwnedPartition:
         now = self._now()
         states: dict[str, Execution] = {}
         for item in batch:
-            self._command_offset = item.command_offset or self._command_offset
+            item.acknowledge()
+            self.command_offset = item.command_offset or self.command_offset
             if item.state is not None:
                 states[item.execution_id] = item.state
         position = batch[-1].released.result().position
-        self._cache.put([_row(state, now) for state in states.values()], position, self._command_offset)
+        self._cache.put([_row(state, now) for state in states.values()], position, self.command_offset)
         if self._snapshots is not None:
             records = sum(len(item.released.result().records) for item in batch)
-            self._snapshots.released(states, records, position, self._command_offset)
+            self._snapshots.released(states, records, position, self.command_offset)
         for state in states.values():
             self._tasks.update(state)
             self._set_timer(state, now)
@@ -218,6 +228,12 @@ class OwnedPartition:
 
 def _row(state: Execution, now: datetime) -> Row:
     return Row(state, next_due(state, now), has_work(state))
+
+
+def _answer(outcome: Outcome) -> str:
+    if isinstance(outcome.note, Refused):
+        return outcome.note.refusal.code
+    return "accepted" if outcome.note is None else outcome.note.type
 
 
 def _task_key(command: c.Command) -> str | None:

@@ -9,6 +9,7 @@ from agentspan.eventlog import (
     BEGINNING,
     BeyondEnd,
     Deposed,
+    Fenced,
     Inbox,
     Log,
     Ownership,
@@ -23,7 +24,7 @@ from agentspan_orchestrator.definitions import Definitions
 from agentspan_orchestrator.domain import Execution, evolve, evolve_note, has_work, next_due
 from agentspan_orchestrator.leases import Leases, Watch
 from agentspan_orchestrator.owned import OwnedPartition
-from agentspan_orchestrator.ports import Assigned, Now, Row, Sleep, StateCache
+from agentspan_orchestrator.ports import UNOBSERVED, Assigned, Now, Observer, Row, Sleep, Standing, StateCache
 from agentspan_orchestrator.snapshots import Snapshots
 from agentspan_orchestrator.taskbook import TaskBook
 from agentspan_schemas import Unreadable
@@ -40,7 +41,7 @@ LEASE_TICK_S = 1.0
 TAKE_OVER_AGAIN_S = 1.0
 FOLDED_AT_ONCE = 500
 
-Standing = tuple[Position, str | None]
+Reached = tuple[Position, str | None]
 """A position on the log, and the command offset that it reflects."""
 
 
@@ -64,6 +65,7 @@ class Surroundings:
     snapshots: Table | None = None
     """Where there is none, a lost cache means folding the whole log."""
     assigned: Assigned = always
+    observer: Observer = UNOBSERVED
 
 
 class Partition:
@@ -76,6 +78,18 @@ class Partition:
         self._cache = cache
         self.unavailable: str | None = "the server is reading its log; try again in a moment"
         """Why nothing can be decided now; None while the partition is served."""
+        self._to_restore = 0
+        self._served: tuple[OwnedPartition, TaskBook] | None = None
+
+    def standing(self) -> Standing:
+        """How it stands now."""
+        if self._served is None:
+            return Standing(self._number, False, self._to_restore, 0, 0, 0, 0)
+        owned, tasks = self._served
+        keys = tasks.open_keys
+        models = sum(key.split("/")[1].startswith("model-") for key in keys)
+        commands_to = _next_offset(self._around.inbox.id, owned.command_offset)
+        return Standing(self._number, True, 0, commands_to, models, len(keys) - models, tasks.active)
 
     async def run(self) -> None:
         """Take the partition over and serve it; when the ownership ends, again, if the partition is still ours."""
@@ -92,18 +106,20 @@ class Partition:
     async def _own(self) -> None:
         around = self._around
         ownership = await self._log.take_over(around.owner_id)
+        around.observer.taken_over(self._number)
         snapshots = None
         if around.snapshots is not None:
             snapshots = Snapshots(around.snapshots, self._number, around.log.id, self._cache, around.now)
         try:
             position, command_offset = await self._restore(ownership.position, snapshots)
+            around.observer.restored(self._number)
             if snapshots is not None:
                 snapshots.begin(position, command_offset)
             await self._serve(ownership, command_offset, snapshots)
         finally:
             ownership.close()
 
-    async def _restore(self, until: Position, snapshots: Snapshots | None) -> Standing:
+    async def _restore(self, until: Position, snapshots: Snapshots | None) -> Reached:
         """Bring the cache up to the takeover: as it is, or from snapshots that are further; then the log's tail."""
         standing = self._cache.open(self._around.log.id)
         try:
@@ -117,18 +133,20 @@ class Partition:
                 await snapshots.forget()
             return await self._fold(BEGINNING, None, until)
 
-    async def _fill(self, snapshots: Snapshots, standing: Standing, until: Position) -> Standing:
+    async def _fill(self, snapshots: Snapshots, standing: Reached, until: Position) -> Reached:
         checkpoint = await snapshots.load(standing[0], until)
         if checkpoint is None or checkpoint.position.offset <= standing[0].offset:
             return standing
         self._cache.put([], checkpoint.position, checkpoint.command_offset)
         return checkpoint.position, checkpoint.command_offset
 
-    async def _fold(self, position: Position, command_offset: str | None, until: Position) -> Standing:
+    async def _fold(self, position: Position, command_offset: str | None, until: Position) -> Reached:
         changed: dict[str, Execution] = {}
+        self._to_restore = until.offset - position.offset
         async for outcome in self._log.follow(position, until=until):
             command_offset = self._fold_outcome(outcome, changed) or command_offset
             position = outcome.position
+            self._to_restore = until.offset - position.offset
             if len(changed) >= FOLDED_AT_ONCE:
                 self._keep(changed, position, command_offset)
         self._keep(changed, position, command_offset)
@@ -169,6 +187,7 @@ class Partition:
             now=around.now,
             command_offset=command_offset,
             snapshots=snapshots,
+            observer=around.observer,
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(tasks.run(owned.restore, self._cache.get))
@@ -180,7 +199,7 @@ class Partition:
             group.create_task(self._every(LEASE_TICK_S, owned.report_lost))
             if snapshots is not None:
                 group.create_task(snapshots.run(ownership, around.sleep))
-            self.unavailable = None
+            self.unavailable, self._served = None, (owned, tasks)
             logger.info("partition %d is served in epoch %d", self._number, ownership.epoch)
             await tasks.failed  # inside the group: a failure that ends a group's body leaves no cancellation behind
 
@@ -209,7 +228,9 @@ class Partition:
             await self._around.sleep(seconds)
 
     def _stopped(self, ended: BaseExceptionGroup[Exception]) -> None:
+        self._served = None
         causes = _leaves(ended)
+        self._around.observer.deposed(self._number, fenced=any(isinstance(cause, Fenced) for cause in causes))
         full = any(isinstance(cause, StorageFull) for cause in causes)
         self.unavailable = (
             "the disk that holds the log is full: nothing was accepted; free some space and send again"

@@ -15,6 +15,66 @@ Sleep = Callable[[float], Awaitable[None]]
 """Seconds."""
 
 
+Released = Callable[[], None]
+"""To be called when an outcome is released."""
+
+
+class Observer(Protocol):
+    """Told what happens to partitions and their commands, for whoever measures; it keeps nobody waiting."""
+
+    def taken_over(self, partition: int) -> None:
+        """The log says that the partition is ours: its restoring begins."""
+        ...
+
+    def restored(self, partition: int) -> None:
+        """It is restored up to the takeover."""
+        ...
+
+    def deposed(self, partition: int, *, fenced: bool) -> None:
+        """An ownership has ended: a later owner stands on the log, or a write has failed."""
+        ...
+
+    def appending(self, command: str, answer: str) -> Released:
+        """A command of this type was decided, and its outcome is on its way to the log."""
+        ...
+
+
+class Unobserved:
+    """Nobody measures."""
+
+    def taken_over(self, partition: int) -> None: ...
+
+    def restored(self, partition: int) -> None: ...
+
+    def deposed(self, partition: int, *, fenced: bool) -> None: ...
+
+    def appending(self, command: str, answer: str) -> Released:
+        return _nothing
+
+
+def _nothing() -> None: ...
+
+
+UNOBSERVED = Unobserved()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a partition of this process stands at a moment."""
+
+    number: int
+    serving: bool
+    to_restore: int
+    """Records of the log that are still to be folded."""
+    commands_to: int
+    """The offset in the inbox behind the last command whose outcome is released."""
+    model_tasks: int
+    tool_tasks: int
+    """Open ones."""
+    active: int
+    """Executions with something open or granted."""
+
+
 Assigned = Callable[[int], Awaitable[bool]]
 """Whether a partition is this process's, asked now of whoever assigns them."""
 

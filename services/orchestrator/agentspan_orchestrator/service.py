@@ -1,13 +1,13 @@
 """The orchestrator: the partitions that are assigned to this process, and what they share."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from agentspan.eventlog import Inbox, Log, Table
 from agentspan_orchestrator.definitions import Definitions
 from agentspan_orchestrator.leases import Leases
 from agentspan_orchestrator.partition import Partition, Surroundings, always
-from agentspan_orchestrator.ports import Assigned, Now, Sleep, StateCache
+from agentspan_orchestrator.ports import UNOBSERVED, Assigned, Now, Observer, Sleep, Standing, StateCache
 
 
 class Orchestrator:
@@ -28,10 +28,11 @@ class Orchestrator:
         lease_s: float = 10.0,
         snapshots: Table | None = None,
         assigned: Assigned = always,
+        observer: Observer = UNOBSERVED,
     ) -> None:
         self._leases = Leases(workers, now=now, lease_s=lease_s)
         self._around = Surroundings(
-            log, inbox, tasks, definitions, self._leases, owner_id, now, sleep, snapshots, assigned
+            log, inbox, tasks, definitions, self._leases, owner_id, now, sleep, snapshots, assigned, observer
         )
         self._cache = cache
         self._partitions: dict[int, Partition] = {}
@@ -61,6 +62,10 @@ class Orchestrator:
     def serves(self, number: int) -> bool:
         """Whether the partition is served by this process."""
         return number in self._partitions
+
+    def standings(self) -> Sequence[Standing]:
+        """How each partition of this process stands now."""
+        return [partition.standing() for partition in self._partitions.values()]
 
     def unavailable(self, number: int) -> str | None:
         """Why the partition can't decide now; None when it can."""

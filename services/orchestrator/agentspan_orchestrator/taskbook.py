@@ -48,6 +48,11 @@ class TaskBook:
         """The keys of all open tasks."""
         return {key for keys in self._open.values() for key in keys}
 
+    @property
+    def active(self) -> int:
+        """How many executions have something open or granted."""
+        return len(self._open.keys() | self._granted.keys())
+
     def lost(self) -> list[str]:
         """The keys of tasks that somebody held, and nobody does any more."""
         return self._watch.lost(self.open_keys)
