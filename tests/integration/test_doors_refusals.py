@@ -111,7 +111,7 @@ CASES = [
     # starts
     start("a prompt that is a number", {"prompt": 5}, INVALID, "string", "prompt"),
     start("an empty prompt", {"prompt": ""}, INVALID, "at least 1", "prompt"),
-    start("metadata that is a list", {"metadata": []}, INVALID, "dictionary", "metadata"),
+    start("metadata that is a list", {"metadata": []}, INVALID, "object", "metadata"),
     start("metadata with a number that JSON has not", {"metadata": {"n": 2**70}}, INVALID, "metadata", "metadata"),
     start("a timeout of nothing", {"timeout_s": 0}, INVALID, "greater than 0", "timeout_s"),
     start("a field that nobody knows", {"promt": "x"}, INVALID, "promt", "promt"),
@@ -121,7 +121,7 @@ CASES = [
     start("a model without its key", {"agent": "anthropic"}, "model_unavailable", "ANTHROPIC_API_KEY", "agent"),
     start("an unknown provider", {"agent": "nobody"}, "model_unavailable", "anthropic/", "agent"),
     Case("a key that is too long", "POST", "/executions", 422, INVALID, "256", body=START,
-         headers={"Idempotency-Key": "k" * 257}, wrong="idempotency-key"),
+         headers={"Idempotency-Key": "k" * 257}, wrong="Idempotency-Key"),
     Case("a user name that is none", "POST", "/executions", 422, INVALID, "Agentspan-User", body=START,
          headers={"Agentspan-User": "a b"}, wrong="Agentspan-User"),
     Case("a client that is none", "POST", "/executions", 422, INVALID, "sdk", body=START,

@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
+from starlette.routing import Route
 
 from agentspan_approvals.ports import Search
 from agentspan_approvals.service import Approvals
-from agentspan_doors import CallerOf, CommandKey, DoorError, accepted, command_id, not_found
+from agentspan_doors import Asked, DoorError, PlainDoor, Said, accepted, command_id, not_found, write_route
 from agentspan_schemas import Wire
 from agentspan_schemas import commands as c
 from agentspan_schemas.approvals import ApprovalRecord, ApprovalState
@@ -21,7 +22,7 @@ class ApprovalPage(Wire):
 
 
 def router(approvals: Approvals) -> APIRouter:
-    """Reading requests, and deciding them. GET never decides."""
+    """Reading requests. GET never decides."""
     api = APIRouter(prefix="/api/v1", tags=["approvals"])
 
     @api.get("/approvals", summary="List requests for a decision")
@@ -41,28 +42,43 @@ def router(approvals: Approvals) -> APIRouter:
         """With the exact arguments, and the hash that a decision names."""
         return await _get(approvals, approval_id)
 
-    @api.post("/approvals/{approval_id}/decision", summary="Approve or reject a call")
-    async def decide(
-        approval_id: str, body: DecisionRequest, caller: CallerOf, key: CommandKey, response: Response
-    ) -> ApprovalRecord:
-        """The first decision wins; the loser gets 409 with the winner. `args_hash` is that of the args you saw."""
+    return api
+
+
+DECIDE = PlainDoor(
+    method="POST",
+    path="/api/v1/approvals/{approval_id}/decision",
+    operation_id="decide",
+    summary="Approve or reject a call",
+    description="The first decision wins; the loser gets 409 with the winner. `args_hash` is that of the args you saw.",
+    tag="approvals",
+    takes=DecisionRequest,
+    answers=ApprovalRecord,
+    writes=True,
+)
+
+
+def decide_route(approvals: Approvals) -> Route:
+    """The door that every decision comes in by."""
+
+    async def decide(asked: Asked[DecisionRequest]) -> Said:
+        approval_id, body = asked.path["approval_id"], asked.body
         execution_id, call_id = _split(approval_id)
         decision = c.Decide(
-            command_id=command_id(f"decide:{call_id}", caller, key),
+            command_id=command_id(f"decide:{call_id}", asked.caller, asked.key),
             execution_id=execution_id,
             call_id=call_id,
             decision=body.decision,
             args_hash=body.args_hash,
             edited_args=body.edited_args,
             reason=body.reason,
-            by=caller.by,
-            channel=caller.channel,
+            by=asked.caller.by,
+            channel=asked.caller.channel,
         )
         answer = accepted(await approvals.decide(decision))
-        response.headers["Agentspan-Position"] = answer.position or ""
-        return await _get(approvals, approval_id)
+        return Said(await _get(approvals, approval_id), headers={"Agentspan-Position": answer.position or ""})
 
-    return api
+    return write_route(DECIDE, DecisionRequest, decide)
 
 
 async def _get(approvals: Approvals, approval_id: str) -> ApprovalRecord:

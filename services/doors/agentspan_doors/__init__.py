@@ -8,18 +8,22 @@ from agentspan_doors.app import create_app
 from agentspan_doors.callers import Caller, CallerOf, CommandKey, command_id
 from agentspan_doors.guard import Guard
 from agentspan_doors.openapi import PlainDoor
+from agentspan_doors.plain import Asked, Said, write_route
 from agentspan_doors.problems import DoorError, accepted, not_found, problem_response
 
 __all__ = [
+    "Asked",
     "Caller",
     "CallerOf",
     "CommandKey",
     "DoorError",
     "Guard",
     "PlainDoor",
+    "Said",
     "accepted",
     "command_id",
     "create_app",
     "not_found",
     "problem_response",
+    "write_route",
 ]

@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from fastapi import Depends, Header
 from agentspan_doors.problems import DoorError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+\-]{0,63}")
+LONGEST_KEY = 256
 _CHANNELS = ("http", "sdk", "cli", "ui")
 
 
@@ -19,6 +21,20 @@ class Caller:
 
     by: str
     channel: str
+
+
+def caller_of(headers: Mapping[str, str]) -> Caller:
+    """Who a request's headers say is calling. Raises DoorError."""
+    return _caller(headers.get("agentspan-user"), headers.get("agentspan-client", "http"))
+
+
+def key_of(headers: Mapping[str, str]) -> str:
+    """The caller's Idempotency-Key; without one, every request is a new one. Raises DoorError."""
+    key = headers.get("idempotency-key")
+    if key is not None and len(key) > LONGEST_KEY:
+        detail = f"Idempotency-Key: it has {len(key)} characters, the most is {LONGEST_KEY}"
+        raise DoorError(422, "invalid_request", detail, field="Idempotency-Key")
+    return _key(key)
 
 
 def _caller(
@@ -36,7 +52,7 @@ def _caller(
     return Caller(f"user:{name}", agentspan_client)
 
 
-def _key(idempotency_key: Annotated[str | None, Header(max_length=256)] = None) -> str:
+def _key(idempotency_key: Annotated[str | None, Header(max_length=LONGEST_KEY)] = None) -> str:
     """The caller's Idempotency-Key; without one, every request is a new one."""
     return idempotency_key or uuid.uuid4().hex
 

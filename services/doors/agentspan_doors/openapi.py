@@ -35,6 +35,8 @@ class PlainDoor:
     status: int = 200
     media_type: str = "application/json"
     query: tuple[str, ...] = ()
+    writes: bool = False
+    """Whether it takes the headers of a write: who calls, through what, and under which key."""
 
 
 def completed(document: Document, plain: Iterable[PlainDoor]) -> Document:
@@ -52,6 +54,8 @@ def completed(document: Document, plain: Iterable[PlainDoor]) -> Document:
             operation["responses"]["default"] = _PROBLEM
     return document
 
+
+_WRITERS_HEADERS = ("Agentspan-User", "Agentspan-Client", "Idempotency-Key")
 
 _PROBLEM: Document = {
     "description": "What is wrong, and what to do next (RFC 9457)",
@@ -75,7 +79,11 @@ def _operation(door: PlainDoor) -> Document:
         "summary": door.summary,
         "description": door.description,
         "operationId": door.operation_id,
-        "parameters": [*map(_in_path, _names(door.path)), *map(_in_query, door.query)],
+        "parameters": [
+            *map(_in_path, _names(door.path)),
+            *map(_in_query, door.query),
+            *map(_in_header, _WRITERS_HEADERS if door.writes else ()),
+        ],
         "responses": {str(door.status): _answer(door)},
     }
     if door.takes:
@@ -102,3 +110,7 @@ def _in_path(name: str) -> Document:
 
 def _in_query(name: str) -> Document:
     return {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
+
+
+def _in_header(name: str) -> Document:
+    return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}}

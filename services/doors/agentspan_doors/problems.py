@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problems: one shape, a stable code, and a sentence that says what to do next."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -99,11 +100,16 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 async def on_invalid_request(request: Request, error: Exception) -> Response:
     """For FastAPI's RequestValidationError and pydantic's own: name the first field that is wrong."""
     assert hasattr(error, "errors")
-    first = error.errors()[0]
+    first = dict(error.errors()[0])
+    first["loc"] = first["loc"][1:] or first["loc"]  # FastAPI says first where it was: in the body, a header, the path
+    return problem_response(invalid_request(first))
+
+
+def invalid_request(first: Mapping[str, Any]) -> Problem:
+    """The problem of a body that is no JSON, or breaks its schema: `first` is the first error that pydantic found."""
     if first["type"] == "json_invalid":
         why = first.get("ctx", {}).get("error", "")
-        return problem_response(_problem(400, "not_json", f"the body is not JSON: {why}; send application/json"))
-    path = [str(part) for part in first["loc"]]
-    field = ".".join(path[1:] or path)
+        return _problem(400, "not_json", f"the body is not JSON: {why}; send application/json")
+    field = ".".join(str(part) for part in first["loc"]) or "body"
     message = f"{field}: {first['msg']}; see /api/v1/openapi.json for what it takes"
-    return problem_response(_problem(422, "invalid_request", message, field=field))
+    return _problem(422, "invalid_request", message, field=field)

@@ -4,9 +4,21 @@ from collections.abc import Awaitable, Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
+from starlette.routing import Route
 
 from agentspan.eventlog.commands import Commands
-from agentspan_doors import CallerOf, CommandKey, DoorError, accepted, command_id, not_found
+from agentspan_doors import (
+    Asked,
+    CallerOf,
+    CommandKey,
+    DoorError,
+    PlainDoor,
+    Said,
+    accepted,
+    command_id,
+    not_found,
+    write_route,
+)
 from agentspan_orchestrator.definitions import Definitions
 from agentspan_orchestrator.domain import schema_error
 from agentspan_orchestrator.ingest_mapping import Envelope, TicketMappings
@@ -47,7 +59,7 @@ def router(
     """The write API. `mappings` say who handles tickets that name no agent, and are set through it."""
     api = APIRouter(prefix="/api/v1", tags=["executions"])
     _add_agents(api, definitions)
-    _add_starts(api, Starts(commands, definitions, check_model, mappings=mappings))
+    _add_tickets(api, Starts(commands, definitions, check_model, mappings=mappings))
     _add_controls(api, commands)
     if mappings is not None:
         _add_mappings(api, mappings)
@@ -67,28 +79,56 @@ def _add_agents(api: APIRouter, definitions: Definitions) -> None:
             raise DoorError(422, "invalid_schema", str(error), field="tools") from error
 
 
-def _add_starts(api: APIRouter, starts: Starts) -> None:
-    @api.post("/executions", status_code=201, summary="Start an execution")
-    async def start(body: StartRequest, caller: CallerOf, key: CommandKey, response: Response) -> ExecutionRef:
-        """With an Idempotency-Key, the same request again answers 200 with the same execution."""
-        source = f"{caller.by}/{body.agent}"
-        return await _started(starts.start(body, by=caller.by, source=source, key=key), response)
+START = PlainDoor(
+    method="POST",
+    path="/api/v1/executions",
+    operation_id="start",
+    summary="Start an execution",
+    description="With an Idempotency-Key, the same request again answers 200 with the same execution.",
+    tag="executions",
+    takes=StartRequest,
+    answers=ExecutionRef,
+    status=201,
+    writes=True,
+)
 
+
+def start_route(commands: Commands, definitions: Definitions, check_model: CheckModel) -> Route:
+    """The door that every execution comes in by."""
+    starts = Starts(commands, definitions, check_model)
+
+    async def start(asked: Asked[StartRequest]) -> Said:
+        by, body = asked.caller.by, asked.body
+        ref = await _started(starts.start(body, by=by, source=f"{by}/{body.agent}", key=asked.key))
+        return Said(ref, _status_of(ref), _headers_of(ref))
+
+    return write_route(START, StartRequest, start)
+
+
+def _add_tickets(api: APIRouter, starts: Starts) -> None:
     @api.post("/tickets", status_code=201, summary="Start an execution by a ticket", tags=["tickets"])
     async def ticket(body: TicketRequest, caller: CallerOf, response: Response) -> ExecutionRef:
         """The same (source, id) is the same execution, however often it is sent."""
         asked = Ticket(id=body.id, source=body.source, agent=body.agent, text=body.text, metadata=body.metadata)
-        return await _started(starts.ticket(asked, by=caller.by, envelope=Envelope()), response)
+        ref = await _started(starts.ticket(asked, by=caller.by, envelope=Envelope()))
+        response.status_code = _status_of(ref)
+        response.headers.update(_headers_of(ref))
+        return ref
 
 
-async def _started(starting: Awaitable[Answer], response: Response) -> ExecutionRef:
+async def _started(starting: Awaitable[Answer]) -> ExecutionRef:
     try:
-        ref = _ref(await starting, response)
+        return _ref(await starting)
     except CannotStart as error:
         raise DoorError(_STATUS.get(error.code, 422), error.code, str(error), field=error.field) from error
-    response.status_code = 201 if ref.created else 200
-    response.headers["Location"] = f"/api/v1/executions/{ref.execution_id}"
-    return ref
+
+
+def _status_of(ref: ExecutionRef) -> int:
+    return 201 if ref.created else 200
+
+
+def _headers_of(ref: ExecutionRef) -> dict[str, str]:
+    return {"Location": f"/api/v1/executions/{ref.execution_id}", "Agentspan-Position": ref.position or ""}
 
 
 def _add_mappings(api: APIRouter, mappings: TicketMappings) -> None:
@@ -132,7 +172,7 @@ def _add_controls(api: APIRouter, commands: Commands) -> None:
             by=caller.by,
             channel=caller.channel,
         )
-        return _ref(await commands.submit(command), response)
+        return _moved(await commands.submit(command), response)
 
     @api.post("/executions/{execution_id}/calls/{call_id}/resolve", summary="Resolve a call in doubt")
     async def resolve(
@@ -156,7 +196,7 @@ def _add_controls(api: APIRouter, commands: Commands) -> None:
             channel=caller.channel,
             reason=body.reason,
         )
-        return _ref(await commands.submit(command), response)
+        return _moved(await commands.submit(command), response)
 
 
 def _add_control(api: APIRouter, commands: Commands, verb: str, kind: _Control, summary: str) -> None:
@@ -171,13 +211,17 @@ def _add_control(api: APIRouter, commands: Commands, verb: str, kind: _Control, 
             channel=caller.channel,
             reason=body.reason,
         )
-        return _ref(await commands.submit(command), response)
+        return _moved(await commands.submit(command), response)
 
 
-def _ref(answer: Answer, response: Response) -> ExecutionRef:
+def _moved(answer: Answer, response: Response) -> ExecutionRef:
+    ref = _ref(answer)
+    response.headers["Agentspan-Position"] = ref.position or ""
+    return ref
+
+
+def _ref(answer: Answer) -> ExecutionRef:
     accepted(answer)
-    if answer.position:
-        response.headers["Agentspan-Position"] = answer.position
     return ExecutionRef(
         execution_id=answer.execution_id,
         seq=answer.seq,
