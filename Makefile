@@ -3,10 +3,11 @@
 
 PYTHON ?= python3
 SEED ?= 1
+LOG ?= sqlite
 VENV := .venv
 BIN := $(VENV)/bin
 DATA := .agentspan/demo
-SOURCES := schemas sdk services tests examples
+SOURCES := schemas sdk services tests examples bench
 CHROMIUM := /usr/bin/chromium
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentspan-test/bin
 HELM := helm.sh/helm/v3/cmd/helm@v3.22.0
@@ -15,7 +16,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" PIP_FIND_LINKS= $(BIN)/pip
 	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-kafka check check-deploy simulate schemas requirements browser
+.PHONY: help setup run demo test test-kafka check check-deploy bench bench-compare simulate schemas requirements browser
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +46,12 @@ check: setup  ## lint, format, types, import rules, schema drift
 check-deploy: setup $(TOOLS)/helm $(TOOLS)/kubeconform  ## check the Helm chart (needs Go; builds helm the first time)
 	AGENTSPAN_TOOLS=$(TOOLS) $(BIN)/pytest helm/checks
 	$(BIN)/mypy helm/checks
+
+bench: setup  ## measure the job of seven steps: make bench LOG=sqlite (or kafka)
+	$(BIN)/python -m bench jobs --log $(LOG)
+
+bench-compare: setup  ## ratios between the last runs of two commits: make bench-compare A=1f00d B=beef5
+	$(BIN)/python -m bench compare $(A) $(B)
 
 simulate: setup  ## replay one simulated run exactly: make simulate SEED=7
 	$(BIN)/python -m tests.simulation --seed $(SEED)

@@ -1,0 +1,156 @@
+"""The server's public API as the driver uses it: start, follow, decide, over connections that stay open.
+
+`Watch` is all that knows how a client learns what happens to an execution, so that only it changes when that does.
+Apart from the loops that are measured because those should read as the job does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+import aiohttp
+
+from . import job
+from .errors import BenchError, WrongResult
+
+API: Final = "/api/v1"
+ENDS: Final = frozenset({"done", "failed", "cancelled"})
+ANSWERS_WITHIN_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request for a decision, as its approver saw it."""
+
+    approval_id: str
+    args_hash: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One event as it came: its JSON is read by whoever needs it."""
+
+    seq: int
+    type: str
+    data: bytes
+
+
+class Api:
+    """One server and one user of it."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._api = url + API
+
+    async def start(self, name: str) -> str:
+        """Start an execution for the ticket; its id."""
+        body = {"agent": job.AGENT, "prompt": job.ticket_text(name)}
+        answer = await self._send("POST", "/executions", json=body, headers={"Idempotency-Key": name})
+        return str(answer["execution_id"])
+
+    async def approve(self, request: Request) -> None:
+        """Approve the call with the args that were seen."""
+        body = {"decision": "approve", "args_hash": request.args_hash}
+        headers = {"Idempotency-Key": request.approval_id}
+        await self._send("POST", f"/approvals/{request.approval_id}/decision", json=body, headers=headers)
+
+    async def get(self, path: str, **params: str) -> Any:
+        """The answer to a read."""
+        return await self._send("GET", path, params=params)
+
+    async def _send(self, method: str, path: str, **request: Any) -> Any:
+        async with self._session.request(method, self._api + path, **request) as response:
+            body = await response.read()
+        if response.status >= 400:
+            raise BenchError(f"{method} {path} was refused with {response.status}: {body.decode(errors='replace')}")
+        return json.loads(body)
+
+
+class Watch:
+    """Learns what happens to executions: by an event stream for each."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._api = url + API
+
+    @asynccontextmanager
+    async def follow(self, execution_id: str, after: int = 0) -> AsyncIterator[Followed]:
+        """The events of an execution behind `after`, from now on."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=ANSWERS_WITHIN_S)
+        path = f"{self._api}/executions/{execution_id}/stream"
+        async with self._session.get(path, params={"after": str(after)}, timeout=timeout) as response:
+            if response.status != 200:
+                raise BenchError(f"no stream of {execution_id}: {response.status} {await response.text()}")
+            yield Followed(execution_id, _events(response.content), after)
+
+
+class Followed:
+    """An execution and its events so far, each of which has to be the next one."""
+
+    def __init__(self, execution_id: str, events: AsyncIterator[Sent], after: int) -> None:
+        self.execution_id = execution_id
+        self.types: list[str] = []
+        self._events = events
+        self._seq = after
+
+    async def until_waiting(self) -> Request:
+        """The request for the refund."""
+        waiting = await self._until("waiting")
+        found = json.loads(waiting.data)
+        return Request(approval_id=found["approval_id"], args_hash=found["args_hash"], seq=waiting.seq)
+
+    async def until_done(self) -> Any:
+        """The execution's output."""
+        return json.loads((await self._until("done")).data)["output"]
+
+    async def _until(self, kind: str) -> Sent:
+        async for event in self._events:
+            self._seq += 1
+            self.types.append(event.type)
+            if event.seq != self._seq:
+                raise WrongResult(f"{self.execution_id}: event {event.seq} came where {self._seq} was due")
+            if event.type == kind:
+                return event
+            if event.type in ENDS:
+                raise WrongResult(f"{self.execution_id} ended before it was {kind}: {event.data.decode()}")
+        raise WrongResult(f"{self.execution_id}: the stream ended before it was {kind}; it had {self.types}")
+
+
+class Clients:
+    """Two users of one server, with connections of their own: who sends tickets, and who approves."""
+
+    def __init__(self, url: str) -> None:
+        timeout = aiohttp.ClientTimeout(total=ANSWERS_WITHIN_S)
+        self._sessions = [
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=300), timeout=timeout)
+            for _ in range(2)
+        ]
+        customer, approver = self._sessions
+        self.customer = Api(customer, url)
+        self.approver = Api(approver, url)
+        self.watch = Watch(customer, url)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for session in self._sessions:
+            await session.close()
+
+
+async def _events(content: aiohttp.StreamReader) -> AsyncIterator[Sent]:
+    rest = b""
+    async for chunk in content.iter_any():
+        *blocks, rest = (rest + chunk.replace(b"\r", b"")).split(b"\n\n")
+        for block in blocks:
+            fields = dict(line.split(b": ", 1) for line in block.split(b"\n") if not line.startswith(b":"))
+            if b"data" in fields:
+                yield Sent(int(fields[b"id"]), fields[b"event"].decode(), fields[b"data"])

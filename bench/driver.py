@@ -1,0 +1,139 @@
+"""The driver: a process of its own that does the job over and over, as many at a time as it is told.
+
+It takes one command a line on stdin and gives one answer a line on stdout, so that whoever measures the processes knows
+when the work began and ended. `python -m bench.driver --url http://localhost:6767`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import uvloop
+from pydantic import BaseModel
+
+from . import job
+from .client import Clients, Request
+from .errors import BenchError, WrongResult
+
+
+class Command(BaseModel):
+    """Work for the driver: the tickets `<prefix>-<first>` and on."""
+
+    do: str
+    """`job`: from start to end. `park`: until it waits. `finish`: approve what was parked, and see it end."""
+    prefix: str
+    first: int = 0
+    count: int
+    concurrency: int
+    patience_s: float = 60.0
+    """An execution that has not come as far as it should after so long is missing."""
+
+
+class Answer(BaseModel):
+    """What came of it."""
+
+    took_s: float
+    executions: list[str]
+    start_to_waiting_ms: list[float] = []
+    approve_to_completed_ms: list[float] = []
+    wrong: list[str] = []
+
+
+@dataclass(slots=True)
+class Driver:
+    """Two clients, and what is parked by them."""
+
+    clients: Clients
+    parked: dict[str, tuple[str, Request]] = field(default_factory=dict)
+    """Ticket to execution and request."""
+
+    async def obey(self, command: Command) -> Answer:
+        """Do the work in a closed loop: whoever has finished one begins the next."""
+        does = {"job": self.job, "park": self.park, "finish": self.finish}[command.do]
+        answer = Answer(took_s=0.0, executions=[])
+        names = iter([f"{command.prefix}-{number}" for number in range(command.first, command.first + command.count)])
+        began = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(command.concurrency):
+                group.create_task(_each(names, does, answer, command.patience_s))
+        answer.took_s = time.perf_counter() - began
+        return answer
+
+    async def job(self, name: str, answer: Answer) -> None:
+        """One ticket, from start to end."""
+        began = time.perf_counter()
+        execution_id = await self.clients.customer.start(name)
+        async with self.clients.watch.follow(execution_id) as followed:
+            request = await followed.until_waiting()
+            waiting = time.perf_counter()
+            await self.clients.approver.approve(request)
+            output = await followed.until_done()
+            done = time.perf_counter()
+        if tuple(followed.types) != job.EVENTS:
+            raise WrongResult(f"{execution_id} has the events {followed.types}, not {list(job.EVENTS)}")
+        _check_output(execution_id, name, output)
+        answer.executions.append(execution_id)
+        answer.start_to_waiting_ms.append((waiting - began) * 1000)
+        answer.approve_to_completed_ms.append((done - waiting) * 1000)
+
+    async def park(self, name: str, answer: Answer) -> None:
+        """One ticket, until it waits."""
+        execution_id = await self.clients.customer.start(name)
+        async with self.clients.watch.follow(execution_id) as followed:
+            self.parked[name] = execution_id, await followed.until_waiting()
+        answer.executions.append(execution_id)
+
+    async def finish(self, name: str, answer: Answer) -> None:
+        """One parked ticket, to its end; the server may be away at first."""
+        execution_id, request = self.parked.pop(name)
+        began = time.perf_counter()
+        async with self.clients.watch.follow(execution_id, request.seq) as followed:
+            await self.clients.approver.approve(request)
+            output = await followed.until_done()
+        _check_output(execution_id, name, output)
+        answer.executions.append(execution_id)
+        answer.approve_to_completed_ms.append((time.perf_counter() - began) * 1000)
+
+
+async def _each(
+    names: Iterable[str], does: Callable[[str, Answer], Awaitable[None]], answer: Answer, patience_s: float
+) -> None:
+    for name in names:
+        try:
+            async with asyncio.timeout(patience_s):
+                await does(name, answer)
+        except BenchError as error:
+            answer.wrong.append(str(error))
+        except TimeoutError:
+            answer.wrong.append(f"{name}: nothing came of it in {patience_s:g} s")
+
+
+def _check_output(execution_id: str, name: str, output: object) -> None:
+    if output != job.right_answer(name):
+        raise WrongResult(f"{execution_id} ended with {output!r}, not with {job.right_answer(name)!r}")
+
+
+async def _serve(url: str) -> None:
+    reader = asyncio.StreamReader(limit=2**24)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    async with Clients(url) as clients:
+        driver = Driver(clients)
+        while line := await reader.readline():
+            answer = await driver.obey(Command.model_validate_json(line))
+            print(answer.model_dump_json(), flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Serve commands until the end of stdin."""
+    parser = argparse.ArgumentParser(prog="python -m bench.driver")
+    parser.add_argument("--url", required=True)
+    uvloop.run(_serve(parser.parse_args(argv).url))
+
+
+if __name__ == "__main__":
+    main()
