@@ -4,22 +4,17 @@ Apart from the command line, which knows nothing of a cluster, and from the serv
 a Report; what goes wrong is a StartError.
 """
 
-import asyncio
 import shlex
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import groupby
-from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError
-from confluent_kafka.admin import AdminClient
-
-from agentspan.eventlog import LogError
 from agentspan.eventlog.kafka import (
+    DECISIONS,
+    INGEST,
     ORCHESTRATORS,
-    AccessDenied,
+    PUBLISHERS,
     Acl,
-    ClusterUnreachable,
     DescribedTopic,
     Difference,
     KafkaConfig,
@@ -32,16 +27,11 @@ from agentspan.eventlog.kafka import (
     planned_topics,
 )
 from agentspan.eventlog.kafka import acls as planned_acls
-from agentspan_standalone.errors import ClusterRefused, OutOfReach, SettingsError
-from agentspan_standalone.settings import Settings
+from agentspan_standalone.cluster import asked, cluster
+from agentspan_standalone.errors import SettingsError
 
-T = TypeVar("T")
-
-ANSWERS_WITHIN_S = 10.0
-"""A person waits; a server would go on trying."""
-
-SAYS_WITHIN_S = 3.0
-"""So long may a client take to say why it can't connect."""
+GROUPS = (ORCHESTRATORS, INGEST, DECISIONS, PUBLISHERS)
+"""Those that services are members of."""
 
 TOLD = ("cleanup.policy", "retention.ms", "min.insync.replicas", "unclean.leader.election.enable")
 """The settings that `describe` shows of each topic; Kafka's own tools show the rest."""
@@ -71,9 +61,9 @@ class Report:
 
 def create(log: str | None, counts: Counts) -> Report:
     """Make the topics that are missing; those that exist are left as they are, whatever they are like."""
-    config = _config(log)
+    config = cluster(log, client="topics")
     plan = _plan(config, counts)
-    made = frozenset(_asked(config, create_topics(config, plan)))
+    made = frozenset(asked(create_topics(config, plan)))
     said = f"made {len(made)} topics"
     if len(made) < len(plan):
         said += (
@@ -84,36 +74,29 @@ def create(log: str | None, counts: Counts) -> Report:
 
 def check(log: str | None, counts: Counts) -> Report:
     """What is not as planned on the cluster."""
-    config = _config(log)
+    config = cluster(log, client="topics")
     plan = _plan(config, counts)
-    found = _asked(config, _check(config, plan))
+    found = asked(_check(config, plan))
     said = f"not as planned: {len(found)}" if found else f"all {len(plan)} topics are as planned"
     return Report(tuple(asdict(each) for each in found), said, as_planned=not found)
 
 
 def describe(log: str | None) -> Report:
     """The topics that there are, with the settings that matter to the log."""
-    config = _config(log)
+    config = cluster(log, client="topics")
     names = [each.name for each in planned_topics(TopicChoices(prefix=config.prefix))]
-    found = _asked(config, describe_topics(config, names))
+    found = asked(describe_topics(config, names))
     said = f"{len(found)} of {len(names)} topics are there"
     return Report(tuple(map(_described, found)), said, as_planned=len(found) == len(names))
 
 
 def acls(log: str | None) -> Report:
     """What to allow each service's principal, as data and as lines for `kafka-acls.sh`. Asks no cluster."""
-    config = _config(log)
+    config = cluster(log, client="topics")
     found = planned_acls(config.prefix)
     rows = tuple({**asdict(each), "principal": _principal(each)} for each in found)
     said = "the principals are examples: put in those that your cluster knows the services by"
     return Report(rows, said, lines=tuple(_acl_lines(config.bootstrap, found)))
-
-
-def _config(log: str | None) -> KafkaConfig:
-    settings = Settings.given(log=log)
-    if not settings.log:
-        raise SettingsError("which cluster? Give --log kafka://host:port?prefix=agentspan, or set AGENTSPAN_LOG")
-    return replace(settings.kafka(), client_id="agentspan-topics", connect_timeout_s=ANSWERS_WITHIN_S)
 
 
 def _plan(config: KafkaConfig, counts: Counts) -> tuple[PlannedTopic, ...]:
@@ -131,27 +114,10 @@ def _plan(config: KafkaConfig, counts: Counts) -> tuple[PlannedTopic, ...]:
     )
 
 
-def _asked(config: KafkaConfig, asking: Coroutine[Any, Any, T]) -> T:
-    """The cluster's answer. Raises OutOfReach or ClusterRefused."""
-    try:
-        return asyncio.run(asking)
-    except ClusterUnreachable as error:
-        raise OutOfReach(f"{error}{_heard(config)}") from error
-    except AccessDenied as error:
-        raise OutOfReach(str(error)) from error
-    except LogError as error:
-        raise ClusterRefused(str(error)) from error
-
-
-def _heard(config: KafkaConfig) -> str:
-    """What goes wrong on the way to the brokers (no route, no trust, a wrong password): a request only times out."""
-    heard: list[KafkaError] = []
-    AdminClient(config.admin() | {"error_cb": heard.append}).poll(SAYS_WITHIN_S)
-    return f" ({heard[0].str()})" if heard else ""
-
-
 async def _check(config: KafkaConfig, plan: Sequence[PlannedTopic]) -> tuple[Difference, ...]:
-    return (*await check_topics(config, plan), *await check_group(config, ORCHESTRATORS))
+    """Under KIP-848 also the groups, for how long a silent member is waited for is theirs to say."""
+    groups = [difference for group in GROUPS for difference in await check_group(config, group)]
+    return (*await check_topics(config, plan), *groups)
 
 
 def _created(topic: PlannedTopic, made: bool) -> Mapping[str, str | int]:
