@@ -55,6 +55,11 @@ class Publisher:
             _stop_if_told()
             await self._sleep(AGAIN_S)
 
+    @property
+    def serves(self) -> frozenset[int]:
+        """The partitions that are published here."""
+        return frozenset(self._served)
+
     def changed(self, number: int, records: Iterable[ApprovalRecord]) -> None:
         """The view of a partition has changed."""
         if number in self._served:

@@ -4,10 +4,12 @@ Disposable, as the log has everything: a damaged file is made anew, and a commit
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from agentspan.eventlog import BEGINNING, Position
+from agentspan_approvals.domain import OPEN
 from agentspan_approvals.ports import Search
 from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.codec import APPROVALS, encode
@@ -27,6 +29,10 @@ CREATE TABLE IF NOT EXISTS log (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT
 
 _PIECE = """
 SELECT approval_id, record FROM approvals WHERE partition = ? AND approval_id > ? ORDER BY approval_id LIMIT 500
+"""
+
+_OPEN = """
+SELECT partition, COUNT(*), MIN(requested_at) FROM approvals WHERE state IN (?, ?) GROUP BY partition
 """
 
 _PUT = "INSERT OR REPLACE INTO approvals VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -76,6 +82,11 @@ class SqliteApprovalStore:
         while rows := self._db.execute(_PIECE, (partition, after)).fetchall():
             for after, record in rows:  # noqa: B007  (the next piece begins after the last)
                 yield APPROVALS.decode(record)
+
+    def open_requests(self) -> Mapping[int, tuple[int, datetime]]:
+        """Of each partition with such: how many requests wait for a person, and since when the first of them does."""
+        found = self._db.execute(_OPEN, tuple(OPEN)).fetchall()
+        return {number: (count, datetime.fromisoformat(since)) for number, count, since in found}
 
     def search(self, search: Search) -> Sequence[ApprovalRecord]:
         """The requests that are asked for, oldest first."""

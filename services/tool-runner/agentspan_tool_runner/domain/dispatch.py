@@ -74,6 +74,12 @@ class Dispatcher:
         self._settled: dict[str, datetime] = {}
         self.sessions: dict[str, Session] = {}
 
+    @property
+    def unassigned(self) -> int:
+        """How many open tasks no session here has in hand."""
+        in_hand = {key for session in self.sessions.values() for key in session.hand}
+        return len(self._open.keys() - in_hand)
+
     # Tasks
 
     def open(self, task: ToolTask, now: datetime, *, new: bool = True) -> list[Handout]:

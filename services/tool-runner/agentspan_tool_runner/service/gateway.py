@@ -160,6 +160,16 @@ class Gateway:
         elsewhere = [session for session in self.announcer.peers.sessions() if session.tools]  # else it is a model lane
         return tuple(session for session in here + elsewhere if _serves(session, agent, tool, input_schema_hash))
 
+    @property
+    def sessions(self) -> int:
+        """How many workers have a session here."""
+        return len(self._dispatcher.sessions)
+
+    @property
+    def unassigned(self) -> int:
+        """How many open tool calls no worker here has in hand; another gateway's may."""
+        return self._dispatcher.unassigned
+
     # Among others
 
     def announced(self) -> Iterable[str]:

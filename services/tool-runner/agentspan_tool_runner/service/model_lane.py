@@ -64,6 +64,11 @@ class ModelLane:
         self._answered: set[str] = set()
         self._news = asyncio.Event()
 
+    @property
+    def running(self) -> int:
+        """How many calls are under way."""
+        return len(self._running)
+
     def opened(self, task: ModelTask, *, new: bool = True) -> None:
         """A model call is to be made: from now on, or, if not new, already before. A second time changes nothing."""
         key = task.task_key

@@ -1,0 +1,72 @@
+"""How far groups are behind their topics, by the brokers' word: for who measures, now and then.
+
+Apart from the connection, with a client of its own made at the first question: nobody who writes or reads waits for it.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from agentspan.eventlog._errors import LogError
+from agentspan.eventlog._kafka_config import KafkaConfig
+from agentspan.eventlog._kafka_errors import kafka_error
+from agentspan.eventlog._kafka_threads import result
+from agentspan_schemas.topics import Topic, topic_name
+
+_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+
+class KafkaLags:
+    """Every method raises LogError where the cluster does not say."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._config = config
+        self._client: AdminClient | None = None
+
+    async def ends(self, topic: Topic, partitions: Collection[int]) -> Mapping[int, int]:
+        """The offset that the next record of each partition will have."""
+        return await self._offsets(topic, partitions, _LATEST)
+
+    async def begins(self, topic: Topic, partitions: Collection[int]) -> Mapping[int, int]:
+        """The offset below which nothing of each partition is kept."""
+        return await self._offsets(topic, partitions, _EARLIEST)
+
+    async def committed(self, topic: Topic, group: str, partitions: Collection[int]) -> Mapping[int, int]:
+        """Up to where a group has committed; a partition of which it has committed nothing is not in it."""
+        name = f"{self._config.prefix}.{group}"
+        places = self._places(topic, partitions)
+        if not places:
+            return {}
+        asked: list[Any] = [ConsumerGroupTopicPartitions(name, places)]
+        found = await self._asked(self._admin().list_consumer_group_offsets(asked, **self._within())[name])
+        return {each.partition: each.offset for each in found.topic_partitions if each.offset >= 0}
+
+    async def _offsets(self, topic: Topic, partitions: Collection[int], spec: OffsetSpec) -> Mapping[int, int]:
+        asked = {place: spec for place in self._places(topic, partitions)}
+        if not asked:
+            return {}
+        level = IsolationLevel.READ_UNCOMMITTED
+        answers = self._admin().list_offsets(asked, isolation_level=level, **self._within())
+        return {place.partition: (await self._asked(answer)).offset for place, answer in answers.items()}
+
+    def _places(self, topic: Topic, partitions: Collection[int]) -> list[TopicPartition]:
+        name = topic_name(topic, self._config.prefix)
+        return [TopicPartition(name, number) for number in sorted(partitions)]
+
+    def _admin(self) -> AdminClient:
+        if self._client is None:
+            self._client = AdminClient(self._config.admin())
+        return self._client
+
+    async def _asked(self, answer: Any) -> Any:
+        try:
+            return await result(answer)
+        except KafkaException as exception:
+            raise LogError(f"the cluster does not tell its offsets: {kafka_error(exception)}") from exception
+
+    def _within(self) -> dict[str, float]:
+        return {"request_timeout": self._config.request_timeout_s}
