@@ -10,6 +10,7 @@ from typing import Any
 
 from agentspan_schemas import codec, topics
 from agentspan_schemas._base import SCHEMA_VERSION
+from agentspan_schemas.dead_letters import HANDLED, OMITTED, REASONS
 from agentspan_schemas.topics import DLQ_RETENTION_MS, TOPICS, Topic, dlq_name, topic_name
 
 Json = dict[str, Any]
@@ -36,6 +37,12 @@ ENVELOPE: Mapping[str, str] = {
     "ce_subject": "what it is about",
     "content-type": "application/json",
 }
+SOMETIMES: Mapping[str, str] = {
+    "ce_time": "when it was said: of an event, its `at`",
+    "ce_traceparent": "the trace that it belongs to (W3C Trace Context), where there is one",
+}
+"""What is in the envelope of most messages."""
+
 OWNERS: Mapping[str, str] = {
     "ce_epoch": "of the owner that wrote it",
     "ce_n": "its number in the epoch; 0 is the takeover",
@@ -69,6 +76,8 @@ DEAD: Mapping[str, str] = {
     "dlq.offset": "where it came from",
     "dlq.service": "who could not take it",
 }
+SHRUNK: Mapping[str, str] = {OMITTED: "how large the record was, where nothing of it could be kept"}
+NOTED: Mapping[str, str] = {HANDLED: "`<partition>:<offset>` of the letter that was replayed or discarded"}
 FOREIGN = frozenset({topics.TICKETS.name, topics.DECISIONS.name})
 """Others write these: the envelope is theirs to leave out, and what cannot be taken has a topic beside them."""
 
@@ -82,7 +91,7 @@ def document() -> Json:
         operations |= _operations(topic)
         if topic.name in FOREIGN:
             channels[f"{topic.name}.dlq"] = _dlq_channel(topic)
-            operations[f"{topic.name}.dlq.send"] = _operation("send", f"{topic.name}.dlq", "what could not be taken")
+            operations |= _dlq_operations(f"{topic.name}.dlq")
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -101,7 +110,9 @@ def document() -> Json:
         },
         "channels": channels,
         "operations": operations,
-        "components": {"messages": {name: body for topic in TOPICS for name, body in _messages(topic).items()} | _DEAD},
+        "components": {
+            "messages": {name: body for topic in TOPICS for name, body in _messages(topic).items()} | _dead(),
+        },
     }
 
 
@@ -125,9 +136,21 @@ def table() -> str:
 def headers_table() -> str:
     """The headers as Markdown."""
     lines = ["| on | header | means |", "|---|---|---|"]
-    named = [("every message", ENVELOPE), *((f"`{name}`", own) for name, own in OWN.items()), ("dead letters", DEAD)]
+    named = [
+        ("every message", ENVELOPE),
+        ("most messages", SOMETIMES),
+        *((f"`{name}`", own) for name, own in OWN.items()),
+        ("dead letters", {**DEAD, **SHRUNK}),
+        ("notes among them", NOTED),
+    ]
     lines += [f"| {on} | `{header}` | {means} |" for on, headers in named for header, means in headers.items()]
     return "\n".join(lines)
+
+
+def reasons_table() -> str:
+    """Why there are dead letters, as Markdown."""
+    lines = ["| `dlq.error` | on | what to do |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| `{each.code}` | {each.on} | {each.what_to_do} |" for each in REASONS)])
 
 
 def _kept(topic: Topic) -> str:
@@ -160,8 +183,9 @@ def _channel(topic: Topic) -> Json:
 def _dlq_channel(topic: Topic) -> Json:
     return {
         "address": dlq_name(topic),
-        "description": f"what came on {topic.name} and could not be taken: its key, value and headers as they were",
-        "messages": {"dead_letter": {"$ref": "#/components/messages/dead_letter"}},
+        "description": f"what came on {topic.name} and could not be taken: its key, value and headers as they were;"
+        " and notes which of it was handled",
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _dead()},
         "bindings": _kafka(
             topic=dlq_name(topic),
             topicConfiguration={"cleanup.policy": ["delete"], "retention.ms": DLQ_RETENTION_MS},
@@ -177,6 +201,13 @@ def _operations(topic: Topic) -> Json:
     services = [reader for reader in topic.readers if reader != "other teams"]
     found[f"{topic.name}.receive"] = _operation("receive", topic.name, f"by {', '.join(services)}")
     return found
+
+
+def _dlq_operations(channel: str) -> Json:
+    return {
+        f"{channel}.send": _operation("send", channel, "what could not be taken, and notes which of it was handled"),
+        f"{channel}.receive": _operation("receive", channel, "by `agentspan dlq`"),
+    }
 
 
 def _operation(action: str, channel: str, summary: str) -> Json:
@@ -197,7 +228,7 @@ def _message(topic: Topic, name: str, payload: Json) -> Json:
     return {
         "name": name,
         "contentType": "application/json",
-        "headers": _headers({**ENVELOPE, **OWN.get(topic.name, {})}, required=topic.name not in FOREIGN),
+        "headers": _headers({**ENVELOPE, **SOMETIMES, **OWN.get(topic.name, {})}, required=topic.name not in FOREIGN),
         "payload": payload,
         "bindings": _kafka(key={"type": "string", "description": topic.key}),
     }
@@ -213,13 +244,24 @@ def _kafka(**fields: object) -> Json:
     return {"kafka": {**fields, "bindingVersion": "0.5.0"}}
 
 
-_DEAD: Json = {
-    "dead_letter": {
-        "name": "dead_letter",
-        "headers": _headers(DEAD, required=False) | {"required": list(DEAD)},
-        "payload": {"description": "the original bytes"},
+def _dead() -> Json:
+    """What stands on a topic of dead letters."""
+    noted = _headers({**ENVELOPE, **SOMETIMES, **NOTED}, required=True)
+    return {
+        "dead_letter": {
+            "name": "dead_letter",
+            "headers": _headers({**DEAD, **SHRUNK}, required=False) | {"required": list(DEAD)},
+            "payload": {"description": "the original bytes"},
+        },
+        "dead_letter_handled": {
+            "name": "dead_letter_handled",
+            "contentType": "application/json",
+            "headers": noted | {"required": [*ENVELOPE, *NOTED]},
+            "payload": {"$ref": "./dead_letter_handled.json"},
+            "bindings": _kafka(key={"type": "string", "description": "`<partition>:<offset>` of the letter"}),
+        },
     }
-}
+
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9 _./()-]*[A-Za-z0-9)]")
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off"})

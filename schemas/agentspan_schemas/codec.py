@@ -16,6 +16,7 @@ from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.answers import Answer, Note
 from agentspan_schemas.approvals import ApprovalRecord, Decision
 from agentspan_schemas.commands import Command
+from agentspan_schemas.dead_letters import Handled
 from agentspan_schemas.errors import NewerVersion, TooLarge, UnknownType, Unreadable
 from agentspan_schemas.events import Event
 from agentspan_schemas.tasks import Task, WorkerSession
@@ -106,8 +107,10 @@ APPROVALS: Family[ApprovalRecord] = Family("approval", ApprovalRecord)
 DECISIONS: Family[Decision] = Family("decision", Decision, foreign=True)
 TICKETS: Family[Ticket] = Family("ticket", Ticket, foreign=True)
 TICKET_MAPPINGS: Family[TicketMapping] = Family("ticket_mapping", TicketMapping)
+DEAD_LETTERS_HANDLED: Family[Handled] = Family("dead_letter_handled", Handled)
 ANSWERS: Family[Answer] = Family("answer", Answer)
 
 FAMILIES: tuple[Family[Any], ...] = (
-    EVENTS, COMMANDS, NOTES, TASKS, WORKERS, AGENTS, APPROVALS, DECISIONS, TICKETS, TICKET_MAPPINGS, ANSWERS,
+    EVENTS, COMMANDS, NOTES, TASKS, WORKERS, AGENTS, APPROVALS, DECISIONS, TICKETS, TICKET_MAPPINGS,
+    DEAD_LETTERS_HANDLED, ANSWERS,
 )  # fmt: skip

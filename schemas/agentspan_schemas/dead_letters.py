@@ -1,4 +1,5 @@
-"""Dead letters: a record that could not be taken, as it came, with headers that say why.
+"""Dead letters: a record that could not be taken, as it came, with headers that say why; and the notes behind them that
+say which were handled.
 
 Key, value and the record's own headers stay untouched, so that the same bytes can be sent again once it is clear what
 was wrong; what was added is taken off before.
@@ -6,13 +7,79 @@ was wrong; what was added is taken off before.
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
+from agentspan_schemas._base import SCHEMA_VERSION, Moment, Wire
 from agentspan_schemas.cloudevents import Headers
 
 PREFIX = "dlq."
-"""Begins the names of the headers that are added."""
+"""Begins the names of the headers that are added. A record's own of such a name is dropped: it could be mistaken."""
+
+OMITTED = f"{PREFIX}omitted"
+"""The header of a dead letter that has nothing of the record: says how large it was."""
+
+HANDLED = f"{PREFIX}handled"
+"""The header of a note: `<partition>:<offset>` of the letter that it is about."""
 
 _NAMES = ("error", "message", "at", "topic", "partition", "offset", "service")
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A code of `dlq.error`."""
+
+    code: str
+    on: str
+    """The topic on which it can be, or `both`."""
+    what_to_do: str
+
+
+REASONS = (
+    Reason("unreadable", "both", "it is neither JSON nor a CloudEvent: mend the sender, then discard"),
+    Reason("invalid", "both", "a field is missing or wrong, and the message names it: mend the sender, then discard"),
+    Reason("invalid_request", "both", "a field does not fit, and the message names it: mend the sender, then discard"),
+    Reason("newer_version", "both", "upgrade the server, then replay"),
+    Reason("too_large", "both", "one message is at most 1 MiB: have a reference sent instead, then discard"),
+    Reason("unknown_agent", "tickets", "serve the agent, then replay"),
+    Reason("model_unavailable", "tickets", "give the server what the agent's model needs, then replay"),
+    Reason("no_mapping", "tickets", "set a ticket mapping, then replay"),
+    Reason(
+        "ticket_id_reused",
+        "tickets",
+        "other content under an id that was started before: have it sent under a new id, then discard",
+    ),
+    Reason("unknown_execution", "decisions", "there is no such run: mend the sender, then discard"),
+    Reason("unknown_call", "decisions", "the run has no such call: mend the sender, then discard"),
+    Reason("not_gated", "decisions", "the call needs nobody's decision: discard"),
+    Reason("failed", "both", "the server's logs have the error: mend it, then replay"),
+)
+"""Every code; more may come."""
+
+
+def what_to_do(code: str) -> str:
+    """About a letter of this code."""
+    known = {reason.code: reason.what_to_do for reason in REASONS}
+    return known.get(code, "the message says what is wrong; replay when that is mended, or discard")
+
+
+class Handled(Wire):
+    """A note among the dead letters that one of them needs nobody any more.
+
+    It stands behind its letter in the same partition, and so is kept at least as long.
+    """
+
+    partition: int
+    offset: int
+    action: Literal["replayed", "discarded"]
+    by: str
+    at: Moment
+    reason: str | None = None
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def place(self) -> str:
+        """Of the letter, as in the header."""
+        return f"{self.partition}:{self.offset}"
 
 
 @dataclass(frozen=True, slots=True)

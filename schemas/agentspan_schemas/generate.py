@@ -38,7 +38,11 @@ def _text(schema: dict[str, object]) -> str:
 def files() -> dict[Path, str]:
     """Every file that follows from the models, with the text that it should have."""
     page = TOPICS_PAGE.read_text(encoding="utf-8") if TOPICS_PAGE.exists() else ""
-    tables = {"topics": asyncapi.table(), "headers": asyncapi.headers_table()}
+    tables = {
+        "topics": asyncapi.table(),
+        "headers": asyncapi.headers_table(),
+        "reasons": asyncapi.reasons_table(),
+    }
     return {
         **{FOLDER / name: text for name, text in schemas().items()},
         FOLDER / "asyncapi.yaml": asyncapi.text(),

@@ -34,10 +34,10 @@ class Found:
 class Team:
     """Another team's client of the topics under a prefix."""
 
-    def __init__(self, bootstrap: str, prefix: str) -> None:
+    def __init__(self, bootstrap: str, prefix: str, *, max_bytes: int = 2_000_000) -> None:
         self._bootstrap = bootstrap
         self._prefix = prefix
-        self._producer = Producer({"bootstrap.servers": bootstrap, "message.max.bytes": 2_000_000, "log_level": 0})
+        self._producer = Producer({"bootstrap.servers": bootstrap, "message.max.bytes": max_bytes, "log_level": 0})
 
     def send(
         self,

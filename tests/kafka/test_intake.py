@@ -1,17 +1,15 @@
 """Tickets in, requests out, decisions in: between a server process and another team's plain client."""
 
-import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from agentspan_schemas.ids import execution_id_for
-from tests.e2e.conftest import Shop, refund_turns
-from tests.kafka import history
-from tests.kafka.servers import Process, create_topics
-from tests.kafka.teams import Json, Team
+from tests.e2e.conftest import refund_turns
+from tests.kafka.circle import Circle, opened_circle
+from tests.kafka.servers import Process
+from tests.kafka.teams import Json
 from tests.support.kafka.broker import Broker
 from tests.support.server import eventually
 
@@ -20,55 +18,10 @@ TICKET = {"id": "T-1", "source": "crm", "agent": "shop", "text": "charged twice"
 CLOUD = {"ce_specversion": "1.0", "ce_id": "T-1", "ce_source": "crm", "ce_type": "com.shop.complaint"}
 
 
-@dataclass(frozen=True)
-class Circle:
-    """A server on a cluster, and the team beside it."""
-
-    server: Process
-    team: Team
-    bootstrap: str
-    prefix: str
-
-    @property
-    def log(self) -> str:
-        return f"kafka://{self.bootstrap}?prefix={self.prefix}"
-
-    def started(self) -> dict[str, int]:
-        """How often each execution was started, by the log."""
-        events = history.read(self.bootstrap, f"{self.prefix}.events").events
-        return {key: sum(event["type"] == "started" for event in found) for key, found in events.items()}
-
-    def exists(self, source: str, id_: str) -> bool:
-        return self.server.http.get(f"/executions/{execution_id_for(source, id_)}").status_code == 200
-
-    def await_started(self, source: str, id_: str) -> None:
-        eventually(lambda: self.exists(source, id_), f"{source}/{id_} is started")
-
-    def request(self) -> Json | None:
-        """The one request on the approvals topic, as it stands."""
-        return next(iter(self.team.latest("approvals").values()), None)
-
-    def await_request(self, state: str, attempts: int = 0) -> Json:
-        found: list[Json] = []
-
-        def there() -> bool:
-            request = self.request()
-            found[:] = [request] if request else []
-            return request is not None and (request["state"], request["attempts_total"]) == (state, attempts)
-
-        eventually(there, f"the request is {state} after {attempts} decisions: {found}")
-        return found[0]
-
-
 @pytest.fixture
 def circle(broker: Broker, tmp_path: Path) -> Iterator[Circle]:
-    prefix = f"test-{uuid.uuid4().hex[:12]}"
-    log = f"kafka://{broker.bootstrap}?prefix={prefix}"
-    create_topics(log)
-    with Process(tmp_path, log, "server", "start") as server:
-        server.record("refund_at_once", *refund_turns()[1:])
-        Shop(server, tmp_path).register()
-        yield Circle(server, Team(broker.bootstrap, prefix), broker.bootstrap, prefix)
+    with opened_circle(broker.bootstrap, tmp_path) as circle:
+        yield circle
 
 
 def decision(request: Json, by: str, what: str) -> Json:

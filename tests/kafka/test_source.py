@@ -10,12 +10,12 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 
 from agentspan.eventlog._kafka_admin import create_topics
-from agentspan.eventlog._kafka_dead_letters import OMITTED, KafkaDeadLetters
+from agentspan.eventlog._kafka_dead_letters import KafkaDeadLetters
 from agentspan.eventlog._kafka_source import AHEAD, BATCH, KafkaSource
 from agentspan.eventlog._kafka_topics import planned_topics
 from agentspan.eventlog.intake import Delivery
 from agentspan.eventlog.kafka import KafkaConfig
-from agentspan_schemas.dead_letters import PREFIX, original
+from agentspan_schemas.dead_letters import OMITTED, PREFIX, original
 from agentspan_schemas.topics import TICKETS
 from tests.kafka.teams import Team
 from tests.support.kafka.topics import Cluster

@@ -1,7 +1,7 @@
 """A shared topic and its dead letters in memory, as a broker has them: what was not done comes again."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 
 from agentspan.eventlog import FateUnknown
@@ -95,3 +95,31 @@ class MemoryDeadLetters:
     @property
     def codes(self) -> list[str]:
         return [letter.why.error for letter in self.letters]
+
+
+class MemoryLetterbox:
+    """The dead letters of a topic and that topic, for who looks after them. The first `refuse` writes of notes fail."""
+
+    def __init__(self, name: str = "tickets", partitions: int = 1) -> None:
+        self.name = name
+        self.dead: list[list[Delivery]] = [[] for _ in range(partitions)]
+        self.sent: list[Delivery] = []
+        self.refuse = 0
+
+    def put(self, key: bytes | None, value: bytes, headers: Headers, *, partition: int = 0) -> None:
+        letters = self.dead[partition]
+        letters.append(Delivery(f"agentspan.{self.name}.dlq", partition, len(letters), key, value, headers))
+
+    async def read(self) -> AsyncIterator[Delivery]:
+        for letters in self.dead:
+            for letter in list(letters):
+                yield letter
+
+    async def send(self, partition: int, key: bytes | None, value: bytes, headers: Headers) -> None:
+        self.sent.append(Delivery(f"agentspan.{self.name}", partition, len(self.sent), key, value, headers))
+
+    async def note(self, partition: int, key: bytes, value: bytes, headers: Headers) -> None:
+        if self.refuse > 0:
+            self.refuse -= 1
+            raise FateUnknown("not acknowledged")
+        self.put(key, value, headers, partition=partition)

@@ -11,6 +11,7 @@ from agentspan_schemas.codec import (
     ANSWERS,
     APPROVALS,
     COMMANDS,
+    DEAD_LETTERS_HANDLED,
     DECISIONS,
     EVENTS,
     NOTES,
@@ -163,6 +164,8 @@ SINGLES: tuple[tuple[Family[Any], dict[str, Any]], ...] = (
     (TICKETS, {"id": "ticket-1", "source": "mail", "agent": "support", "text": "Help.", "metadata": {"tier": "gold"}}),
     (TICKET_MAPPINGS, {"agent": "support", "order": 5, "source": "crm-*", "ce_type": "com.shop.*", "header": "team",
                        "header_value": "mail"}),
+    (DEAD_LETTERS_HANDLED, {"partition": 0, "offset": 12, "action": "discarded", "by": "user:ann", "at": AT,
+                            "reason": "a test"}),
     (ANSWERS, ANSWER | {"repeated": True}),
 )  # fmt: skip
 

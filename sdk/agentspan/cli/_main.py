@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from agentspan.cli import agent, approvals, server, topics
+from agentspan.cli import agent, approvals, dlq, server, topics
 
 EPILOG = """\b
 Data goes to standard output, everything else to standard error.
@@ -20,8 +20,8 @@ Exit codes:
   1    refused or failed: the message says why and what to do next
   2    the command line is wrong, or not enough to act on
   3    no server answers, or no cluster
-  4    there is no such run, call or approval
-  5    somebody else decided first
+  4    there is no such run, call, approval or dead letter
+  5    somebody else decided first, or handled the dead letter
   130  interrupted
 """
 
@@ -36,6 +36,7 @@ app.add_typer(agent.app, name="agent")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(server.app, name="server")
 app.add_typer(topics.app, name="topics")
+app.add_typer(dlq.app, name="dlq")
 for alone in (server.orchestrator, server.tool_runner, server.query):
     app.command()(alone)
 

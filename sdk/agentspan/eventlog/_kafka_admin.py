@@ -14,7 +14,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from agentspan.eventlog._errors import LogError
 from agentspan.eventlog._kafka_config import KafkaConfig
-from agentspan.eventlog._kafka_errors import ClusterUnreachable, kafka_error, read_error
+from agentspan.eventlog._kafka_errors import kafka_error, read_error
+from agentspan.eventlog._kafka_heard import unreachable
 from agentspan.eventlog._kafka_threads import result
 from agentspan.eventlog._kafka_topics import PlannedTopic
 
@@ -129,7 +130,7 @@ async def _made(config: KafkaConfig, name: str, answer: "Future[None]") -> bool:
     except KafkaException as exception:
         if kafka_error(exception).code() == KafkaError.TOPIC_ALREADY_EXISTS:
             return False
-        raise _named(config, name, exception) from exception
+        raise await _named(config, name, exception) from exception
     return True
 
 
@@ -139,7 +140,7 @@ async def _found(config: KafkaConfig, name: str, answer: "Future[Any]") -> Any |
     except KafkaException as exception:
         if kafka_error(exception).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             return None
-        raise _named(config, name, exception) from exception
+        raise await _named(config, name, exception) from exception
 
 
 async def _settings(
@@ -149,17 +150,17 @@ async def _settings(
     try:
         answers = await asyncio.gather(*[result(answer) for answer in asked.values()])
     except KafkaException as exception:
-        raise _named(config, "the settings", exception) from exception
+        raise await _named(config, "the settings", exception) from exception
     return {
         resource.name: {name: str(entry.value) for name, entry in answer.items()}
         for resource, answer in zip(asked, answers, strict=True)
     }
 
 
-def _named(config: KafkaConfig, name: str, exception: KafkaException) -> LogError:
+async def _named(config: KafkaConfig, name: str, exception: KafkaException) -> LogError:
     error = kafka_error(exception)
     if error.code() in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
-        return ClusterUnreachable(f"no broker at {config.bootstrap!r} answers: {error.str()}")
+        return await unreachable(config)
     return read_error(error, name) or LogError(f"{name!r}: {error.str()}")
 
 

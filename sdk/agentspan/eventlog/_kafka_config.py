@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from confluent_kafka import KafkaError
 
+from agentspan.eventlog._kafka_errors import with_advice
+
 logger = logging.getLogger(__name__)
 
 SECURITY = ("security.", "sasl.", "ssl.", "enable.ssl.", "https.")
@@ -124,4 +126,4 @@ class KafkaConfig:
 def _log_error(error: KafkaError) -> None:
     """Connections come and go, and librdkafka mends them itself; that all are gone is worth a word."""
     passing = error.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._RESOLVE)
-    logger.log(logging.DEBUG if passing else logging.WARNING, "kafka: %s", error)
+    logger.log(logging.DEBUG if passing else logging.WARNING, "kafka: %s: %s", error.name(), with_advice(error))

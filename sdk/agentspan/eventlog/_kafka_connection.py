@@ -19,8 +19,9 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from agentspan.eventlog._errors import LogMismatch
 from agentspan.eventlog._kafka_admin import url_safe
 from agentspan.eventlog._kafka_config import KafkaConfig
-from agentspan.eventlog._kafka_errors import ClusterUnreachable, kafka_error, read_error
+from agentspan.eventlog._kafka_errors import AccessDenied, kafka_error, read_error
 from agentspan.eventlog._kafka_feed import Bell, Feed
+from agentspan.eventlog._kafka_heard import unreachable
 from agentspan.eventlog._kafka_history import History
 from agentspan.eventlog._kafka_live import Live, Place
 from agentspan.eventlog._kafka_producer import Producing
@@ -35,6 +36,9 @@ _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 TRY_AGAIN_S = 0.1
 TRY_AGAIN_MAX_S = 2.0
+
+LONG_S = 2.0
+"""After so long without an answer, look for what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +67,19 @@ class Connection:
 
     async def facts(self, topics: Sequence[str]) -> tuple[TopicFacts, ...]:
         """The topics as they stand. Raises LogMismatch when one is missing, ClusterUnreachable or AccessDenied."""
+        asking = asyncio.create_task(self._asked_for_facts(topics))
         try:
             async with asyncio.timeout(self.config.connect_timeout_s):
-                cluster = await self._ask("the cluster", lambda: self._admin.describe_cluster(**self._within()))
-                described = [await self._describe(topic) for topic in topics]
+                await asyncio.wait([asking], timeout=LONG_S)
+                # whoever is not let in is not told so by the request, which only waits
+                if not asking.done() and isinstance(error := await unreachable(self.config), AccessDenied):
+                    raise error
+                return await asking
         except TimeoutError:
-            message = f"no broker at {self.config.bootstrap!r} answers; look at its address, its state and the network"
-            raise ClusterUnreachable(message) from None
-        return tuple(
-            TopicFacts(each.name, f"{cluster.cluster_id}/{url_safe(each.topic_id)}", len(each.partitions))
-            for each in described
-        )
+            raise await unreachable(self.config) from None
+        finally:
+            asking.cancel()
+            await asyncio.wait([asking])
 
     async def begin(self, place: Place) -> int:
         """The offset below which nothing is kept."""
@@ -88,6 +94,14 @@ class Connection:
         await self.producing.close()
         await self._live.close()
         await self._history.close()
+
+    async def _asked_for_facts(self, topics: Sequence[str]) -> tuple[TopicFacts, ...]:
+        cluster = await self._ask("the cluster", lambda: self._admin.describe_cluster(**self._within()))
+        described = [await self._describe(topic) for topic in topics]
+        return tuple(
+            TopicFacts(each.name, f"{cluster.cluster_id}/{url_safe(each.topic_id)}", len(each.partitions))
+            for each in described
+        )
 
     async def _describe(self, topic: str) -> Any:
         topics = TopicCollection([topic])

@@ -7,14 +7,11 @@ from collections.abc import Awaitable
 
 from agentspan.eventlog._kafka_connection import Connection
 from agentspan.eventlog._kafka_messages import Encoded
-from agentspan.eventlog._kafka_topics import MAX_MESSAGE_BYTES
-from agentspan_schemas.dead_letters import PREFIX
+from agentspan.eventlog._kafka_topics import MAX_LETTER_BYTES
+from agentspan_schemas.dead_letters import OMITTED, PREFIX
 from agentspan_schemas.topics import Topic, dlq_name
 
 ANY_PARTITION = -1
-OMITTED = f"{PREFIX}omitted"
-"""The header of a dead letter that has nothing of the record: says how large it was."""
-
 HEADER_BYTES = 16
 """At most so many around the bytes of one header, its key or its value."""
 
@@ -39,7 +36,7 @@ class KafkaDeadLetters:
 
 def _letter(key: bytes | None, value: bytes, headers: Headers) -> Encoded:
     size = len(key or b"") + len(value) + sum(len(name) + len(raw) + HEADER_BYTES for name, raw in headers)
-    if size + BATCH_BYTES <= MAX_MESSAGE_BYTES:
+    if size + BATCH_BYTES <= MAX_LETTER_BYTES:
         return Encoded(key, value, list(headers))
     added = [(name, raw) for name, raw in headers if name.startswith(PREFIX)]
     return Encoded(None, b"", [*added, (OMITTED, f"{size} bytes".encode())])

@@ -35,13 +35,16 @@ _DENIED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.SECURITY_DISABLED,
+}
+_NO_LOGIN = {
     KafkaError.SASL_AUTHENTICATION_FAILED,
     KafkaError.ILLEGAL_SASL_STATE,
     KafkaError.UNSUPPORTED_SASL_MECHANISM,
-    KafkaError.SECURITY_DISABLED,
     KafkaError._AUTHENTICATION,
-    KafkaError._SSL,
 }
+SETTING = "AGENTSPAN_KAFKA_SECURITY"
+"""Where a server's operator says how to get in; other programs give the same as `security`."""
 _NO_TOPIC = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError.UNKNOWN_TOPIC_ID,
@@ -70,9 +73,33 @@ def kafka_error(error: BaseException) -> KafkaError:
     return found if isinstance(found, KafkaError) else KafkaError(KafkaError._FAIL, str(error))
 
 
+def with_advice(error: KafkaError) -> str:
+    """What librdkafka says, and which setting to look at where it is one."""
+    text = error.str()
+    if error.code() in _NO_LOGIN:
+        return f"{text}; look at sasl.mechanism and at the user or token of it in {SETTING}"
+    if error.code() == KafkaError._SSL:
+        return f"{text}; look at ssl.ca.location and at the client's certificate in {SETTING}"
+    # the broker hung up, or answered with something that is no Kafka: one side speaks TLS or SASL, the other doesn't
+    if "security.protocol" in text or "ApiVersion" in text:
+        return f"{text}; look at security.protocol in {SETTING}"
+    return text
+
+
+def not_let_in(error: KafkaError) -> AccessDenied | None:
+    """Where authentication or TLS failed: neither gets better by waiting."""
+    if error.code() in _NO_LOGIN:
+        return AccessDenied(f"authentication failed: {with_advice(error)}")
+    if error.code() == KafkaError._SSL:
+        return AccessDenied(f"no TLS with the cluster: {with_advice(error)}")
+    return None
+
+
 def write_error(error: KafkaError, topic: str) -> WriteError:
     """What became of a write that was not acknowledged."""
     code = error.code()
+    if (denied := not_let_in(error)) is not None:
+        return WriteRefused(f"a write to {topic!r}: {denied}")
     if code in _DENIED:
         return WriteRefused(f"no right to write to {topic!r} ({error.str()}): see `agentspan topics acls`")
     if code in _NO_TOPIC:
@@ -93,6 +120,8 @@ def group_error(error: Exception, topic: str) -> LogError:
 def read_error(error: KafkaError, topic: str) -> LogError | None:
     """What stops reading; None for what librdkafka goes on from by itself."""
     code = error.code()
+    if (denied := not_let_in(error)) is not None:
+        return denied
     if code in _DENIED:
         return AccessDenied(f"no right to read {topic!r} ({error.str()}): see `agentspan topics acls`")
     if code in _NO_TOPIC:

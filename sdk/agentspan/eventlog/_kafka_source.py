@@ -59,6 +59,10 @@ class KafkaSource:
         if self._member is not None:
             self._member.done(delivery)
 
+    def assigned(self) -> frozenset[int]:
+        """The partitions that are ours now."""
+        return self._member.assigned() if self._member is not None else frozenset()
+
     async def close(self) -> None:
         """Commit what is done, and leave the group."""
         self._closed = True
@@ -106,6 +110,9 @@ class _Member:
     def done(self, delivery: Delivery) -> None:
         self._done.put(delivery)
 
+    def assigned(self) -> frozenset[int]:
+        return frozenset(self._tracks)
+
     async def leave(self) -> None:
         self._closing.set()
         await self._loop.run_in_executor(None, self._thread.join)
@@ -150,7 +157,7 @@ class _Member:
             if (error := message.error()) is not None:
                 self._failed(error)
             elif (track := self._tracks.get(message.partition() or 0)) is not None:
-                fetched.append(_delivery(message))
+                fetched.append(delivery_of(message))
                 track.in_hand.append(fetched[-1])
             message = self._consumer.poll(0) if len(fetched) < BATCH else None
         return fetched
@@ -233,7 +240,8 @@ class _Member:
             self._tracks.pop(each.partition, None)
 
 
-def _delivery(message: Message) -> Delivery:
+def delivery_of(message: Message) -> Delivery:
+    """The message as whoever takes it has it."""
     partition, offset = message.partition(), message.offset()
     assert partition is not None
     assert offset is not None

@@ -8,6 +8,9 @@ from agentspan_schemas.topics import DLQ_RETENTION_MS, TOPICS, Topic, dlq_name, 
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 """A value of 1 MiB and its headers."""
 
+MAX_LETTER_BYTES = 3 * 1024 * 1024
+"""Of a dead letter: the largest message that another team can send, and the headers that say why."""
+
 HOUR_MS = 3600 * 1000
 
 
@@ -52,7 +55,7 @@ def others_write(topic: Topic) -> bool:
 
 
 def _dlq(topic: Topic, choices: TopicChoices) -> PlannedTopic:
-    config = _config(choices, "delete", DLQ_RETENTION_MS)
+    config = _config(choices, "delete", DLQ_RETENTION_MS) | {"max.message.bytes": str(MAX_LETTER_BYTES)}
     return PlannedTopic(dlq_name(topic, choices.prefix), 1, choices.replication, config)
 
 

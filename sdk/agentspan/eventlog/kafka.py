@@ -23,6 +23,7 @@ from agentspan.eventlog._kafka_connection import Connection, TopicFacts
 from agentspan.eventlog._kafka_dead_letters import KafkaDeadLetters
 from agentspan.eventlog._kafka_errors import AccessDenied, ClusterUnreachable, WriteRefused
 from agentspan.eventlog._kafka_inbox import KafkaInbox
+from agentspan.eventlog._kafka_letters import KafkaLetterbox
 from agentspan.eventlog._kafka_log import KafkaLog
 from agentspan.eventlog._kafka_source import KafkaSource
 from agentspan.eventlog._kafka_table import KafkaTable
@@ -45,6 +46,7 @@ __all__ = [
     "KafkaConfig",
     "KafkaDeadLetters",
     "KafkaInbox",
+    "KafkaLetterbox",
     "KafkaLog",
     "KafkaSource",
     "KafkaTable",
@@ -93,6 +95,12 @@ class Kafka:
         """Where records of the topic go that could not be taken. Raises as `log`."""
         await self._connection.facts([dlq_name(topic, self._connection.config.prefix)])
         return KafkaDeadLetters(self._connection, topic)
+
+    async def letterbox(self, topic: Topic) -> KafkaLetterbox:
+        """What was put aside of a topic, for people. Raises as `log`."""
+        prefix = self._connection.config.prefix
+        facts = await self._connection.facts([topic_name(topic, prefix), dlq_name(topic, prefix)])
+        return KafkaLetterbox(self._connection, topic.name, *facts)
 
     async def close(self) -> None:
         """Every write before this is acknowledged or fails; every write after it raises LogClosed."""

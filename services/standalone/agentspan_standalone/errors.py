@@ -1,10 +1,13 @@
-"""Why a server can't be started, or a cluster not be prepared for one.
+"""Why a server can't be started, a cluster not be prepared for one, or a dead letter not be handled.
 
 StartError
 ├── SettingsError    a setting that can't be used; the text names it
 ├── PortTaken        somebody listens there already
+├── HistoryRefused   ClickHouse answered, and has not the tables of this release, or would not
 ├── OutOfReach       the cluster does not answer, or does not let this process in
-└── ClusterRefused   the cluster answered, and would not
+├── ClusterRefused   the cluster answered, and would not
+├── NoSuchLetter     there is no dead letter of this id
+└── LetterHandled    somebody has handled it
 """
 
 
@@ -20,9 +23,21 @@ class PortTaken(StartError):
     """The port can't be listened on."""
 
 
+class HistoryRefused(StartError):
+    """The ClickHouse answered, and can't be used: its tables are of another release, or it lets this process not in."""
+
+
 class OutOfReach(StartError):
     """The cluster does not answer, or does not let this process in."""
 
 
 class ClusterRefused(StartError):
     """The cluster answered, and would not do it: the text has its reason."""
+
+
+class NoSuchLetter(StartError):
+    """There is no dead letter of this id, or no more."""
+
+
+class LetterHandled(StartError):
+    """Somebody has replayed or discarded the dead letter."""

@@ -1,0 +1,225 @@
+"""What `agentspan dlq …` does: dead letters listed, shown, sent again, put away.
+
+Apart from the command line, which knows nothing of a cluster. What goes wrong is a StartError; what is done before it
+stays done, and the same command again goes on.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal, TypeVar
+
+from agentspan.eventlog import LogError
+from agentspan.eventlog.kafka import Kafka, KafkaConfig
+from agentspan.eventlog.letters import Letter as Letter
+from agentspan.eventlog.letters import Letterbox, LetterId, handle, letters, replay, whole
+from agentspan_schemas.dead_letters import Handled
+from agentspan_schemas.topics import TOPICS, Topic
+from agentspan_standalone.cluster import asked, cluster
+from agentspan_standalone.errors import LetterHandled, NoSuchLetter, SettingsError
+
+T = TypeVar("T")
+
+WITH_LETTERS = {topic.name: topic for topic in TOPICS if topic.writer == "other teams"}
+"""The topics whose records can be put aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which letters; nothing given is all."""
+
+    topic: str | None = None
+    why: tuple[str, ...] = ()
+    since: datetime | None = None
+
+    def fit(self, letter: Letter) -> bool:
+        """Whether it is one of them; of the topic were asked no others."""
+        return (not self.why or letter.why.error in self.why) and (self.since is None or letter.why.at >= self.since)
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """What to act on: the letters with these ids, or, without any, all that fit and wait."""
+
+    ids: tuple[str, ...] = ()
+    filters: Filters = Filters()
+    again: bool = False
+    """Also those that were handled before, where they are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Who does it, when, and why."""
+
+    by: str
+    at: datetime
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was done, letter by letter; `stopped` says why not all was."""
+
+    letters: tuple[Letter, ...]
+    left: tuple[Letter, ...] = ()
+    """Of which nothing was kept, so that nothing can be sent again."""
+    stopped: str | None = None
+
+
+def listed(log: str | None, filters: Filters, *, handled: bool) -> tuple[Letter, ...]:
+    """Those that wait for somebody, oldest first; with `handled` also the others."""
+
+    async def ask(boxes: Sequence[Letterbox]) -> tuple[Letter, ...]:
+        found = [letter for box in boxes for letter in await letters(box)]
+        fitting = [each for each in found if filters.fit(each) and (handled or each.handled is None)]
+        return tuple(sorted(fitting, key=lambda each: (each.why.at, each.id)))
+
+    return _opened(log, _named([filters.topic] if filters.topic else ()), ask)
+
+
+def shown(log: str | None, id_: str) -> Letter:
+    """One letter, whole, handled or not. Raises NoSuchLetter."""
+    wanted = _id(id_)
+
+    async def ask(boxes: Sequence[Letterbox]) -> Letter:
+        [box] = boxes
+        known = _known(await letters(box), [wanted])
+        async for letter in whole(box, known.__contains__):
+            return replace(letter, handled=known[wanted].handled)
+        raise _missing(wanted)
+
+    return _opened(log, _named([wanted.topic]), ask)
+
+
+def replayed(log: str | None, which: Which, note: Note, *, dry_run: bool) -> Done:
+    """Send records again, as they came. At least once. Raises NoSuchLetter or LetterHandled before anything is done."""
+
+    async def ask(boxes: Sequence[Letterbox]) -> Done:
+        picked = await _picked(boxes, which)
+        todo = {letter.id: letter for letter in picked if letter.omitted is None}
+        left = tuple(letter for letter in picked if letter.omitted is not None)
+        if dry_run:
+            return Done(tuple(todo.values()), left)
+
+        async def each(box: Letterbox) -> AsyncIterator[tuple[LetterId, Awaitable[None]]]:
+            async for letter in whole(box, todo.__contains__):
+                yield letter.id, replay(box, letter, _handled(letter.id, "replayed", note))
+
+        return await _until_stopped(boxes, todo, left, each)
+
+    return _opened(log, _wanted(which), ask)
+
+
+def discarded(log: str | None, which: Which, note: Note, *, dry_run: bool) -> Done:
+    """Put letters away. Raises NoSuchLetter or LetterHandled before anything is done."""
+
+    async def ask(boxes: Sequence[Letterbox]) -> Done:
+        todo = {letter.id: letter for letter in await _picked(boxes, which)}
+        if dry_run:
+            return Done(tuple(todo.values()))
+
+        async def each(box: Letterbox) -> AsyncIterator[tuple[LetterId, Awaitable[None]]]:
+            for id_ in todo:
+                if id_.topic == box.name:
+                    yield id_, handle(box, _handled(id_, "discarded", note))
+
+        return await _until_stopped(boxes, todo, (), each)
+
+    return _opened(log, _wanted(which), ask)
+
+
+Each = Callable[[Letterbox], AsyncIterator[tuple[LetterId, Awaitable[None]]]]
+
+
+async def _until_stopped(
+    boxes: Sequence[Letterbox], todo: dict[LetterId, Letter], left: tuple[Letter, ...], each: Each
+) -> Done:
+    """Do it one after the other; the first that fails ends it, and what was done is told."""
+    done: list[Letter] = []
+    try:
+        for box in boxes:
+            async for id_, act in each(box):
+                await act
+                done.append(todo[id_])
+    except LogError as error:
+        return Done(tuple(done), left, f"{len(done)} of {len(todo)} are done: {error}; the same command again goes on")
+    return Done(tuple(done), left)
+
+
+async def _picked(boxes: Sequence[Letterbox], which: Which) -> list[Letter]:
+    found = [letter for box in boxes for letter in await letters(box)]
+    if not which.ids:
+        return [letter for letter in found if letter.handled is None and which.filters.fit(letter)]
+    known = _known(found, [_id(text) for text in which.ids])
+    for letter in known.values():
+        if letter.handled is not None and not which.again:
+            raise LetterHandled(
+                f"{str(letter.id)!r} was {letter.handled.action} by {letter.handled.by!r} at"
+                f" {letter.handled.at.isoformat()}: nothing was done. `agentspan dlq replay {letter.id} --again` sends"
+                " it once more"
+            )
+    return list(known.values())
+
+
+def _known(found: Sequence[Letter], wanted: Collection[LetterId]) -> dict[LetterId, Letter]:
+    """The letters of these ids. Raises NoSuchLetter."""
+    known = {letter.id: letter for letter in found if letter.id in wanted}
+    for id_ in wanted:
+        if id_ not in known:
+            raise _missing(id_)
+    return known
+
+
+def _missing(id_: LetterId) -> NoSuchLetter:
+    return NoSuchLetter(
+        f"there is no dead letter {str(id_)!r}: they are kept for 30 days; `agentspan dlq list --handled` shows all"
+    )
+
+
+def _handled(id_: LetterId, action: Literal["replayed", "discarded"], note: Note) -> Handled:
+    return Handled(
+        partition=id_.partition, offset=id_.offset, action=action, by=note.by, at=note.at, reason=note.reason
+    )
+
+
+def _id(text: str) -> LetterId:
+    try:
+        found = LetterId.parse(text)
+    except ValueError as error:
+        raise SettingsError(f"{error}; `agentspan dlq list` shows them") from error
+    _named([found.topic])
+    return found
+
+
+def _wanted(which: Which) -> tuple[Topic, ...]:
+    names = [_id(text).topic for text in which.ids] or ([which.filters.topic] if which.filters.topic else [])
+    return _named(names)
+
+
+def _named(names: Sequence[str]) -> tuple[Topic, ...]:
+    """The topics of these names; all without any. Raises SettingsError."""
+    for name in names:
+        if name not in WITH_LETTERS:
+            raise SettingsError(f"{name!r} has no dead letters; these topics have: {', '.join(WITH_LETTERS)}")
+    return tuple(topic for name, topic in WITH_LETTERS.items() if not names or name in names)
+
+
+def _opened(log: str | None, topics: Sequence[Topic], ask: Callable[[Sequence[Letterbox]], Awaitable[T]]) -> T:
+    config = cluster(log, client="dlq")
+
+    async def asking() -> T:
+        async with letterboxes(config, topics) as boxes:
+            return await ask(boxes)
+
+    return asked(asking())
+
+
+@asynccontextmanager
+async def letterboxes(config: KafkaConfig, topics: Sequence[Topic]) -> AsyncIterator[Sequence[Letterbox]]:
+    """The dead letters of the topics. Raises LogError."""
+    kafka = Kafka(config)
+    try:
+        yield [await kafka.letterbox(topic) for topic in topics]
+    finally:
+        await kafka.close()
