@@ -114,7 +114,12 @@ class Connection:
         def ask() -> "Future[Any]":
             return next(iter(self._admin.list_offsets(asked, isolation_level=level, **self._within()).values()))
 
-        found: int = (await self._ask(place.topic, ask)).offset
+        pause = TRY_AGAIN_S
+        while (found := int((await self._ask(place.topic, ask)).offset)) < 0:
+            # a leader that is new, or gone: no error, but no offset either
+            await asyncio.sleep(pause)
+            await self._look_again()
+            pause = min(2 * pause, TRY_AGAIN_MAX_S)
         return found
 
     async def _ask(self, topic: str, ask: "Callable[[], Future[Any]]") -> Any:
