@@ -59,15 +59,19 @@ class Fleet:
     """Processes on one log, behind one address; `client` speaks to that, `shop` has the programs that do."""
 
     def __init__(self, folder: Path, bootstrap: str, prefix: str, client: Server, processes: Sequence[Process]) -> None:
-        self._bootstrap = bootstrap
-        self._prefix = prefix
+        self.bootstrap = bootstrap
+        self.prefix = prefix
         self.client = client
         self.processes = processes
         self.shop = Shop(client, folder)
 
+    def topic(self, name: str) -> str:
+        """Its name on the cluster."""
+        return f"{self.prefix}.{name}"
+
     def audit(self, ids: Sequence[str]) -> history.Found:
         """Each run is there, whole, in order, and over; each effect was made once. By what stands on the topic."""
-        found = history.read(self._bootstrap, f"{self._prefix}.events")
+        found = history.read(self.bootstrap, f"{self.prefix}.events")
         for execution_id in ids:
             events = found.events[execution_id]
             types = Counter(event["type"] for event in events)
@@ -84,10 +88,13 @@ class Fleet:
 
 
 @contextmanager
-def fleet(folder: Path, bootstrap: str, prefix: str, **commands: str) -> Iterator[Fleet]:
-    """Processes by name, each started with its words: `a="server start"`; or by service: `query="query"`."""
+def fleet(
+    folder: Path, bootstrap: str, prefix: str, *, copies: int = 1, partitions: int = PARTITIONS, **commands: str
+) -> Iterator[Fleet]:
+    """Processes by name, each started with its words: `a="server start"`; or by service: `query="query"`. `copies`: of
+    each topic, of which one may be missing."""
     log = f"kafka://{bootstrap}?prefix={prefix}"
-    create_topics(log)
+    create_topics(log, partitions=partitions, copies=copies)
     with ExitStack() as stack:
         made = {name: Process(_folder(folder, name), log, *words.split()) for name, words in commands.items()}
         with ThreadPoolExecutor() as starting:
@@ -101,9 +108,10 @@ def fleet(folder: Path, bootstrap: str, prefix: str, **commands: str) -> Iterato
         yield Fleet(folder, bootstrap, prefix, client, processes)
 
 
-def create_topics(log: str) -> None:
+def create_topics(log: str, *, partitions: int = PARTITIONS, copies: int = 1) -> None:
     """As an operator does."""
-    counts = ["--partitions", str(PARTITIONS), "--replication", "1", "--min-insync", "1"]
+    in_sync = max(1, copies - 1)
+    counts = ["--partitions", str(partitions), "--replication", str(copies), "--min-insync", str(in_sync)]
     done = run([AGENTSPAN, "topics", "create", "--log", log, *counts], os.environ)
     assert done.returncode == 0, done.stderr
 

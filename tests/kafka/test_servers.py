@@ -7,16 +7,13 @@ import signal
 import time
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 
-from tests.kafka.servers import PARTITIONS, Begun, Fleet, begin, bring_to_its_end, fleet
+from tests.kafka.load import RUNS, load
+from tests.kafka.servers import PARTITIONS, Fleet, fleet
 from tests.support.kafka.broker import Broker
-from tests.support.server import eventually
 
-RUNS = 40
 AGAIN_WITHIN_S = 10.0
 """Of a kill, clients see progress again on every partition."""
 
@@ -28,46 +25,6 @@ def two(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fl
     with fleet(folder, broker.bootstrap, prefix, a="server start", b="server start") as both:
         both.shop.register()
         yield both
-
-
-class Load:
-    """Runs under way, one client each."""
-
-    def __init__(self, fleet: Fleet, clients: ThreadPoolExecutor) -> None:
-        self._fleet = fleet
-        self._clients = clients
-        self._begun: list[Future[Begun]] = []
-        self._runs: list[Future[str]] = []
-
-    def more(self, count: int) -> None:
-        """Begin more."""
-        for _ in range(count):
-            begun = self._clients.submit(begin, self._fleet.client, uuid.uuid4().hex)
-            self._begun.append(begun)
-            self._runs.append(self._clients.submit(self._rest_of, begun))
-
-    def begun(self) -> None:
-        """Return when all that was begun has its answer: with many, of every partition."""
-        for begun in self._begun:
-            begun.result()
-
-    def _rest_of(self, begun: Future[Begun]) -> str:
-        return bring_to_its_end(self._fleet.client, begun.result())
-
-    def half_way(self) -> None:
-        """Return in the middle of what was begun."""
-        half = len(self._runs) // 2
-        eventually(lambda: sum(run.done() for run in self._runs) >= half, f"{half} runs are over")
-
-    def finished(self) -> list[str]:
-        return [run.result() for run in self._runs]
-
-
-@contextmanager
-def load(fleet: Fleet) -> Iterator[Load]:
-    """Two workers, and as many clients as there are runs."""
-    with fleet.shop.worker(), fleet.shop.worker(), ThreadPoolExecutor(4 * RUNS) as clients:
-        yield Load(fleet, clients)
 
 
 def test_when_a_server_is_killed_the_other_goes_on_with_all_that_was_its(two: Fleet) -> None:

@@ -8,8 +8,9 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -23,8 +24,8 @@ HEAP = ("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 PROPERTIES = """
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
+node.id={node}
+controller.quorum.voters={voters}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
@@ -32,32 +33,65 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={data}
 offsets.topic.num.partitions=4
 transaction.state.log.num.partitions=4
-offsets.topic.replication.factor=1
-transaction.state.log.replication.factor=1
+offsets.topic.replication.factor={replication}
+transaction.state.log.replication.factor={replication}
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 log.cleaner.backoff.ms=200
 # what a real cluster is told by `log.segment.delete.delay.ms`: a topic's files go at once
 file.delete.delay.ms=100
+# what retention ends is gone within a second, not minutes
+log.retention.check.interval.ms=500
+log.initial.task.delay.ms=500
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One of the brokers of a cluster, and where it listens."""
+
+    number: int
+    port: int
+    controller: int
+
+
+def properties(node: Node, nodes: Sequence[Node], data: Path) -> str:
+    """What `server.properties` says for one of the nodes."""
+    return PROPERTIES.format(
+        node=node.number,
+        voters=",".join(f"{each.number}@127.0.0.1:{each.controller}" for each in nodes),
+        port=node.port,
+        controller=node.controller,
+        data=data,
+        replication=len(nodes),
+    )
+
+
+def nodes(count: int) -> tuple[Node, ...]:
+    """So many, on free ports."""
+    ports = free_ports(2 * count)
+    return tuple(Node(number + 1, *ports[2 * number : 2 * number + 2]) for number in range(count))
 
 
 class Broker:
     """One broker. Its address and its data stay the same when it is stopped and started again."""
 
+    bootstrap: str
+    _folder: Path
+    _process: subprocess.Popen[bytes] | None = None
+
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-        port, controller = free_ports(2)
-        self.bootstrap = f"127.0.0.1:{port}"
-        properties = PROPERTIES.format(port=port, controller=controller, data=folder / "data")
-        (folder / "server.properties").write_text(properties, encoding="utf-8")
-        cluster_id = self._tool("random-uuid").strip().splitlines()[-1]
-        self._tool("format", "-t", cluster_id, "-c", str(folder / "server.properties"))
+        [node] = nodes(1)
+        self._prepare(folder, node, [node], new_cluster_id())
 
     def start(self) -> None:
         """Return when it answers."""
+        self.launch()
+        self.await_ready()
+
+    def launch(self) -> None:
+        """Begin to start: with others that it needs."""
         with (self._folder / "broker.log").open("ab") as output:
             self._process = subprocess.Popen(
                 ["java", *HEAP, "-cp", classpath(), "kafka.Kafka", str(self._folder / "server.properties")],
@@ -65,8 +99,11 @@ class Broker:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def await_ready(self) -> None:
+        """Return when it answers."""
         process = self._process
-        if not wait_until_ready(self.bootstrap, lambda: process.poll() is None):
+        if process is None or not wait_until_ready(self.bootstrap, lambda: process.poll() is None):
             self.kill()
             raise RuntimeError("the broker did not come up:\n" + (self._folder / "broker.log").read_text()[-4000:])
 
@@ -85,9 +122,11 @@ class Broker:
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
 
-    def _tool(self, *arguments: str) -> str:
-        command = ["java", "-Xmx128m", "-cp", classpath(), "kafka.tools.StorageTool", *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    def _prepare(self, folder: Path, node: Node, nodes: Sequence[Node], cluster_id: str) -> None:
+        self._folder = folder
+        self.bootstrap = f"127.0.0.1:{node.port}"
+        (folder / "server.properties").write_text(properties(node, nodes, folder / "data"), encoding="utf-8")
+        _tool("format", "-t", cluster_id, "-c", str(folder / "server.properties"))
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -98,6 +137,16 @@ class Broker:
         self._signal(number)
         if self._process is not None:
             self._process.wait(60)
+
+
+def new_cluster_id() -> str:
+    """As every node of a cluster is formatted with."""
+    return _tool("random-uuid").strip().splitlines()[-1]
+
+
+def _tool(*arguments: str) -> str:
+    command = ["java", "-Xmx128m", "-cp", classpath(), "kafka.tools.StorageTool", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def wait_until_ready(bootstrap: str, alive: Callable[[], bool]) -> bool:

@@ -2,10 +2,11 @@
 
 import shutil
 import subprocess
+from pathlib import Path
 
 from testcontainers.core.container import DockerContainer
 
-from tests.support.kafka.broker import PROPERTIES, Broker, free_ports, wait_until_ready
+from tests.support.kafka.broker import Broker, nodes, properties, wait_until_ready
 
 IMAGE = "apache/kafka:4.1.1"
 
@@ -21,12 +22,13 @@ class DockerBroker(Broker):
     """One container. Stopped and started again, it keeps its data and its port."""
 
     def __init__(self) -> None:
-        port, controller = free_ports(2)
+        [node] = nodes(1)
+        port = node.port
         self.bootstrap = f"127.0.0.1:{port}"
-        properties = PROPERTIES.format(port=port, controller=controller, data="/tmp/kafka-data")
+        lines = properties(node, [node], Path("/tmp/kafka-data"))
         # inside the container the port has to be open to the engine's network
-        properties = properties.replace(f"listeners=PLAINTEXT://127.0.0.1:{port}", f"listeners=PLAINTEXT://:{port}", 1)
-        self._container = DockerContainer(IMAGE, env=environment(properties)).with_bind_ports(port, port)
+        lines = lines.replace(f"listeners=PLAINTEXT://127.0.0.1:{port}", f"listeners=PLAINTEXT://:{port}", 1)
+        self._container = DockerContainer(IMAGE, env=environment(lines)).with_bind_ports(port, port)
         self._made = False
 
     def start(self) -> None:
