@@ -6,9 +6,10 @@ Apart from the loops that are measured because those should read as the job does
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -21,6 +22,10 @@ from .errors import BenchError, WrongResult
 API: Final = "/api/v1"
 ENDS: Final = frozenset({"done", "failed", "cancelled"})
 ANSWERS_WITHIN_S: Final = 60.0
+PAUSE_S: Final = 0.02
+AWAY: Final = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
+UNANSWERED: Final = frozenset({502, 503, 504})
+"""The server is away, starting, or does not know whether a write stands: to be asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +70,17 @@ class Api:
         return await self._send("GET", path, params=params)
 
     async def _send(self, method: str, path: str, **request: Any) -> Any:
-        async with self._session.request(method, self._api + path, **request) as response:
-            body = await response.read()
-        if response.status >= 400:
-            raise BenchError(f"{method} {path} was refused with {response.status}: {body.decode(errors='replace')}")
-        return json.loads(body)
+        """The answer. A request that got none is sent again, which its key makes safe; the driver has the patience."""
+        while True:
+            try:
+                async with self._session.request(method, self._api + path, **request) as response:
+                    body = await response.read()
+            except AWAY:
+                await asyncio.sleep(PAUSE_S)
+                continue
+            if response.status not in UNANSWERED:
+                return _answer(response, body, f"{method} {path}")
+            await asyncio.sleep(PAUSE_S)
 
 
 class Watch:
@@ -81,13 +92,36 @@ class Watch:
 
     @asynccontextmanager
     async def follow(self, execution_id: str, after: int = 0) -> AsyncIterator[Followed]:
-        """The events of an execution behind `after`, from now on."""
+        """The events of an execution behind `after`, from now on, over as many connections as it takes."""
+        async with aclosing(self._events(execution_id, after)) as events:
+            followed = Followed(execution_id, events, after)
+            yield followed
+            if followed.ended:  # the server ends the stream now: read on to its end, and the connection can be kept
+                async for _ in events:
+                    pass
+
+    async def _events(self, execution_id: str, after: int) -> AsyncGenerator[Sent, None]:
+        path = f"/executions/{execution_id}/stream"
         timeout = aiohttp.ClientTimeout(total=None, sock_read=ANSWERS_WITHIN_S)
-        path = f"{self._api}/executions/{execution_id}/stream"
-        async with self._session.get(path, params={"after": str(after)}, timeout=timeout) as response:
-            if response.status != 200:
-                raise BenchError(f"no stream of {execution_id}: {response.status} {await response.text()}")
-            yield Followed(execution_id, _events(response.content), after)
+        ended = False
+        while True:
+            try:
+                async with self._session.get(
+                    self._api + path, params={"after": str(after)}, timeout=timeout
+                ) as response:
+                    if response.status in UNANSWERED:
+                        await asyncio.sleep(PAUSE_S)
+                        continue
+                    if response.status >= 400:
+                        raise BenchError(f"GET {path} was refused with {response.status}: {await response.text()}")
+                    async for event in _sent(response.content):
+                        after = event.seq
+                        yield event
+                        ended = event.type in ENDS
+                    if ended:
+                        return
+            except AWAY:
+                await asyncio.sleep(PAUSE_S)
 
 
 class Followed:
@@ -96,6 +130,7 @@ class Followed:
     def __init__(self, execution_id: str, events: AsyncIterator[Sent], after: int) -> None:
         self.execution_id = execution_id
         self.types: list[str] = []
+        self.ended = False
         self._events = events
         self._seq = after
 
@@ -115,9 +150,10 @@ class Followed:
             self.types.append(event.type)
             if event.seq != self._seq:
                 raise WrongResult(f"{self.execution_id}: event {event.seq} came where {self._seq} was due")
+            self.ended = event.type in ENDS
             if event.type == kind:
                 return event
-            if event.type in ENDS:
+            if self.ended:
                 raise WrongResult(f"{self.execution_id} ended before it was {kind}: {event.data.decode()}")
         raise WrongResult(f"{self.execution_id}: the stream ended before it was {kind}; it had {self.types}")
 
@@ -146,7 +182,13 @@ class Clients:
             await session.close()
 
 
-async def _events(content: aiohttp.StreamReader) -> AsyncIterator[Sent]:
+def _answer(response: aiohttp.ClientResponse, body: bytes, request: str) -> Any:
+    if response.status >= 400:
+        raise BenchError(f"{request} was refused with {response.status}: {body.decode(errors='replace')}")
+    return json.loads(body)
+
+
+async def _sent(content: aiohttp.StreamReader) -> AsyncIterator[Sent]:
     rest = b""
     async for chunk in content.iter_any():
         *blocks, rest = (rest + chunk.replace(b"\r", b"")).split(b"\n\n")
