@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from agentspan.cli import agent, approvals, dlq, server, topics
+from agentspan.cli import agent, approvals, dlq, query, server, topics
 
 EPILOG = """\b
 Data goes to standard output, everything else to standard error.
@@ -37,7 +37,8 @@ app.add_typer(approvals.app, name="approvals")
 app.add_typer(server.app, name="server")
 app.add_typer(topics.app, name="topics")
 app.add_typer(dlq.app, name="dlq")
-for alone in (server.orchestrator, server.tool_runner, server.query):
+app.add_typer(query.app, name="query")
+for alone in (server.orchestrator, server.tool_runner):
     app.command()(alone)
 
 

@@ -1,5 +1,5 @@
-"""`agentspan server …`: services on this machine, which the extra `server` brings. And `agentspan orchestrator`,
-`tool-runner`, `query`: one of them alone, beside others on the log of a cluster."""
+"""`agentspan server …`: services on this machine, which the extra `server` brings. And `agentspan orchestrator`
+and `tool-runner`: one of them alone, beside others on the log of a cluster (`query` has a module of its own)."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -78,18 +78,6 @@ def tool_runner(
 ) -> None:
     """Start a tool-runner alone, on the log of a cluster."""
     start(detach, data, port, host, log, "tool-runner")
-
-
-def query(
-    log: Log = None,
-    data: Data = None,
-    port: Port = None,
-    host: Host = None,
-    detach: Detach = False,
-    clickhouse: ClickHouse = None,
-) -> None:
-    """Start a query service alone, on the log of a cluster."""
-    start(detach, data, port, host, log, "query", clickhouse)
 
 
 def _end_with(command: Callable[[ModuleType], int]) -> NoReturn:

@@ -7,7 +7,9 @@ QueryError
 ├── TooManyFollowed        one stream follows no more executions
 ├── HistoryUnavailable     ClickHouse does not answer now; the same again later
 ├── HistoryFailed          ClickHouse refused the statement; `.code` is its number
-└── MigrationError         the tables are of another release, or a migration was edited
+├── MigrationError         the tables are of another release, or a migration was edited
+│   └── MigrationsPending  the tables are of an earlier release; `agentspan query migrate` changes that
+└── RebuildMismatch        new tables don't have what the log has
 """
 
 
@@ -49,3 +51,11 @@ class HistoryFailed(QueryError):
 
 class MigrationError(QueryError):
     """The tables cannot be brought to this release."""
+
+
+class MigrationsPending(MigrationError):
+    """The tables of a ClickHouse that others run are of an earlier release, or not there."""
+
+
+class RebuildMismatch(QueryError):
+    """The tables that were built anew do not have what the log has; they were not put in place."""

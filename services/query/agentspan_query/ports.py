@@ -1,6 +1,7 @@
 """What the query service needs from outside, beside the log: where history is stored and read, and the clock."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -25,6 +26,45 @@ class Sink(Protocol):
     async def save_position(self, partition: int, position: Position) -> None: ...
 
     async def positions(self) -> Mapping[int, Position]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much history there is."""
+
+    events: int
+    executions: int
+
+    def __str__(self) -> str:
+        return f"{self.events} events of {self.executions} executions"
+
+
+class NewHistory(Protocol):
+    """Tables that are filled beside those that people read. Each may raise HistoryUnavailable or HistoryFailed."""
+
+    @property
+    def exchanged(self) -> bool: ...
+
+    async def open(self) -> None: ...
+
+    async def positions(self) -> Mapping[int, Position]: ...
+
+    async def write(
+        self,
+        number: int,
+        began: Position,
+        position: Position,
+        events: Sequence[EventRow],
+        executions: Sequence[ExecutionRow],
+    ) -> None: ...
+
+    async def counts(self) -> Counts: ...
+
+    async def verify(self) -> None: ...
+
+    async def exchange(self) -> None: ...
+
+    async def finish(self) -> None: ...
 
 
 class History(Protocol):

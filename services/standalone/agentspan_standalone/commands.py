@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from agentspan.eventlog import LogError
-from agentspan_standalone.errors import PortTaken, SettingsError
+from agentspan_standalone.errors import HistoryRefused, PortTaken, SettingsError
 from agentspan_standalone.settings import Settings
 
 READY_WITHIN_S = 30.0
@@ -60,7 +60,7 @@ def _reported(work: Callable[[], int]) -> int:
     except SettingsError as error:
         print(f"agentspan: {error}", file=sys.stderr)
         return 2
-    except (PortTaken, LogError) as error:
+    except (PortTaken, HistoryRefused, LogError) as error:
         print(f"agentspan: {error}", file=sys.stderr)
         return 1
 
@@ -97,17 +97,19 @@ def _status(settings: Settings) -> int:
     if standing is None:
         print(f"no server runs on {settings.data}; `agentspan server start` starts one", file=sys.stderr)
         return 1
-    health = _readiness(standing["url"])
-    print(json.dumps({**standing, "data": str(settings.data), "status": health or "not answering"}))
+    health, history = _readiness(standing["url"]), _history(standing["url"])
+    told = {"history": history} if history else {}
+    print(json.dumps({**standing, "data": str(settings.data), "status": health or "not answering", **told}))
     return 0 if health == "ok" else 1
 
 
 def _serve(settings: Settings) -> int:
     import uvloop  # a server's dependency: `stop` and `status` do without
 
-    from agentspan_standalone import logs, server
+    from agentspan_standalone import history, logs, server
 
     logs.configure(settings.log_level)
+    uvloop.run(history.refuse_wrong_tables(settings))
     listening = server.bound(settings)
     return 0 if uvloop.run(server.serve(settings, listening)) else 1
 
@@ -196,6 +198,16 @@ def _readiness(url: str) -> str | None:
         with error:
             return error.read(LOG_TAIL_BYTES).decode(errors="replace")
     except (OSError, ValueError, KeyError):
+        return None
+
+
+def _history(url: str) -> str | None:
+    """Why history falls behind, where it does."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as response:
+            said = json.load(response).get("history")
+            return str(said) if said else None
+    except (OSError, ValueError):
         return None
 
 

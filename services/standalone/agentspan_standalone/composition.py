@@ -65,6 +65,10 @@ class Services:
             return "the server is reading what agents there are; try again in a moment"
         return next(filter(None, map(self._unavailable, range(self._on.log.partitions))), None)
 
+    def behind(self) -> str | None:
+        """Why history falls behind what happens."""
+        return self.history.trouble if self.history is not None else None
+
     async def run(self) -> None:
         """Run all of them, until cancelled. What none of them can go on from ends the process."""
         async with asyncio.TaskGroup() as group:

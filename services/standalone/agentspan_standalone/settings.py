@@ -41,11 +41,17 @@ class Settings(BaseSettings):
     """librdkafka's settings for TLS and SASL as a JSON object, as `{"security.protocol": "SSL"}`."""
     kafka_instance_id: str | None = None
     """Static membership: a process that comes back under it in time has its partitions back."""
+    kafka_group_protocol: Literal["classic", "consumer"] = "classic"
+    """`consumer` is KIP-848: the cluster's groups say how long a silent member is waited for."""
     roles: Annotated[tuple[Role, ...], NoDecode] = ROLES
     """The services of this process, comma-separated."""
     clickhouse: str = ""
     """`http://user@host:port` of a ClickHouse server, its password apart; empty: an embedded one."""
     clickhouse_password: SecretStr = SecretStr("")
+    clickhouse_migrate: bool = False
+    """A server brings the tables of that ClickHouse up to its release; else `agentspan query migrate` does."""
+    history_days: int | None = Field(default=None, ge=1)
+    """Executions that ended longer ago leave history; None: all stay. Those that have not ended always do."""
     lease_s: float = Field(default=10.0, gt=0)
     """A worker that is silent for so long is lost."""
     model_calls: int = Field(default=32, ge=1)
@@ -111,6 +117,7 @@ class Settings(BaseSettings):
                 prefix=prefix or "agentspan",
                 security=self.kafka_security,
                 instance_id=self.kafka_instance_id,
+                group_protocol=self.kafka_group_protocol,
             )
         except ValueError as error:
             raise SettingsError(f"AGENTSPAN_KAFKA_SECURITY: {error}") from error

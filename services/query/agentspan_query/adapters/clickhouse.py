@@ -4,6 +4,7 @@ Apart from the statements (`sql`) and what they mean (`history`, `sink`): here s
 """
 
 import asyncio
+import logging
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -135,6 +136,8 @@ class Database:
 
 def _connect(address: Address, database: str | None, answer_within_s: float) -> Client:
     _without_frames()
+    # what goes wrong is raised; it is not logged with its stack besides, every time that it is tried again
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     return clickhouse_connect.get_client(
         host=address.host,
         port=address.port,
@@ -150,6 +153,13 @@ def _connect(address: Address, database: str | None, answer_within_s: float) -> 
         tz_mode="aware",
         show_clickhouse_errors="scrub",
     )
+
+
+def _reason(error: BaseException) -> BaseException:
+    """What lies at the bottom of it: the driver's own words don't tell a refused connection from a time-out."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _from_between(error: ClickHouseError) -> bool:
@@ -168,5 +178,5 @@ def _translated(error: ClickHouseError, address: Address) -> QueryError:
     where = f"ClickHouse at {address.host}:{address.port}"
     code = getattr(error, "code", None)
     if code is None and (isinstance(error, OperationalError) or _from_between(error)):
-        return HistoryUnavailable(f"{where} does not answer: {error}; the log has everything, try again shortly")
+        return HistoryUnavailable(f"{where} does not answer: {_reason(error)}; the log has everything, try again shortly")
     return HistoryFailed(f"{where} refused a statement: {error}", code)

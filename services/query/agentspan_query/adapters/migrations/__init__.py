@@ -13,7 +13,7 @@ from importlib.resources import files
 from clickhouse_connect.driver.client import Client
 
 from agentspan_query.adapters.clickhouse import Database
-from agentspan_query.errors import MigrationError
+from agentspan_query.errors import MigrationError, MigrationsPending
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -61,6 +61,15 @@ async def pending(database: Database) -> Sequence[str]:
     applied = await database.call(_applied)
     _check(applied, known())
     return [migration.name for migration in known() if migration.version not in applied]
+
+
+async def require(database: Database) -> None:
+    """Raise MigrationsPending where `migrate` has yet to run, MigrationError where the database is of later."""
+    if lacking := await pending(database):
+        raise MigrationsPending(
+            f"the tables of database {database.name!r} lack {', '.join(lacking)}: run `agentspan query migrate`"
+            " with the same --clickhouse, or let servers do it with AGENTSPAN_CLICKHOUSE_MIGRATE=true"
+        )
 
 
 async def migrate(database: Database, migrations: Sequence[Migration] | None = None) -> Sequence[str]:

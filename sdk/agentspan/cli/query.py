@@ -1,0 +1,95 @@
+"""`agentspan query`: the query service alone; and the upkeep of the ClickHouse that it writes history into.
+
+The options and what is printed; what is done is the server's packages' part.
+"""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Annotated, TypeVar
+
+import typer
+
+from agentspan.cli._extra import packages_of_a_server
+from agentspan.cli.server import ClickHouse, Data, Detach, Host, Log, Port, start
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    help="Start a query service alone, on the log of a cluster; or look after its ClickHouse.", rich_markup_mode=None
+)
+
+
+@app.callback(invoke_without_command=True)
+def query(
+    context: typer.Context,
+    log: Log = None,
+    data: Data = None,
+    port: Port = None,
+    host: Host = None,
+    detach: Detach = False,
+    clickhouse: ClickHouse = None,
+) -> None:
+    """Start a query service alone, on the log of a cluster; or look after its ClickHouse."""
+    if context.invoked_subcommand is None:
+        start(detach, data, port, host, log, "query", clickhouse)
+
+
+@app.command()
+def migrate(
+    clickhouse: Annotated[
+        str | None, typer.Option("--clickhouse", metavar="URL", help="AGENTSPAN_CLICKHOUSE, as http://user@host:8123.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit code 1 when something is to do.")
+    ] = False,
+    analysts: Annotated[
+        bool, typer.Option("--analysts", help="Let analysts in too, read-only; with --check: print how.")
+    ] = False,
+) -> None:
+    """Bring the tables of a ClickHouse up to this release. Running it again, or twice at once, does no harm."""
+    from agentspan.cli._exits import ExitCode
+    from agentspan.cli._show import out, say
+
+    found = _asked(lambda upkeep: upkeep.migrate_tables(clickhouse, check=check, with_analysts=analysts))
+    for name in found.names:
+        out(name)
+    if check:
+        for statement in found.analysts:
+            out(f"{statement};")
+    elif found.analysts:
+        say("the role agentspan_analyst is there; let somebody in: GRANT agentspan_analyst TO <user>")
+    match found.names, found.applied:
+        case (), _:
+            say("the tables are this release's")
+        case names, True:
+            say(f"ran {len(names)} migrations")
+        case names, _:
+            say(f"{len(names)} migrations are to run: the same command without --check runs them")
+            raise typer.Exit(ExitCode.REFUSED)
+
+
+@app.command()
+def rebuild(log: Log = None, data: Data = None, clickhouse: ClickHouse = None) -> None:
+    """Build history anew from the log. People read the old one until the new one is whole."""
+    from agentspan.cli._show import say
+
+    say(_asked(lambda upkeep: upkeep.rebuild_tables(log, data, clickhouse, say)))
+
+
+def _asked(ask: "Callable[[ModuleType], T]") -> T:
+    from agentspan.cli._exits import ExitCode
+
+    with packages_of_a_server():
+        from agentspan_standalone import errors, upkeep
+    try:
+        return ask(upkeep)
+    except errors.StartError as error:
+        typer.echo(f"error: {error}", err=True)
+        match error:
+            case errors.OutOfReach():
+                code = ExitCode.UNREACHABLE
+            case errors.SettingsError():
+                code = ExitCode.USAGE
+            case _:
+                code = ExitCode.REFUSED
+        raise typer.Exit(code) from error
