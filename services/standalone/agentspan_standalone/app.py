@@ -2,16 +2,22 @@
 
 import asyncio
 import logging
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
+from starlette.routing import Route
 
+from agentspan_approvals.api import DECIDE, decide_route
 from agentspan_approvals.api import router as approvals_router
-from agentspan_doors import create_app
+from agentspan_doors import PlainDoor, create_app
 from agentspan_doors.guard import LOOPBACK
+from agentspan_orchestrator.api import START, start_route
 from agentspan_orchestrator.api import router as orchestrator_router
 from agentspan_query.api import router as query_router
+from agentspan_query.stream_doors import DOORS as stream_doors
+from agentspan_query.stream_doors import stream_routes
 from agentspan_query.web import web_routes
 from agentspan_standalone.composition import Services, now
 from agentspan_standalone.health import router as health_router
@@ -49,15 +55,36 @@ def make_app(settings: Settings, services: Services) -> FastAPI:
     """The doors of the services that there are. Whoever runs the app runs the services."""
     app = create_app(
         [health_router(services.unready), *_routers(services)],
-        plain=gateway_doors if services.tool_runner else (),
+        plain=_plain_doors(services),
         hosts=(*LOOPBACK, *settings.allowed_hosts),
         named=settings.trusted_proxy,
     )
-    if services.tool_runner is not None:
-        app.router.routes.extend(gateway_routes(services.tool_runner.gateway))
+    app.router.routes[:0] = _plain_routes(services)  # first, as every execution passes them
     if services.history is not None:
         app.router.routes.extend(web_routes(services.history.query, now=now))
     return app
+
+
+def _plain_doors(services: Services) -> Iterator[PlainDoor]:
+    if services.orchestrator is not None:
+        yield START
+    if services.approvals is not None:
+        yield DECIDE
+    if services.tool_runner is not None:
+        yield from gateway_doors
+    if services.history is not None:
+        yield from stream_doors
+
+
+def _plain_routes(services: Services) -> Iterator[Route]:
+    if services.tool_runner is not None:
+        yield from gateway_routes(services.tool_runner.gateway)
+    if services.orchestrator is not None:
+        yield start_route(services.commands, services.definitions, services.check_model)
+    if services.approvals is not None:
+        yield decide_route(services.approvals)
+    if services.history is not None:
+        yield from stream_routes(services.history.query, lambda: uuid.uuid4().hex)
 
 
 def _routers(services: Services) -> Iterator[APIRouter]:
