@@ -40,6 +40,10 @@ httpGet:
 {{- end }}
 {{- if has "query" $roles }}
 - { name: AGENTSPAN_CLICKHOUSE, value: {{ $values.clickhouse.url | quote }} }
+- { name: AGENTSPAN_CLICKHOUSE_MIGRATE, value: {{ $values.clickhouse.migrate | quote }} }
+{{- with $values.clickhouse.historyDays }}
+- { name: AGENTSPAN_HISTORY_DAYS, value: {{ . | quote }} }
+{{- end }}
 {{- with $values.clickhouse.passwordSecret }}{{ if .name }}
 - name: AGENTSPAN_CLICKHOUSE_PASSWORD
   valueFrom: { secretKeyRef: { name: {{ .name }}, key: {{ .key }} } }
