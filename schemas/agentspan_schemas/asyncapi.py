@@ -35,13 +35,13 @@ ENVELOPE: Mapping[str, str] = {
     "ce_type": "what the value is",
     "ce_source": "who wrote it",
     "ce_subject": "what it is about",
+    "ce_time": "when it was said; of an event its `at`",
     "content-type": "application/json",
 }
 SOMETIMES: Mapping[str, str] = {
-    "ce_time": "when it was said: of an event, its `at`",
     "ce_traceparent": "the trace that it belongs to (W3C Trace Context), where there is one",
 }
-"""What is in the envelope of most messages."""
+"""What may be in the envelope."""
 
 OWNERS: Mapping[str, str] = {
     "ce_epoch": "of the owner that wrote it",
@@ -138,7 +138,7 @@ def headers_table() -> str:
     lines = ["| on | header | means |", "|---|---|---|"]
     named = [
         ("every message", ENVELOPE),
-        ("most messages", SOMETIMES),
+        ("traced messages", SOMETIMES),
         *((f"`{name}`", own) for name, own in OWN.items()),
         ("dead letters", {**DEAD, **SHRUNK}),
         ("notes among them", NOTED),
@@ -246,7 +246,7 @@ def _kafka(**fields: object) -> Json:
 
 def _dead() -> Json:
     """What stands on a topic of dead letters."""
-    noted = _headers({**ENVELOPE, **SOMETIMES, **NOTED}, required=True)
+    noted = _headers({**ENVELOPE, **NOTED}, required=True)
     return {
         "dead_letter": {
             "name": "dead_letter",

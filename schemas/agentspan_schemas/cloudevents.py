@@ -8,6 +8,7 @@ import json
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from agentspan_schemas.errors import Unreadable
 
@@ -36,12 +37,25 @@ def read(headers: Headers, value: bytes) -> CloudEvent:
 
 
 def binary_headers(
-    *, id: str, type: str, source: str, subject: str, **extensions: str
+    *, id: str, type: str, source: str, subject: str, time: datetime, **extensions: str
 ) -> tuple[tuple[str, bytes], ...]:
-    """The headers of an event in binary mode, whose value is JSON."""
-    attributes = {"specversion": "1.0", "id": id, "type": type, "source": source, "subject": subject, **extensions}
+    """The headers of an event in binary mode, whose value is JSON. `time` in UTC."""
+    attributes = {
+        "specversion": "1.0",
+        "id": id,
+        "type": type,
+        "source": source,
+        "subject": subject,
+        "time": moment(time),
+        **extensions,
+    }
     envelope = tuple((f"ce_{name}", text.encode()) for name, text in attributes.items())
     return (*envelope, ("content-type", b"application/json"))
+
+
+def moment(at: datetime) -> str:
+    """A moment in UTC as an attribute."""
+    return at.isoformat().replace("+00:00", "Z")
 
 
 def _structured(value: bytes) -> CloudEvent:

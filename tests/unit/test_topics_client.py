@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -48,14 +48,14 @@ async def take(stream: AsyncGenerator[T, None], count: int) -> list[T]:
 async def test_a_ticket_is_sent_as_a_cloud_event_that_a_plain_reader_understands() -> None:
     transport = MemoryTransport()
     ticket = Ticket(id="T-1", source="crm", text="Help", metadata={"tier": "gold"})
-    async with Topics(transport) as topics:
+    async with Topics(transport, now=lambda: datetime(2026, 3, 1, 9, tzinfo=UTC)) as topics:
         await topics.emit(ticket, type="com.shop.refund", traceparent="00-1-1-01")
     [sent] = transport.sent
     event = read(sent.headers, sent.value)
     assert (sent.topic.name, sent.key, TICKETS.decode(event.data)) == ("tickets", "T-1", ticket)
     assert event.attributes == {
         "specversion": "1.0", "id": "T-1", "type": "com.shop.refund", "source": "crm", "subject": "T-1",
-        "traceparent": "00-1-1-01",
+        "traceparent": "00-1-1-01", "time": "2026-03-01T09:00:00Z",
     }  # fmt: skip
     assert transport.closed
 

@@ -19,7 +19,7 @@ from agentspan_schemas.codec import FAMILIES, TICKETS
 from agentspan_schemas.dead_letters import Why
 from agentspan_schemas.generate import schemas
 from agentspan_schemas.topics import TOPICS
-from tests.unit.schemas_examples import AT, EXAMPLES
+from tests.unit.schemas_examples import AT, ENVELOPE, EXAMPLES
 
 ROOT = Path(__file__).parents[2]
 TOPICS_PAGE = (ROOT / "docs" / "topics.md").read_text(encoding="utf-8")
@@ -82,7 +82,9 @@ def test_the_headers_are_those_that_are_written() -> None:
     event = next(example.message for example in EXAMPLES if example.name == "event.done")
     record = log_record(event, "inbox/7")  # type: ignore[arg-type]
     written = encode_stamped("agentspan.events", 0, Stamp(1, 1, last=True, takeover=0), record).headers
-    assert {name for name, _ in written} == {*asyncapi.ENVELOPE, *asyncapi.OWN["events"]}
+    assert dict(written)["ce_time"] == "2026-03-01T09:00:00.250000Z"
+    assert dict(written)["ce_traceparent"] == ENVELOPE["traceparent"]
+    assert {name for name, _ in written} == {*asyncapi.ENVELOPE, *asyncapi.SOMETIMES, *asyncapi.OWN["events"]}
     command = next(example.message for example in EXAMPLES if example.name == "command.pause")
     assert {f"ce_{name}" for name in command_record(command).attributes} == {*asyncapi.OWN["commands"]}  # type: ignore[arg-type]
     dead = Why("unreadable", "not JSON", AT, "agentspan.tickets", 0, 7, "orchestrator").headers()

@@ -3,15 +3,19 @@
 Decoding never fails: what somebody else wrote beside the rule becomes a record that counts for nobody.
 """
 
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from confluent_kafka import Message
 
 from agentspan.eventlog._records import Record, Stamp
+from agentspan_schemas.cloudevents import moment
 
 Headers = list[tuple[str, str | bytes | None]]
 
-_ENVELOPE = frozenset({"specversion", "id", "type", "source", "subject", "epoch", "n", "last", "takeover"})
+_ENVELOPE = frozenset(
+    {"specversion", "id", "type", "source", "subject", "time", "traceparent", "epoch", "n", "last", "takeover"}
+)
 NOBODYS = Stamp(-1, -1, last=False, takeover=0)
 """Of what counts for nobody. No fresh reader finds a takeover in it: it begins at the beginning."""
 
@@ -36,8 +40,12 @@ def encode(topic: str, id_: str, record: Record, *, key: str | None = None) -> E
         ("ce_type", record.type),
         ("ce_source", f"/{topic}"),
         ("ce_subject", record.key),
+        ("ce_time", _moment(record.message)),
         ("content-type", "application/json"),
     ]
+    match record.message:
+        case object(traceparent=str() as traceparent):
+            headers.append(("ce_traceparent", traceparent))
     headers += [(f"ce_{name}", value) for name, value in record.attributes.items()]
     return Encoded(record.key if key is None else key, record.value, headers)
 
@@ -70,6 +78,16 @@ def decode_stamped(message: Message) -> tuple[Stamp, Record]:
 def decode_entry(message: Message) -> tuple[str, Record | None]:
     """The key and the record of a table's entry; None for a tombstone."""
     return _text(message.key()), None if message.value() is None else decode(message)
+
+
+def _moment(message: object) -> str:
+    """When it was said: by its own word, as a late write of an owner says nothing new; else now."""
+    match message:
+        case object(at=datetime() as at) | object(opened_at=datetime() as at):
+            pass
+        case _:
+            at = datetime.now(UTC)
+    return moment(at)
 
 
 def _attributes(message: Message) -> dict[str, str]:

@@ -129,7 +129,7 @@ async def handle(box: Letterbox, note: Handled) -> None:
         type="agentspan.dead_letter_handled",
         source="/dlq",
         subject=note.place,
-        time=note.at.isoformat(),
+        time=note.at,
     )
     marked = (*headers, (HANDLED, note.place.encode()))
     await box.note(note.partition, note.place.encode(), encode(note), marked)

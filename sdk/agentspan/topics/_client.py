@@ -5,9 +5,9 @@ that waits is seen again after a restart, for as long as it waits.
 """
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
 from contextlib import aclosing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Literal, Self
 
@@ -44,8 +44,9 @@ def connect(bootstrap: str, *, prefix: str = "agentspan", security: Mapping[str,
 class Topics:
     """The topics of one deployment."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._transport = transport
+        self._now = now
 
     async def __aenter__(self) -> Self:
         return self
@@ -69,6 +70,7 @@ class Topics:
             type=type,
             source=ticket.source,
             subject=ticket.id,
+            time=self._now(),
             **({} if traceparent is None else {"traceparent": traceparent}),
         )
         await self._transport.send(Sent(TICKETS, ticket.id, encode(ticket), headers))
@@ -100,7 +102,11 @@ class Topics:
             edited_args=edited_args,
         )
         headers = binary_headers(
-            id=asked.decision_id, type="agentspan.decision", source=f"/services/{by}", subject=request.approval_id
+            id=asked.decision_id,
+            type="agentspan.decision",
+            source=f"/services/{by}",
+            subject=request.approval_id,
+            time=self._now(),
         )
         await self._transport.send(Sent(DECISIONS, request.approval_id, encode(asked), headers))
         return asked.decision_id
