@@ -31,14 +31,18 @@ from agentspan.agents.testing._assertions import (
 )
 from agentspan.agents.testing._expect import Expectation, expect
 from agentspan.agents.testing._mock_run import mock_run
+from agentspan.agents.testing._recording import RecordingError
+from agentspan.agents.testing._replay import DriftError, record, replay
 from agentspan.agents.testing._script import MockEvent, ScriptError
 from agentspan.agents.testing._story import story
 
 __all__ = [
     "Approvals",
+    "DriftError",
     "Expectation",
     "MockEvent",
     "PendingCall",
+    "RecordingError",
     "ScriptError",
     "Verdict",
     "approve",
@@ -64,6 +68,8 @@ __all__ = [
     "assert_waited_for",
     "expect",
     "mock_run",
+    "record",
     "reject",
+    "replay",
     "story",
 ]

@@ -16,8 +16,8 @@ from agentspan.agents.testing._approvals import Approvals, PendingCall, Reviewer
 from agentspan.agents.testing._bindings import Bindings, Bound
 from agentspan.agents.testing._check_script import checked
 from agentspan.agents.testing._real_tools import run_real_tools
-from agentspan.agents.testing._run import NOTHING_SAID, Run
-from agentspan.agents.testing._script import ABOUT_CALLS, OF_THE_REPLY, MockEvent, ScriptError
+from agentspan.agents.testing._run import Run
+from agentspan.agents.testing._script import ABOUT_CALLS, NOTHING_SAID, OF_THE_REPLY, MockEvent, ScriptError
 from agentspan_orchestrator.domain import Call
 from agentspan_schemas import Failure
 from agentspan_schemas import commands as c

@@ -5,8 +5,8 @@ a decision goes through `decide`, which may refuse it.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar
 
@@ -16,7 +16,7 @@ from agentspan.agents._agent import Agent
 from agentspan.agents._events import view
 from agentspan.agents._result import AgentResult, result_of
 from agentspan.agents._serialise import Raised, Returned, serialise
-from agentspan.agents.testing._script import ScriptError
+from agentspan.agents.testing._script import Said, ScriptError
 from agentspan_orchestrator.domain import (
     GRANT_S,
     Call,
@@ -30,7 +30,7 @@ from agentspan_orchestrator.domain import (
     schema_problem,
 )
 from agentspan_orchestrator.domain.turns import proceed
-from agentspan_schemas import Failure, JsonObject
+from agentspan_schemas import Failure
 from agentspan_schemas import commands as c
 from agentspan_schemas import events as e
 from agentspan_schemas.canonical import content_hash
@@ -42,29 +42,13 @@ C = TypeVar("C", bound=c.CommandBase)
 BEGIN = datetime(2026, 1, 1, 9, 0, tzinfo=UTC)
 """When every mock run starts; each line of the script is a second later."""
 
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What the model says beside its calls or its answer."""
-
-    text: str = ""
-    thoughts: tuple[str, ...] = ()
-
-    @property
-    def blocks(self) -> tuple[JsonObject, ...] | None:
-        """The thoughts, as a provider's blocks."""
-        return tuple({"type": "thinking", "thinking": thought} for thought in self.thoughts) or None
-
-
-NOTHING_SAID = Said()
-
 AUTHOR, REVIEWER, WORKER, CHANNEL = "user:author", "user:reviewer", "mock", "mock"
 
 
 class Run:
     """One execution of an agent: its state and its events so far."""
 
-    def __init__(self, agent: Agent, prompt: str, metadata: dict[str, Any]) -> None:
+    def __init__(self, agent: Agent, prompt: str, metadata: dict[str, Any], *, timeout_s: float | None = None) -> None:
         self.agent = agent
         self.now = BEGIN
         self._definition = agent.definition
@@ -72,7 +56,7 @@ class Run:
         self._events: list[e.Event] = []
         self._state: Execution | None = None
         self._execution_id = execution_id_for("mock", agent.name)
-        self._start(prompt, metadata)
+        self._start(prompt, metadata, timeout_s)
 
     @property
     def state(self) -> Execution:
@@ -80,6 +64,11 @@ class Run:
         if self._state is None:
             raise LookupError("the run has not started")
         return self._state
+
+    @property
+    def events(self) -> Sequence[e.Event]:
+        """What has happened so far."""
+        return self._events
 
     def result(self) -> AgentResult:
         """What came of it so far."""
@@ -191,13 +180,26 @@ class Run:
 
     # Commands
 
+    def ask_core(self, kind: Callable[..., c.Command], **fields: Any) -> None:
+        """Any command. Raises ScriptError when the core refuses it."""
+        self._apply(kind(command_id=self._next_id(), execution_id=self._execution_id, **fields))
+
+    def time_out(self) -> None:
+        """The clock is turned to the run's deadline."""
+        if self.state.deadline_at is None:
+            raise ScriptError("the run has no deadline", "start it with one")
+        self.tick(max(self.now, self.state.deadline_at))
+        for timer in due_commands(self.state, self.now):
+            if timer.timer_id == "deadline":
+                self._apply(timer)
+
     def say(self, text: str) -> None:
         """Somebody tells the agent something."""
-        self._apply(self._command(c.SendMessage, text=text, by=AUTHOR, channel=CHANNEL))
+        self.ask_core(c.SendMessage, text=text, by=AUTHOR, channel=CHANNEL)
 
     def control(self, kind: type[c.Pause | c.Resume | c.Cancel], reason: str | None) -> None:
         """Somebody pauses the run, lets it go on, or ends it."""
-        self._apply(self._command(kind, by=AUTHOR, channel=CHANNEL, reason=reason))
+        self.ask_core(kind, by=AUTHOR, channel=CHANNEL, reason=reason)
 
     def expire(self, call: Call) -> None:
         """The clock is turned to the moment at which the undecided call is rejected."""
@@ -216,14 +218,14 @@ class Run:
         """The call's worker is gone: granted first, where the call runs under a grant."""
         self.claim(call)
         self.tick(self.now + timedelta(seconds=GRANT_S))
-        self._apply(self._command(c.ReportLost, step=call.call_id, attempt=call.attempt))
+        self.ask_core(c.ReportLost, step=call.call_id, attempt=call.attempt)
 
     def resolve(
         self, call: Call, outcome: Literal["succeeded", "failed", "not_run"], value: Any, reason: str | None
     ) -> None:
         """Somebody says what became of a call in doubt."""
         found = {"attempt": call.attempt, "outcome": outcome, "value": _json(call.tool, value), "reason": reason}
-        self._apply(self._command(c.Resolve, call_id=call.call_id, by=REVIEWER, channel=CHANNEL, **found))
+        self.ask_core(c.Resolve, call_id=call.call_id, by=REVIEWER, channel=CHANNEL, **found)
 
     def decide(
         self, call: Call, decision: Literal["approve", "reject"], reason: str | None, args: Mapping[str, Any] | None
@@ -271,7 +273,7 @@ class Run:
         proceed(draft, self._definition)
         self._take(draft.state, draft.events)
 
-    def _start(self, prompt: str, metadata: dict[str, Any]) -> None:
+    def _start(self, prompt: str, metadata: dict[str, Any], timeout_s: float | None) -> None:
         name = self._definition.name
         start = self._command(
             c.Start,
@@ -282,6 +284,7 @@ class Run:
             source="mock",
             key=name,
             metadata=metadata,
+            timeout_s=timeout_s,
             content_hash=content_hash({"agent": name, "prompt": prompt, "metadata": metadata}),
         )
         self._apply(start)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from agentspan.agents._errors import AgentspanError
+from agentspan_schemas import JsonObject
 
 Kind = Literal[
     "thinking",
@@ -71,6 +72,22 @@ class ScriptError(AgentspanError, ValueError):
         self.index = index
         self.args = (f"events[{index}] {line}{field}: {self}",)
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the model says beside its calls or its answer."""
+
+    text: str = ""
+    thoughts: tuple[str, ...] = ()
+
+    @property
+    def blocks(self) -> tuple[JsonObject, ...] | None:
+        """The thoughts, as a provider's blocks."""
+        return tuple({"type": "thinking", "thinking": thought} for thought in self.thoughts) or None
+
+
+NOTHING_SAID = Said()
 
 
 @dataclass(frozen=True, slots=True)
