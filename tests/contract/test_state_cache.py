@@ -46,7 +46,7 @@ def row(execution_id: str, *, due: datetime | None = None, busy: bool = False) -
 
 def snapshot(execution_id: str, reflects: int, *, agent: str = "support") -> Snapshot:
     state = replace(started(execution_id), agent=agent)
-    return Snapshot(execution_id, dump_state(state), reflects, NOON, busy=True)
+    return Snapshot(execution_id, dump_state(state), reflects, NOON, busy=True, parked=False)
 
 
 @pytest.fixture(params=["memory", "stored"])

@@ -1,6 +1,6 @@
 """What the approvals service needs from outside, beside the log: the time, and a disposable view of all requests."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -47,10 +47,6 @@ class ApprovalStore(Protocol):
 
     def of(self, partition: int) -> Iterable[ApprovalRecord]:
         """All requests of a partition."""
-        ...
-
-    def open_requests(self) -> Mapping[int, tuple[int, datetime]]:
-        """Of each partition with such: how many requests wait for a person, and since when the first of them does."""
         ...
 
     def search(self, search: Search) -> Sequence[ApprovalRecord]:

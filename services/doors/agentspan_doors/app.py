@@ -1,7 +1,8 @@
 """An application of any set of services: their routers, the shared errors, the guard, one OpenAPI document."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from importlib.metadata import version
+from time import perf_counter
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from agentspan.eventlog.commands import OutcomeUnknown, Unavailable
 from agentspan_doors import problems
 from agentspan_doors.guard import LOOPBACK, Guard
+from agentspan_doors.measured import Measured, Requests
 from agentspan_doors.openapi import Document, PlainDoor, completed
 
 
@@ -32,9 +34,12 @@ def create_app(
     plain: Iterable[PlainDoor] = (),
     hosts: Collection[str] = LOOPBACK,
     named: bool = False,
+    by_address: Collection[str] = (),
+    requests: Requests | None = None,
+    clock: Callable[[], float] = perf_counter,
 ) -> FastAPI:
     """The application. Errors of every kind leave it as problems. `plain` describes the plain routes that join it;
-    `named`: a write must say who calls."""
+    `named`: a write must say who calls; `by_address`: as the guard says; `requests` counts them."""
     app = _Application(
         title="Agentspan",
         version=version("agentspan"),
@@ -44,7 +49,9 @@ def create_app(
         redoc_url=None,
     )
     app.plain = tuple(plain)
-    app.add_middleware(Guard, hosts=hosts, named=named)
+    app.add_middleware(Guard, hosts=hosts, named=named, by_address=by_address)
+    if requests is not None:
+        app.add_middleware(Measured, requests=requests, clock=clock)
     app.add_exception_handler(problems.DoorError, problems.on_door_error)
     app.add_exception_handler(HTTPException, problems.on_http_exception)
     app.add_exception_handler(RequestValidationError, problems.on_invalid_request)

@@ -2,6 +2,7 @@
 JSON (a form of any page can send those), and bodies beyond the limit.
 """
 
+import ipaddress
 from collections.abc import Collection
 
 from starlette.datastructures import Headers
@@ -18,12 +19,22 @@ class Guard:
     """ASGI middleware: Host must be one of `hosts` (any port), a write's Origin must be the host itself.
 
     `named`: a write without Agentspan-User is refused, as the proxy in front says who calls.
+    `by_address`: paths for machines, which answer to any address and to loopback's names, and to no other: a page of
+    elsewhere that has a name lead here sends that name, and what stands in front the one that people know.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str] = LOOPBACK, *, named: bool = False) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: Collection[str] = LOOPBACK,
+        *,
+        named: bool = False,
+        by_address: Collection[str] = (),
+    ) -> None:
         self._app = app
         self._hosts = frozenset(hosts)
         self._named = named
+        self._by_address = frozenset(by_address)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -37,6 +48,8 @@ class Guard:
     def _refusal(self, scope: Scope) -> DoorError | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
+        if scope["path"] in self._by_address:
+            return _not_by_address(headers, _without_port(host))
         if _without_port(host) not in self._hosts:
             hint = "set AGENTSPAN_ALLOWED_HOSTS to serve under another name"
             return DoorError(403, "host_refused", f"this server does not answer to the host {host!r}; {hint}")
@@ -51,6 +64,22 @@ class Guard:
         if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             return DoorError(403, "origin_refused", "a page of another site may not write here; use the server's own")
         return _too_large(headers) or _not_json(headers)
+
+
+def _not_by_address(headers: Headers, host: str) -> DoorError | None:
+    if host not in LOOPBACK and not _is_address(host.strip("[]")):
+        hint = "ask it by the address of its machine or pod, or as localhost"
+        return DoorError(403, "host_refused", f"this is for machines and does not answer to the host {host!r}; {hint}")
+    if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        return DoorError(403, "origin_refused", "this is not for pages of other sites")
+    return None
+
+
+def _is_address(host: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        return False
 
 
 def _without_port(host: str) -> str:

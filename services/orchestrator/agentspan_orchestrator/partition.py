@@ -84,12 +84,13 @@ class Partition:
     def standing(self) -> Standing:
         """How it stands now."""
         if self._served is None:
-            return Standing(self._number, False, self._to_restore, 0, 0, 0, 0)
+            return Standing(self._number, False, self._to_restore, 0, 0, 0, 0, 0)
         owned, tasks = self._served
         keys = tasks.open_keys
         models = sum(key.split("/")[1].startswith("model-") for key in keys)
         commands_to = _next_offset(self._around.inbox.id, owned.command_offset)
-        return Standing(self._number, True, 0, commands_to, models, len(keys) - models, tasks.active)
+        tools, parked = len(keys) - models, self._cache.parked()
+        return Standing(self._number, True, 0, commands_to, models, tools, tasks.active, parked)
 
     async def run(self) -> None:
         """Take the partition over and serve it; when the ownership ends, again, if the partition is still ours."""

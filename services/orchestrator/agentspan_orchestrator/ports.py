@@ -73,6 +73,8 @@ class Standing:
     """Open ones."""
     active: int
     """Executions with something open or granted."""
+    parked: int
+    """Executions that are not over and have nothing open: they wait for a person, a time or a resume."""
 
 
 Assigned = Callable[[int], Awaitable[bool]]
@@ -101,6 +103,8 @@ class Snapshot:
     """Every outcome that ends at this offset on the log, or before, is in the state."""
     next_due: datetime | None
     busy: bool
+    parked: bool
+    """Whether it is neither busy nor over."""
 
 
 class StateCache(Protocol):
@@ -139,6 +143,10 @@ class StateCache(Protocol):
 
     def busy(self) -> Iterable[Execution]:
         """The executions with something open."""
+        ...
+
+    def parked(self) -> int:
+        """How many executions are neither busy nor over, give or take those that were just put."""
         ...
 
     def due(self) -> Iterable[tuple[datetime, str]]:

@@ -162,7 +162,8 @@ class Snapshots:
             found.cannot_read(entry)
             return
         due, busy = next_due(state, self._now()), has_work(state)
-        yield Snapshot(entry.execution_id, entry.record.value, entry.position.offset, due, busy)
+        parked = not (busy or state.terminal)
+        yield Snapshot(entry.execution_id, entry.record.value, entry.position.offset, due, busy, parked)
 
     def _judged(self, found: _Found) -> Checkpoint | None:
         """The checkpoint, where every state that it speaks of can be read."""

@@ -80,6 +80,12 @@ class Projection:
         self._tail = tail
         self._sleep = sleep
         self._refused: dict[int | None, str] = {}
+        self.written = 0
+        """Events that were written; one that is written again counts again."""
+        self.failed = 0
+        """Times that something was not written, or not read, and is tried again."""
+        self.reached: dict[int, int] = {}
+        """Of each partition, the offset on the log up to which all is written."""
 
     @property
     def trouble(self) -> str | None:
@@ -103,6 +109,7 @@ class Projection:
                 logger.warning("history is ahead of the log; it is projected again from the beginning: %s", error)
                 position = BEGINNING
                 continue
+            self.reached[number] = end
             await self._tail.project(number, end)
             await partition.wait(end)
             await self._sleep(FLUSH_S)
@@ -118,6 +125,8 @@ class Projection:
     async def _store(self, number: int, batch: Batch) -> None:
         await self._sink.write(batch.events, batch.executions)
         await self._sink.save_position(number, batch.position)
+        self.written += len(batch.events)
+        self.reached[number] = batch.position.offset
 
     async def _persisted(self, number: int | None, work: Callable[[], Awaitable[T]]) -> T:
         """The work's result, however often it takes: the log waits meanwhile, with all that is not written yet."""
@@ -128,6 +137,7 @@ class Projection:
             except QueryError as error:
                 logger.warning("history can't be written, the log waits; again in %.1f s: %s", pause_s, error)
                 self._refused[number] = str(error)
+                self.failed += 1
                 await self._sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             else:

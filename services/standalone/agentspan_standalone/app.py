@@ -21,6 +21,8 @@ from agentspan_query.stream_doors import stream_routes
 from agentspan_query.web import web_routes
 from agentspan_standalone.composition import Services, now
 from agentspan_standalone.health import router as health_router
+from agentspan_standalone.metrics import OnItsOwnPort, metrics_router
+from agentspan_standalone.metrics.door import PATH as METRICS_PATH
 from agentspan_standalone.plumbing import opened
 from agentspan_standalone.settings import Settings
 from agentspan_tool_runner.api import DOORS as gateway_doors
@@ -54,11 +56,15 @@ def _ended(life: "asyncio.Task[None]", on_failure: Callable[[], None]) -> None:
 def make_app(settings: Settings, services: Services) -> FastAPI:
     """The doors of the services that there are. Whoever runs the app runs the services."""
     app = create_app(
-        [health_router(services.unready), *_routers(services)],
+        [health_router(services.unready, services.behind), metrics_router(services.samples), *_routers(services)],
         plain=_plain_doors(services),
         hosts=(*LOOPBACK, *settings.allowed_hosts),
         named=settings.trusted_proxy,
+        by_address=(METRICS_PATH,),
+        requests=services.measured,
     )
+    if settings.metrics_port is not None:
+        app.add_middleware(OnItsOwnPort, port=settings.metrics_port)
     app.router.routes[:0] = _plain_routes(services)  # first, as every execution passes them
     if services.history is not None:
         app.router.routes.extend(web_routes(services.history.query, now=now))

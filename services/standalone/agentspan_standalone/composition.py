@@ -6,8 +6,11 @@ Nothing else in the code knows which log, which clock or which other service the
 import asyncio
 import os
 import random
+import time
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from agentspan.eventlog.commands import CommandLog
 from agentspan_approvals.adapters.sqlite_store import SqliteApprovalStore
@@ -22,7 +25,9 @@ from agentspan_orchestrator.ports import StateCache
 from agentspan_orchestrator.service import Orchestrator
 from agentspan_orchestrator.starts import CheckModel, Starts
 from agentspan_schemas.agents import AgentDefinition
+from agentspan_schemas.topics import DECISIONS, TICKETS
 from agentspan_standalone.history import HistoryServices
+from agentspan_standalone.metrics import Measured, Sample, standing
 from agentspan_standalone.plumbing import Plumbing, Requests, Tickets
 from agentspan_standalone.settings import Settings
 from agentspan_tool_runner.models import Providers
@@ -31,6 +36,12 @@ from agentspan_tool_runner.service import ToolRunner
 
 AGENT_ON_ITS_WAY_S = 2.0
 """A ticket may come here before the registration, elsewhere, of the agent that it names."""
+
+
+PROGRESS_S = 5.0
+"""How often the group is told how far commands are decided."""
+
+T = TypeVar("T")
 
 
 def now() -> datetime:
@@ -46,24 +57,63 @@ class Services:
         self._on = on
         self._caches: dict[int, SqliteStateCache] = {}
         self.draining = False
-        self.definitions = Definitions(on.agents)
+        self.measured = Measured(time.perf_counter)
+        self._definitions = Definitions(on.agents) if on.agents else None
         self.providers = Providers.installed(ModelSettings(environment=os.environ, now=now))
         self.orchestrator = self._orchestrator() if "orchestrator" in settings.roles else None
-        self.commands = CommandLog(on.log, on.inbox, unavailable=self._unavailable)
+        self._commands = CommandLog(on.log, on.inbox, unavailable=self._unavailable) if on.inbox else None
         self.tool_runner = self._tool_runner() if "tool-runner" in settings.roles else None
         self._store = self._approval_store() if "approvals" in settings.roles else None
         self._publisher = self._published(on.requests, self._store) if on.requests and self._store else None
         self.approvals = self._approvals(self._store) if self._store else None
-        self.mappings = TicketMappings(on.settings) if self.orchestrator else None
+        self.mappings = TicketMappings(_needed(on.settings)) if self.orchestrator else None
         self.history = HistoryServices(settings, on.log, now) if "query" in settings.roles else None
+
+        prefix = settings.kafka().prefix if settings.log else "agentspan"
+        self._lags = standing.ConsumerLags(on, prefix, self.orchestrator, self.history)
+
+    @property
+    def commands(self) -> CommandLog:
+        """Of every role but that of history alone."""
+        return _needed(self._commands)
+
+    @property
+    def definitions(self) -> Definitions:
+        """Of orchestrators and tool-runners."""
+        return _needed(self._definitions)
 
     def unready(self) -> str | None:
         """Why no work can be taken now."""
         if self.draining:
             return "the server is stopping"
-        if not self.definitions.loaded.is_set():
+        if self._definitions is not None and not self._definitions.loaded.is_set():
             return "the server is reading what agents there are; try again in a moment"
-        return next(filter(None, map(self._unavailable, range(self._on.log.partitions))), None)
+        return self._not_restored(self.orchestrator) if self.orchestrator is not None else None
+
+    def _not_restored(self, orchestrator: Orchestrator) -> str | None:
+        assigned = self._on.share.assigned
+        if assigned is None:
+            return "the server's group has not said yet which partitions are its own; try again in a moment"
+        left = {each.number: each.to_restore for each in orchestrator.standings()}
+        for number in sorted(assigned):
+            if reason := orchestrator.unavailable(number):
+                to_go = f" ({left[number]} records of its log to go)" if left.get(number) else ""
+                return f"partition {number}: {reason}{to_go}"
+        return None
+
+    async def samples(self) -> Sequence[Sample]:
+        """All that is measured, as it stands now."""
+        found = [*standing.of_process(self._settings, self.unready()), *self.measured.samples()]
+        found += standing.of_log(self._on.log)
+        if self.orchestrator is not None:
+            found += standing.of_partitions(self.orchestrator, self._on.share.assigned or frozenset())
+        if self.history is not None:
+            found += standing.of_history(self.history)
+        if self._store is not None:
+            found += standing.of_approvals(self._store, self._publisher, now())
+        if self.tool_runner is not None:
+            found += standing.of_workers(self.tool_runner)
+        return found + await self._lags.samples()
 
     def behind(self) -> str | None:
         """Why history falls behind what happens."""
@@ -72,7 +122,7 @@ class Services:
     async def run(self) -> None:
         """Run all of them, until cancelled. What none of them can go on from ends the process."""
         async with asyncio.TaskGroup() as group:
-            for service in (self.definitions, self.commands, self.tool_runner, self.approvals, self.history):
+            for service in (self._definitions, self._commands, self.tool_runner, self.approvals, self.history):
                 if service is not None:
                     group.create_task(service.run())
             if self.mappings is not None:
@@ -80,11 +130,12 @@ class Services:
                 if self._on.tickets is not None:
                     group.create_task(self._ingest(self._on.tickets, self.mappings))
             if self._on.requests is not None and self._publisher is not None:
-                group.create_task(_sharing(self._on.requests, self._publisher))
+                group.create_task(self._on.requests.share(self._publisher.serve))
                 group.create_task(self._decisions(self._on.requests).run())
             if self.orchestrator is not None:
                 group.create_task(self.orchestrator.watch())
-                group.create_task(_serving(self._on, self.orchestrator))
+                group.create_task(self._on.share(self.orchestrator.serve))
+                group.create_task(self._tell_progress(self.orchestrator))
 
     async def drain(self) -> None:
         """Take no more work, and let workers look for another server."""
@@ -109,6 +160,14 @@ class Services:
             return self.orchestrator.unavailable(partition)
         return "the server is starting; try again in a moment" if self._on.alone else None
 
+    async def _tell_progress(self, orchestrator: Orchestrator) -> None:
+        """What the group's offsets are for: to say how many commands wait, to whom it is of use."""
+        while True:
+            for each in orchestrator.standings():
+                if each.commands_to:
+                    self._on.progressed(each.number, each.commands_to)
+            await asyncio.sleep(PROGRESS_S)
+
     @property
     def check_model(self) -> CheckModel:
         """What an agent's model lacks; where models are called by another process, only that one knows."""
@@ -125,13 +184,13 @@ class Services:
             mappings=mappings,
             wait_for_agent_s=AGENT_ON_ITS_WAY_S,
         )
-        source, dead_letters = tickets.source, tickets.dead_letters
+        source, dead_letters = tickets.source, self.measured.counting(TICKETS.name, tickets.dead_letters)
         await Ingest(source=source, dead_letters=dead_letters, starts=starts, now=now, sleep=asyncio.sleep).run()
 
     def _decisions(self, requests: Requests) -> Decisions:
         return Decisions(
             source=requests.source,
-            dead_letters=requests.dead_letters,
+            dead_letters=self.measured.counting(DECISIONS.name, requests.dead_letters),
             commands=self.commands,
             now=now,
             sleep=asyncio.sleep,
@@ -146,9 +205,9 @@ class Services:
     def _orchestrator(self) -> Orchestrator:
         return Orchestrator(
             log=self._on.log,
-            inbox=self._on.inbox,
-            tasks=self._on.tasks,
-            workers=self._on.workers,
+            inbox=_needed(self._on.inbox),
+            tasks=_needed(self._on.tasks),
+            workers=_needed(self._on.workers),
             definitions=self.definitions,
             cache=self._cache,
             owner_id=f"{os.uname().nodename}/{os.getpid()}",
@@ -157,12 +216,13 @@ class Services:
             lease_s=self._settings.lease_s,
             snapshots=self._on.snapshots,
             assigned=self._on.assigned,
+            observer=self.measured,
         )
 
     def _tool_runner(self) -> ToolRunner:
         return ToolRunner(
-            tasks=self._on.tasks,
-            workers=self._on.workers,
+            tasks=_needed(self._on.tasks),
+            workers=_needed(self._on.workers),
             commands=self.commands,
             providers=self.providers,
             definition_of=self.definitions.awaited,
@@ -183,12 +243,9 @@ class Services:
         return self._caches[partition]
 
 
-async def _serving(on: Plumbing, orchestrator: Orchestrator) -> None:
-    await on.share(orchestrator.serve)
-
-
-async def _sharing(requests: Requests, publisher: Publisher) -> None:
-    await requests.share(publisher.serve)
+def _needed(thing: T | None) -> T:
+    assert thing is not None, "a process has what its roles need"
+    return thing
 
 
 def _models_elsewhere(definition: AgentDefinition) -> str | None:

@@ -12,10 +12,12 @@ class Health(Wire):
     """It does."""
 
     status: str = "ok"
+    history: str | None = None
+    """Why lists and past runs fall behind, or can't be read. Work goes on: they catch up from the log."""
 
 
-def router(unready: Callable[[], str | None]) -> APIRouter:
-    """`unready` says why no work can be taken now; None: it can."""
+def router(unready: Callable[[], str | None], behind: Callable[[], str | None]) -> APIRouter:
+    """`unready` says why no work can be taken now, `behind` why history falls behind; None: nothing of the kind."""
     api = APIRouter(tags=["health"])
 
     @api.get("/livez", summary="Does the process live?")
@@ -25,9 +27,9 @@ def router(unready: Callable[[], str | None]) -> APIRouter:
 
     @api.get("/readyz", summary="Can it take work?")
     async def readyz() -> Health:
-        """503 while it restores, drains, or cannot write. It does not wait for ClickHouse: history may come later."""
+        """503 while it restores, drains, or cannot write. It does not wait for ClickHouse: see `history`."""
         if reason := unready():
             raise DoorError(503, "not_ready", reason)
-        return Health()
+        return Health(history=behind())
 
     return api

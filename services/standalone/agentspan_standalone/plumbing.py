@@ -7,7 +7,7 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agentspan.eventlog import Inbox, Log, LogError, LogMismatch, Table
 from agentspan.eventlog._lockfile import LockFile
@@ -15,11 +15,12 @@ from agentspan.eventlog.intake import DeadLetters, Source
 from agentspan.eventlog.memory import MemoryInbox, MemoryTable
 from agentspan.eventlog.sqlite import SqliteLog
 from agentspan_orchestrator.partition import always
-from agentspan_schemas.topics import AGENTS, APPROVALS, DECISIONS, SETTINGS, SNAPSHOTS, TASKS, TICKETS, WORKERS
-from agentspan_standalone.settings import Settings
+from agentspan_schemas.topics import AGENTS, APPROVALS, DECISIONS, SETTINGS, SNAPSHOTS, TASKS, TICKETS, WORKERS, Topic
+from agentspan_standalone.lags import Lags, LogLags
+from agentspan_standalone.settings import Role, Settings
 
 if TYPE_CHECKING:
-    from agentspan.eventlog.kafka import Assignments, Kafka, KafkaConfig
+    from agentspan.eventlog.kafka import Assignments, Kafka, KafkaConfig, Serving
 
 PARTITIONS = 1
 """One machine, one writer: more partitions would share its disk and its commits."""
@@ -32,8 +33,18 @@ LOCK_FILE = "lock"
 Serve = Callable[[int], Coroutine[Any, Any, None]]
 """Serves one partition until cancelled."""
 
-Share = Callable[[Serve], Awaitable[None]]
-"""Serve the partitions that are this process's, as they come and go, until cancelled."""
+
+class Share(Protocol):
+    """The partitions that are this process's, as they come and go."""
+
+    @property
+    def assigned(self) -> frozenset[int] | None:
+        """Those of now; none: it is a spare one. None: that is not known yet."""
+        ...
+
+    def __call__(self, serve: Serve) -> Coroutine[Any, Any, None]:
+        """Serve them, until cancelled."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,8 @@ class Tickets:
     """Work that other teams put on their topic."""
 
     source: Source
+    assigned: Callable[[], frozenset[int]]
+    """The partitions of the source that are this process's now."""
     dead_letters: DeadLetters
 
 
@@ -53,19 +66,21 @@ class Requests:
     """Of the table's partitions."""
     source: Source
     """Of decisions."""
+    assigned: Callable[[], frozenset[int]]
+    """The partitions of the source that are this process's now."""
     dead_letters: DeadLetters
 
 
 @dataclass(frozen=True, slots=True)
 class Plumbing:
-    """Open, and closed by `close`."""
+    """Open, and closed by `close`. What no role of this process needs is None: it may not be allowed to open it."""
 
     log: Log
-    inbox: Inbox
-    agents: Table
-    tasks: Table
-    workers: Table
-    settings: Table
+    inbox: Inbox | None
+    agents: Table | None
+    tasks: Table | None
+    workers: Table | None
+    settings: Table | None
     """Among others, who handles a ticket that names no agent."""
     alone: bool
     """Whether this process has all partitions, and always will."""
@@ -75,6 +90,9 @@ class Plumbing:
     """Whether a partition is this process's, asked now."""
     share: Share
     """Of the log's partitions."""
+    progressed: Callable[[int, int], None]
+    """The commands of a partition are decided up to that offset: for who measures the lag."""
+    lags: Lags
     tickets: Tickets | None
     """For an orchestrator on a cluster."""
     requests: Requests | None
@@ -91,12 +109,6 @@ async def opened(settings: Settings) -> Plumbing:
 def embedded(settings: Settings) -> Plumbing:
     """One SQLite file in the data folder; what follows from it again after a restart is in memory."""
     log = SqliteLog.open(settings.data / LOG_FILE, PARTITIONS)
-
-    async def all_of_them(serve: Serve) -> None:
-        async with asyncio.TaskGroup() as group:
-            for number in range(PARTITIONS):
-                group.create_task(serve(number))
-
     return Plumbing(
         log=log,
         inbox=MemoryInbox(PARTITIONS, id=uuid.uuid4().hex),
@@ -107,7 +119,9 @@ def embedded(settings: Settings) -> Plumbing:
         alone=True,
         snapshots=None,
         assigned=always,
-        share=all_of_them,
+        share=_AllOfThem(),
+        progressed=lambda partition, offset: None,
+        lags=LogLags(log),
         tickets=None,
         requests=None,
         close=log.close,
@@ -117,6 +131,7 @@ def embedded(settings: Settings) -> Plumbing:
 async def clustered(settings: Settings) -> Plumbing:
     """The topics of a Kafka cluster, whose partitions all processes of the group share."""
     config = settings.kafka()
+    from agentspan.eventlog._kafka_lag import KafkaLags
     from agentspan.eventlog.kafka import Assignments, Kafka
 
     lock = LockFile(settings.data / LOCK_FILE)
@@ -126,20 +141,25 @@ async def clustered(settings: Settings) -> Plumbing:
         await kafka.close()
         lock.release()
 
+    async def table(topic: Topic, *roles: Role) -> Table | None:
+        return await kafka.table(topic) if _has(settings, *roles) else None
+
     try:
         return Plumbing(
             log=await kafka.log(),
-            inbox=await kafka.inbox(),
-            agents=await kafka.table(AGENTS),
-            tasks=await kafka.table(TASKS),
-            workers=await kafka.table(WORKERS),
-            settings=await kafka.table(SETTINGS),
+            inbox=await kafka.inbox() if _has(settings, "orchestrator", "tool-runner", "approvals") else None,
+            agents=await table(AGENTS, "orchestrator", "tool-runner"),
+            tasks=await table(TASKS, "orchestrator", "tool-runner"),
+            workers=await table(WORKERS, "orchestrator", "tool-runner"),
+            settings=await table(SETTINGS, "orchestrator"),
             alone=False,
-            snapshots=await kafka.table(SNAPSHOTS),
+            snapshots=await table(SNAPSHOTS, "orchestrator"),
             assigned=assignments.confirmed,
-            share=_shared(assignments),
-            tickets=await _tickets(kafka) if "orchestrator" in settings.roles else None,
-            requests=await _requests(kafka, config) if "approvals" in settings.roles else None,
+            share=_AsAssigned(assignments),
+            progressed=assignments.progressed,
+            lags=KafkaLags(config),
+            tickets=await _tickets(kafka) if _has(settings, "orchestrator") else None,
+            requests=await _requests(kafka, config) if _has(settings, "approvals") else None,
             close=close,
         )
     except LogError as error:
@@ -153,8 +173,10 @@ async def clustered(settings: Settings) -> Plumbing:
 async def _tickets(kafka: "Kafka") -> Tickets:
     from agentspan.eventlog.kafka import INGEST
 
+    source = await kafka.source(TICKETS, INGEST)
     return Tickets(
-        source=await kafka.source(TICKETS, INGEST),
+        source=source,
+        assigned=source.assigned,
         dead_letters=await kafka.dead_letters(TICKETS),
     )
 
@@ -162,19 +184,63 @@ async def _tickets(kafka: "Kafka") -> Tickets:
 async def _requests(kafka: "Kafka", config: "KafkaConfig") -> Requests:
     from agentspan.eventlog import kafka as k
 
+    source = await kafka.source(DECISIONS, k.DECISIONS)
     return Requests(
         table=await kafka.table(APPROVALS),
-        share=_shared(k.Assignments(config, group=k.PUBLISHERS, topic=APPROVALS)),
-        source=await kafka.source(DECISIONS, k.DECISIONS),
+        share=_AsAssigned(k.Assignments(config, group=k.PUBLISHERS, topic=APPROVALS)),
+        source=source,
+        assigned=source.assigned,
         dead_letters=await kafka.dead_letters(DECISIONS),
     )
 
 
-def _shared(assignments: "Assignments") -> Share:
-    from agentspan.eventlog.kafka import Serving
+def _has(settings: Settings, *roles: Role) -> bool:
+    return not set(roles).isdisjoint(settings.roles)
 
-    async def as_assigned(serve: Serve) -> None:
+
+class _AllOfThem:
+    """Every partition, for ever."""
+
+    assigned: frozenset[int] | None = frozenset(range(PARTITIONS))
+
+    async def __call__(self, serve: Serve) -> None:
         async with asyncio.TaskGroup() as group:
-            await assignments.run(Serving(serve, group))
+            for number in range(PARTITIONS):
+                group.create_task(serve(number))
 
-    return as_assigned
+
+class _AsAssigned:
+    """What the group assigns."""
+
+    def __init__(self, assignments: "Assignments") -> None:
+        self._assignments = assignments
+        self.assigned: frozenset[int] | None = None
+
+    async def __call__(self, serve: Serve) -> None:
+        from agentspan.eventlog.kafka import Serving
+
+        async with asyncio.TaskGroup() as group:
+            await self._assignments.run(_Noted(self, Serving(serve, group)))
+
+
+class _Noted:
+    """A listener that notes which partitions there are, and passes it on."""
+
+    def __init__(self, share: _AsAssigned, serving: "Serving") -> None:
+        self._share = share
+        self._serving = serving
+
+    def assigned(self, partitions: frozenset[int]) -> None:
+        self._share.assigned = (self._share.assigned or frozenset()) | partitions
+        self._serving.assigned(partitions)
+
+    async def revoked(self, partitions: frozenset[int]) -> None:
+        self._let_go(partitions)
+        await self._serving.revoked(partitions)
+
+    def lost(self, partitions: frozenset[int]) -> None:
+        self._let_go(partitions)
+        self._serving.lost(partitions)
+
+    def _let_go(self, partitions: frozenset[int]) -> None:
+        self._share.assigned = (self._share.assigned or frozenset()) - partitions

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import FrameType
 
 import uvicorn
@@ -39,19 +39,28 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def bound(settings: Settings) -> socket.socket:
-    """The listening socket. Raises PortTaken when the port is taken."""
+def bound(settings: Settings) -> Sequence[socket.socket]:
+    """The listening sockets: of the doors, and of metrics where they have their own. Raises PortTaken."""
+    sockets = [_bound(settings.host, settings.port, "another port goes with --port")]
+    if settings.metrics_port is not None:
+        sockets.append(_bound(settings.host, settings.metrics_port, "another one goes with AGENTSPAN_METRICS_PORT"))
+    return sockets
+
+
+def _bound(host: str, port: int, hint: str) -> socket.socket:
+    both = host == "::" and socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), reuse_port=False)
+        return socket.create_server((host, port), family=family, dualstack_ipv6=both)
     except OSError as error:
         raise PortTaken(
-            f"port {settings.port} on {settings.host} can't be used ({error.strerror}): `agentspan server status` says"
-            " whether a server runs there; another port goes with --port"
+            f"port {port} on {host} can't be used ({error.strerror}): `agentspan server status` says whether a server"
+            f" runs there; {hint}"
         ) from error
 
 
-async def serve(settings: Settings, listening: socket.socket) -> bool:
-    """Serve until stopped; whether it ended as it should."""
+async def serve(settings: Settings, listening: Sequence[socket.socket]) -> bool:
+    """Serve until stopped, the first of the sockets being that of the doors; whether it ended as it should."""
     failed = asyncio.Event()
 
     def fail() -> None:
@@ -70,10 +79,10 @@ async def serve(settings: Settings, listening: socket.socket) -> bool:
         server = _Server(config)
         draining = asyncio.create_task(_drain(server, services.drain))
         standing = settings.data / STANDING
-        standing.write_text(json.dumps({"pid": os.getpid(), "url": _url(settings, listening)}))
-        logger.info("serving on %s, data in %s", _url(settings, listening), settings.data)
+        standing.write_text(json.dumps({"pid": os.getpid(), "url": _url(settings, listening[0])}))
+        logger.info("serving on %s, data in %s", _url(settings, listening[0]), settings.data)
         try:
-            await server.serve(sockets=[listening])
+            await server.serve(sockets=list(listening))
         finally:
             draining.cancel()
             standing.unlink(missing_ok=True)

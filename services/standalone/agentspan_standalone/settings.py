@@ -1,6 +1,10 @@
 """The server's settings: `AGENTSPAN_…` in the environment, or flags of the command line. Each one is used."""
 
+import importlib
 import ipaddress
+import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -10,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agentspan_schemas.codec import describe
 from agentspan_standalone.errors import SettingsError
+from agentspan_standalone.secret_files import from_files
 
 if TYPE_CHECKING:
     from agentspan.eventlog.kafka import KafkaConfig
@@ -18,6 +23,9 @@ DEFAULT_PORT = 6767
 
 
 Role = Literal["orchestrator", "tool-runner", "approvals", "query"]
+
+SECRETS = ("kafka_security", "clickhouse_password")
+"""Each may stand in a file, which `AGENTSPAN_…_FILE` names."""
 
 ROLES: tuple[Role, ...] = ("orchestrator", "tool-runner", "approvals", "query")
 
@@ -31,14 +39,19 @@ class Settings(BaseSettings):
     """The folder that holds the log and everything derived from it."""
     host: str = "127.0.0.1"
     port: int = Field(default=DEFAULT_PORT, ge=0, le=65535)
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    """A port for /metrics alone: who scrapes it reaches no other door. None: it is one of the doors."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """More names that the server answers to, comma-separated, for a proxy in front of it."""
     trusted_proxy: bool = False
     """Whoever reaches the port was authenticated by what stands before it; without that, only loopback is bound."""
     log: str = Field(default="", pattern=r"^(kafka://[^/?#]+(\?prefix=[A-Za-z0-9._\-]+)?)?$")
     """`kafka://host:port,host:port?prefix=agentspan` for the topics of a cluster; empty: a file in the data folder."""
-    kafka_security: dict[str, str] = {}
+    kafka_security: Annotated[dict[str, str], NoDecode] = {}
     """librdkafka's settings for TLS and SASL as a JSON object, as `{"security.protocol": "SSL"}`."""
+    kafka_tokens: str = Field(default="", pattern=r"^([A-Za-z_][\w.]*:[A-Za-z_]\w*)?$")
+    """`module:function` that makes tokens for SASL OAUTHBEARER: given `sasl.oauthbearer.config`, the token and the Unix
+    time in seconds at which it ends."""
     kafka_instance_id: str | None = None
     """Static membership: a process that comes back under it in time has its partitions back."""
     kafka_group_protocol: Literal["classic", "consumer"] = "classic"
@@ -48,6 +61,8 @@ class Settings(BaseSettings):
     clickhouse: str = ""
     """`http://user@host:port` of a ClickHouse server, its password apart; empty: an embedded one."""
     clickhouse_password: SecretStr = SecretStr("")
+    clickhouse_password_file: Path | None = None
+    """The file that holds it, in its place: read when the server starts."""
     clickhouse_migrate: bool = False
     """A server brings the tables of that ClickHouse up to its release; else `agentspan query migrate` does."""
     history_days: int | None = Field(default=None, ge=1)
@@ -71,12 +86,36 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
+    def _from_text(cls, values: dict[str, object]) -> dict[str, object]:
+        values |= from_files(SECRETS, values, os.environ)
+        security = values.get("kafka_security")
+        if isinstance(security, str):
+            values["kafka_security"] = _json(security)
         for name in ("allowed_hosts", "roles"):
             listed = values.get(name)
             if isinstance(listed, str):
                 values[name] = tuple(item.strip() for item in listed.split(",") if item.strip())
         return values
+
+    @model_validator(mode="after")
+    def _read_secrets(self) -> Self:
+        if (file := self.clickhouse_password_file) is None:
+            return self
+        if self.clickhouse_password.get_secret_value():
+            raise SettingsError(
+                "AGENTSPAN_CLICKHOUSE_PASSWORD and AGENTSPAN_CLICKHOUSE_PASSWORD_FILE: give one of them"
+            )
+        try:
+            self.clickhouse_password = SecretStr(file.read_text(encoding="utf-8").strip())
+        except OSError as error:
+            raise SettingsError(f"AGENTSPAN_CLICKHOUSE_PASSWORD_FILE: {error}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _ports_apart(self) -> Self:
+        if self.metrics_port is not None and self.metrics_port == self.port:
+            raise SettingsError(f"port {self.port} is given twice: AGENTSPAN_METRICS_PORT is for /metrics alone")
+        return self
 
     @model_validator(mode="after")
     def _loopback_or_behind_a_proxy(self) -> Self:
@@ -116,16 +155,41 @@ class Settings(BaseSettings):
                 bootstrap=brokers,
                 prefix=prefix or "agentspan",
                 security=self.kafka_security,
+                oauth_token=self._tokens(),
                 instance_id=self.kafka_instance_id,
                 group_protocol=self.kafka_group_protocol,
             )
         except ValueError as error:
             raise SettingsError(f"AGENTSPAN_KAFKA_SECURITY: {error}") from error
 
+    def _tokens(self) -> Callable[[str], tuple[str, float]] | None:
+        if not self.kafka_tokens:
+            return None
+        if self.kafka_security.get("sasl.mechanism") != "OAUTHBEARER":
+            raise SettingsError(
+                "AGENTSPAN_KAFKA_TOKENS makes tokens that nobody would ask for: set sasl.mechanism to OAUTHBEARER in"
+                " AGENTSPAN_KAFKA_SECURITY"
+            )
+        module, _, name = self.kafka_tokens.partition(":")
+        try:
+            made: Callable[[str], tuple[str, float]] = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise SettingsError(f"AGENTSPAN_KAFKA_TOKENS={self.kafka_tokens!r}: {error}; is it installed?") from error
+        return made
+
     @property
     def url(self) -> str:
         """Where the server answers."""
-        return f"http://{'localhost' if _is_on_loopback_too(self.host) else self.host}:{self.port}"
+        return f"http://{_reached_by(self.host)}:{self.port}"
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise SettingsError(
+            f'AGENTSPAN_KAFKA_SECURITY is not JSON ({error}): it looks like {{"security.protocol": "SSL"}}'
+        ) from None
 
 
 def _is_loopback(host: str) -> bool:
@@ -135,5 +199,10 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _is_on_loopback_too(host: str) -> bool:
-    return _is_loopback(host) or host in ("0.0.0.0", "::")
+def _reached_by(host: str) -> str:
+    """The name to reach it by from here. For most, `localhost` is 127.0.0.1 first."""
+    if host in ("::", "::1"):
+        return "[::1]"
+    if ":" in host:
+        return f"[{host}]"
+    return "localhost" if _is_loopback(host) or host == "0.0.0.0" else host

@@ -38,7 +38,8 @@ class MemoryStateCache:
     def put(self, rows: Iterable[Row], position: Position, command_offset: str | None) -> None:
         for row in rows:
             execution_id, state = row.state.execution_id, dump_state(row.state)
-            self._rows[execution_id] = Snapshot(execution_id, state, position.offset, row.next_due, row.busy)
+            parked = not (row.busy or row.state.terminal)
+            self._rows[execution_id] = Snapshot(execution_id, state, position.offset, row.next_due, row.busy, parked)
         self._position, self._command_offset = position, command_offset
 
     def fill(self, snapshots: Iterable[Snapshot]) -> None:
@@ -52,6 +53,9 @@ class MemoryStateCache:
 
     def busy(self) -> Iterable[Execution]:
         return [load_state(row.state) for row in self._rows.values() if row.busy]
+
+    def parked(self) -> int:
+        return sum(row.parked for row in self._rows.values())
 
     def due(self) -> Iterable[tuple[datetime, str]]:
         return [(row.next_due, row.execution_id) for row in self._rows.values() if row.next_due is not None]

@@ -24,11 +24,12 @@ CREATE TABLE IF NOT EXISTS executions (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_due ON executions (next_due) WHERE next_due IS NOT NULL;
 CREATE INDEX IF NOT EXISTS by_busy ON executions (busy) WHERE busy = 1;
+CREATE INDEX IF NOT EXISTS by_parked ON executions (busy) WHERE busy = 2;
 CREATE TABLE IF NOT EXISTS standing (
     one INTEGER PRIMARY KEY CHECK (one = 1), log_id TEXT NOT NULL, position TEXT NOT NULL, command_offset TEXT
 );
 """
-_SHAPE = 10 * SNAPSHOT_VERSION + 1
+_SHAPE = 10 * SNAPSHOT_VERSION + 2
 """The file's `user_version`. Raise its last digit when only the tables change."""
 
 WRITE_BEHIND_S = 0.25
@@ -132,6 +133,11 @@ class SqliteStateCache:
         self._flush()
         return [load_state(state) for (state,) in self._db.execute("SELECT state FROM executions WHERE busy = 1")]
 
+    def parked(self) -> int:
+        """How many executions are neither busy nor over, as the file has them."""
+        count: int = self._db.execute("SELECT COUNT(*) FROM executions WHERE busy = 2").fetchone()[0]
+        return count
+
     def due(self) -> Iterable[tuple[datetime, str]]:
         """`(next_due, execution_id)` of those with a timer."""
         self._flush()
@@ -191,13 +197,25 @@ def _write(db: sqlite3.Connection, batch: _Batch) -> None:
         db.execute(_PUT_STANDING, (batch.log_id, str(batch.position), batch.command_offset))
 
 
-def _columns(row: Row, position: Position) -> tuple[str, bytes, int, float | None, bool]:
+def _columns(row: Row, position: Position) -> tuple[str, bytes, int, float | None, int]:
     """What did not change since reflects the batch's position as well."""
-    return row.state.execution_id, dump_state(row.state), position.offset, _seconds(row.next_due), row.busy
+    return (
+        row.state.execution_id,
+        dump_state(row.state),
+        position.offset,
+        _seconds(row.next_due),
+        _busy(row.busy, not row.state.terminal),
+    )
 
 
-def _filled(snapshot: Snapshot) -> tuple[str, bytes, int, float | None, bool]:
-    return snapshot.execution_id, snapshot.state, snapshot.reflects, _seconds(snapshot.next_due), snapshot.busy
+def _filled(snapshot: Snapshot) -> tuple[str, bytes, int, float | None, int]:
+    busy = _busy(snapshot.busy, snapshot.parked)
+    return snapshot.execution_id, snapshot.state, snapshot.reflects, _seconds(snapshot.next_due), busy
+
+
+def _busy(busy: bool, going: bool) -> int:
+    """The column of that name: 1 for busy, 2 for parked, 0 for over."""
+    return 1 if busy else 2 * going
 
 
 def _seconds(due: datetime | None) -> float | None:
