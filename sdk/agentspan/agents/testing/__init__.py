@@ -30,20 +30,27 @@ from agentspan.agents.testing._assertions import (
     assert_waited_for,
 )
 from agentspan.agents.testing._expect import Expectation, expect
+from agentspan.agents.testing._local_server import LocalServer
 from agentspan.agents.testing._mock_run import mock_run
 from agentspan.agents.testing._recording import RecordingError
 from agentspan.agents.testing._replay import DriftError, record, replay
+from agentspan.agents.testing._replayer import Replayer
 from agentspan.agents.testing._script import MockEvent, ScriptError
+from agentspan.agents.testing._scripted_model import ModelAsked, ScriptedModel, recorded_turns
 from agentspan.agents.testing._story import story
 
 __all__ = [
     "Approvals",
     "DriftError",
     "Expectation",
+    "LocalServer",
     "MockEvent",
+    "ModelAsked",
     "PendingCall",
     "RecordingError",
+    "Replayer",
     "ScriptError",
+    "ScriptedModel",
     "Verdict",
     "approve",
     "assert_agent_ran",
@@ -69,6 +76,7 @@ __all__ = [
     "expect",
     "mock_run",
     "record",
+    "recorded_turns",
     "reject",
     "replay",
     "story",
