@@ -61,8 +61,6 @@ class Settings(BaseSettings):
     clickhouse: str = ""
     """`http://user@host:port` of a ClickHouse server, its password apart; empty: an embedded one."""
     clickhouse_password: SecretStr = SecretStr("")
-    clickhouse_password_file: Path | None = None
-    """The file that holds it, in its place: read when the server starts."""
     clickhouse_migrate: bool = False
     """A server brings the tables of that ClickHouse up to its release; else `agentspan query migrate` does."""
     history_days: int | None = Field(default=None, ge=1)
@@ -96,20 +94,6 @@ class Settings(BaseSettings):
             if isinstance(listed, str):
                 values[name] = tuple(item.strip() for item in listed.split(",") if item.strip())
         return values
-
-    @model_validator(mode="after")
-    def _read_secrets(self) -> Self:
-        if (file := self.clickhouse_password_file) is None:
-            return self
-        if self.clickhouse_password.get_secret_value():
-            raise SettingsError(
-                "AGENTSPAN_CLICKHOUSE_PASSWORD and AGENTSPAN_CLICKHOUSE_PASSWORD_FILE: give one of them"
-            )
-        try:
-            self.clickhouse_password = SecretStr(file.read_text(encoding="utf-8").strip())
-        except OSError as error:
-            raise SettingsError(f"AGENTSPAN_CLICKHOUSE_PASSWORD_FILE: {error}") from error
-        return self
 
     @model_validator(mode="after")
     def _ports_apart(self) -> Self:
