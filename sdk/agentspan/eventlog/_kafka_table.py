@@ -46,7 +46,8 @@ class KafkaTable:
             for feed in feeds:
                 holding.enter_context(feed.held())
             followed = [await feed.following() for feed in feeds]
-            offsets = [following.window.end for following in followed]
+            # what was followed here before may be behind: all that stands now is to be given
+            offsets = [await feed.end() for feed in feeds]
             for feed, end in zip(feeds, offsets, strict=True):
                 for change in await _standing(feed, end):
                     yield change

@@ -2,9 +2,12 @@
 
 import asyncio
 
-from agentspan.eventlog import CaughtUp, Record, Table
+from agentspan.eventlog import CaughtUp, LogError, Record, Table
+from agentspan.eventlog.commands import Unavailable
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.codec import AGENTS, encode
+
+READ_WITHIN_S = 5.0
 
 
 class Definitions:
@@ -15,6 +18,7 @@ class Definitions:
         self._known: dict[tuple[str, str], AgentDefinition] = {}
         self._latest: dict[str, str] = {}
         self._changed = asyncio.Event()
+        self._reading = asyncio.Lock()
         self.loaded = asyncio.Event()
         """Set once all that was registered before is known."""
 
@@ -38,6 +42,19 @@ class Definitions:
         """The last version of each agent."""
         return tuple(self._known[item] for item in sorted(self._latest.items()))
 
+    async def current(self, name: str, version: str | None = None) -> AgentDefinition | None:
+        """As `get`; but before it says that there is none, it reads all that stands on the table now: another process
+        may have registered it a moment ago. Raises Unavailable where that cannot be read."""
+        if self.get(name, version) is not None:
+            return self.get(name, version)
+        try:
+            async with asyncio.timeout(READ_WITHIN_S), self._reading:
+                if self.get(name, version) is None:
+                    await self._read()
+        except (TimeoutError, LogError) as error:
+            raise Unavailable("which agents there are cannot be read now; try again in a moment") from error
+        return self.get(name, version)
+
     async def awaited(self, name: str, version: str | None, timeout_s: float = 5.0) -> AgentDefinition | None:
         """The definition, also when the table's news are still on their way here."""
         try:
@@ -57,6 +74,16 @@ class Definitions:
             await self._table.put(f"{definition.name}@{version}", record)
             self._add(definition)
         return version
+
+    async def _read(self) -> None:
+        """Take what is not known yet; what is known keeps its place, as news of it may be on their way here."""
+        async for change in self._table.follow():
+            if isinstance(change, CaughtUp):
+                return
+            if change.record is not None:
+                definition = _definition(change.record)
+                if (definition.name, definition.version) not in self._known:
+                    self._add(definition)
 
     def _add(self, definition: AgentDefinition) -> None:
         version = definition.version

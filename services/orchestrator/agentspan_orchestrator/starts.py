@@ -107,6 +107,7 @@ class Starts:
 
     async def _definition(self, name: str, version: str | None) -> AgentDefinition:
         definition = await self._definitions.awaited(name, version, self._wait_for_agent_s)
+        definition = definition or await self._definitions.current(name, version)
         if definition is None:
             known = ", ".join(repr(agent.name) for agent in self._definitions.all()) or "none"
             shown = name if version is None else f"{name}@{version}"
