@@ -1,11 +1,62 @@
-"""What a plain consumer finds on the events topic, judged by the documented rule, written here a second time."""
+"""The audit of a cluster's topics: `python -m tests.kafka.audit --bootstrap … --prefix …` prints what must not be.
 
+It reads them as a plain consumer, and judges by the documented rule and folds of its own. Run it at rest: when
+executions move while it reads, what it finds about the end of things may only be late.
+"""
+
+import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from confluent_kafka import TopicPartition
 
+from tests.kafka import checks, checks_outside
+from tests.kafka.evidence import Evidence, gathered
+from tests.kafka.findings import Finding
+from tests.kafka.stories import Told, told
 from tests.support.kafka.topics import Cluster
+
+
+def judged(evidence: Evidence) -> list[Finding]:
+    """All that is wrong, nothing in the best case."""
+    return found_in(evidence, told(evidence.events))
+
+
+def found_in(evidence: Evidence, events: Told) -> list[Finding]:
+    """The same, where the events were folded already."""
+    found = [
+        *checks.events(events),
+        *checks.commands(evidence.commands, events),
+        *checks.tasks(evidence.tasks, events),
+        *checks_outside.approvals(evidence.approvals, events),
+    ]
+    if evidence.effects is not None:
+        found += checks_outside.effects(evidence.effects, events)
+    if evidence.history is not None:
+        found += checks_outside.history(evidence.history, events)
+    return found
+
+
+def main() -> int:
+    """Print the findings, and what was looked at."""
+    parser = argparse.ArgumentParser(prog="audit", description=__doc__)
+    parser.add_argument("--bootstrap", required=True, help="brokers, as host:port,host:port")
+    parser.add_argument("--prefix", default="agentspan", help="of the topics")
+    parser.add_argument("--effects", type=Path, help="SQLite file with a table `effects`: what tools did")
+    parser.add_argument("--clickhouse", help="http://user:password@host:port")
+    given = parser.parse_args()
+    evidence = gathered(given.bootstrap, given.prefix, given.effects, given.clickhouse)
+    events = told(evidence.events)
+    findings = found_in(evidence, events)
+    for finding in findings:
+        print(finding)
+    print(
+        f"{len(events.stories)} executions, {len(evidence.events)} records, {events.takeovers} takeovers,"
+        f" {events.ghosts} records that do not count: {len(findings)} findings"
+    )
+    return 1 if findings else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +111,7 @@ def counted(lines: Sequence[Line]) -> list[list[str]]:
         elif line.n > 0 and line.epoch == epoch:
             following = -1  # a hole: nothing more of this epoch
     return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
