@@ -16,13 +16,13 @@ from agentspan.eventlog.memory import MemoryLog, MemoryTable
 from agentspan.eventlog.messages import events_of
 from agentspan_orchestrator.definitions import Definitions
 from agentspan_orchestrator.ingest import Ingest
-from agentspan_orchestrator.ingest_mapping import TicketMappings
+from agentspan_orchestrator.ingest_mapping import Envelope, TicketMappings
 from agentspan_orchestrator.starts import Starts
 from agentspan_schemas import commands as c
 from agentspan_schemas import events as e
 from agentspan_schemas.answers import Answer
 from agentspan_schemas.ids import execution_id_for
-from agentspan_schemas.tickets import TicketMapping
+from agentspan_schemas.tickets import Ticket, TicketMapping
 from tests.support.intake import Headers, MemoryDeadLetters, MemoryTopic
 from tests.support.orchestration import World, process
 
@@ -365,3 +365,12 @@ async def test_a_mapping_that_changed_makes_no_other_ticket_of_one_that_comes_ag
     await desk.take_all()
     assert len(await desk.started()) == 1
     assert desk.dead.letters == []
+
+
+async def test_while_the_mappings_are_still_being_read_a_ticket_is_told_to_come_again() -> None:
+    desk = Desk()
+    async with process(desk.world) as here:
+        definitions, unread = Definitions(desk.world.agents), TicketMappings(desk.settings)
+        starts = Starts(here.commands, definitions, lambda _: None, mappings=unread)
+        with pytest.raises(Unavailable, match="ticket mappings"):
+            await starts.ticket(Ticket(**TICKET | {"agent": None}), by="team:crm", envelope=Envelope())

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from pydantic import ValidationError
 
-from agentspan.eventlog.commands import Commands
+from agentspan.eventlog.commands import Commands, Unavailable
 from agentspan_orchestrator.definitions import Definitions
 from agentspan_orchestrator.ingest_mapping import Envelope, TicketMappings
 from agentspan_schemas import NotCanonical, TooLarge
@@ -71,6 +71,8 @@ class Starts:
 
     def _mapped(self, ticket: Ticket, envelope: Envelope) -> str:
         agent = self._mappings.agent_for(ticket.source, envelope) if self._mappings else None
+        if agent is None and self._mappings is not None and not self._mappings.loaded.is_set():
+            raise Unavailable("the server is reading its ticket mappings; try again in a moment")
         if agent is None:
             why = f"ticket {ticket.id!r} of {ticket.source!r} names no agent and no ticket mapping matches it"
             raise CannotStart("no_mapping", f"{why}; name an agent in it, or set a mapping", "agent")
