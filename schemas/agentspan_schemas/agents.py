@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 from agentspan_schemas._base import Effects, JsonSchema, Name, Wire
 from agentspan_schemas.canonical import content_hash
 
+_LATER = ("temperature", "timeout_s")
+"""Fields that came after the first agents were registered."""
+
 
 class ToolDefinition(Wire):
     """One tool of an agent: its signature as JSON Schema and its promises."""
@@ -52,6 +55,10 @@ class AgentDefinition(Wire):
     max_turns: int = Field(default=25, ge=1, le=1000)
     max_tokens: int = Field(default=4096, ge=1)
     """The most tokens of one model reply."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    """None: the model's own default."""
+    timeout_s: float | None = Field(default=None, gt=0)
+    """After how long a run without an answer fails, where its start does not say; None: never."""
 
     @model_validator(mode="after")
     def _tool_names_differ(self) -> Self:
@@ -64,7 +71,11 @@ class AgentDefinition(Wire):
     @cached_property
     def version(self) -> str:
         """Twelve hex digits of the definition's hash: the same definition is the same version everywhere."""
-        return content_hash(self.model_dump(mode="json"))[:12]
+        content = self.model_dump(mode="json")
+        for name in _LATER:
+            if content[name] is None:  # or what was registered before there was such a field would change its version
+                del content[name]
+        return content_hash(content)[:12]
 
     def tool(self, name: str) -> ToolDefinition | None:
         """The tool of that name, or None."""

@@ -190,9 +190,10 @@ def tool_call(seq: int, call_id: str = "2-0", *, gated: bool = True) -> dict[str
 
 
 def sse(*events: dict[str, Any]) -> Answer:
-    """A stream that ends after these."""
-    text = "".join(f"id: {e['seq']}\nevent: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in events)
-    return Answer(text.encode(), content_type="text/event-stream")
+    """A client's stream that ends after these."""
+    opened = 'event: open\ndata: {"stream_id": "stream-1"}\n\n'
+    frames = (f"id: {e['execution_id']}:{e['seq']}\nevent: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in events)
+    return Answer((opened + "".join(frames)).encode(), content_type="text/event-stream")
 
 
 def _handler(fake: FakeServer) -> type[BaseHTTPRequestHandler]:

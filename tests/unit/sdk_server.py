@@ -6,7 +6,7 @@ It keeps everything in memory and can be stopped and started again on its port, 
 import asyncio
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from agentspan_orchestrator.domain import Execution, decide, open_tasks
+from agentspan_schemas import Failure
 from agentspan_schemas import commands as c
 from agentspan_schemas import events as e
 from agentspan_schemas.agents import AgentDefinition
@@ -30,7 +31,9 @@ from agentspan_schemas.http import (
     ReportAnswer,
     SessionGrant,
     SessionRequest,
+    ResolutionRequest,
     StartRequest,
+    StreamRequest,
     WorkerReport,
 )
 from agentspan_schemas.ids import execution_id_for
@@ -66,7 +69,12 @@ class SmallServer:
         self.given: set[str] = set()
         self.hidden_approvals = 0
         self.streamed_from: list[str | None] = []
-        """Of each stream, the position on the log that it asked for at least."""
+        """Of each execution that was asked for, the position on the log that it is to have at least."""
+        self.streams: dict[str, dict[str, int]] = {}
+        """Of each open stream, the executions that it follows, and the last event that it was sent."""
+        self.asked_to_follow: list[StreamRequest] = []
+        self.forget_streams = False
+        """Whether changes of a stream come to a process that does not have it."""
         self.fail_next: list[Problem] = []
         self._ids = count(1)
         self._port = 0
@@ -123,7 +131,9 @@ class SmallServer:
                 web.put(f"{API}/agents", self._agents),
                 web.post(f"{API}/executions", self._executions),
                 web.get(f"{API}/executions/{{id}}", self._execution),
-                web.get(f"{API}/executions/{{id}}/stream", self._stream),
+                web.post(f"{API}/streams", self._streams),
+                web.post(f"{API}/streams/{{id}}", self._change_stream),
+                web.post(f"{API}/executions/{{id}}/calls/{{call}}/resolve", self._resolve),
                 web.post(f"{API}/executions/{{id}}/{{what}}", self._control),
                 web.get(f"{API}/approvals", self._approvals),
                 web.post(f"{API}/approvals/{{id}}/decision", self._decision),
@@ -203,6 +213,21 @@ class SmallServer:
             answer = await self._send(kind(reason=reason, **common, **by))
         return _json(ExecutionRef(execution_id=answer.execution_id, seq=answer.seq, position="0:2"))
 
+    async def _resolve(self, request: web.Request) -> web.Response:
+        body = ResolutionRequest.model_validate_json(await request.read())
+        execution_id, call_id = request.match_info["id"], request.match_info["call"]
+        command = c.Resolve(
+            command_id=self._id("resolve"),
+            execution_id=execution_id,
+            call_id=call_id,
+            by="user:test",
+            channel=request.headers["Agentspan-Client"],
+            **body.model_dump(exclude={"error"}),
+            error=Failure(kind="resolved", message=body.error) if body.error else None,
+        )
+        answer = await self._send(command)
+        return _json(ExecutionRef(execution_id=execution_id, seq=answer.seq, position="0:4"))
+
     async def _decision(self, request: web.Request) -> web.Response:
         approval_id = request.match_info["id"]
         body = DecisionRequest.model_validate_json(await request.read())
@@ -246,26 +271,68 @@ class SmallServer:
         if self.hidden_approvals:
             self.hidden_approvals -= 1
             return web.json_response({"items": []})
-        execution_id, state = request.query["execution_id"], request.query.get("state")
-        found = [r for r in self.records.values() if r.execution_id == execution_id and state in (None, r.state)]
+        asked = {name: request.query.get(name) for name in ("execution_id", "state", "agent", "tool")}
+        found = [r for r in self.records.values() if all(v in (None, getattr(r, n)) for n, v in asked.items())]
         return web.json_response({"items": [record.model_dump(mode="json") for record in found]})
 
-    async def _stream(self, request: web.Request) -> web.StreamResponse:
-        execution_id, seen = request.match_info["id"], int(request.headers["Last-Event-ID"])
-        self.streamed_from.append(request.query.get("min_position"))
+    async def _streams(self, request: web.Request) -> web.StreamResponse:
+        stream_id = self._id("stream")
+        followed = self.streams[stream_id] = {}
+        self._follow(followed, StreamRequest.model_validate_json(await request.read()))
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        await response.write(b": hello\r\n\r\n")
-        while True:
-            for event in self.events[execution_id][seen:]:
+        opened = json.dumps({"stream_id": stream_id})
+        await response.write(f": hello\r\n\r\nevent: open\r\ndata: {opened}\r\n\r\n".encode())
+        try:
+            while True:
+                for frame in self._frames(followed):
+                    await response.write(frame.encode())
+                async with self._changed:
+                    while not self._has_news(followed):
+                        await self._changed.wait()
+        finally:
+            del self.streams[stream_id]
+
+    async def _change_stream(self, request: web.Request) -> web.Response:
+        stream_id = request.match_info["id"]
+        if stream_id not in self.streams or self.forget_streams:
+            raise Refused(404, "unknown_stream", f"there is no stream {stream_id!r}")
+        self._follow(self.streams[stream_id], StreamRequest.model_validate_json(await request.read()))
+        await self._tell()
+        return web.Response(status=204)
+
+    def _follow(self, followed: dict[str, int], asked: StreamRequest) -> None:
+        self.asked_to_follow.append(asked)
+        for execution_id in asked.unfollow:
+            followed.pop(execution_id, None)
+        for follow in asked.follow:
+            followed[follow.execution_id] = follow.after
+            self.streamed_from.append(follow.position)
+
+    def _has_news(self, followed: dict[str, int]) -> bool:
+        return any(len(self.events.get(one, ())) > seen or self._is_over(one) for one, seen in followed.items())
+
+    def _is_over(self, execution_id: str) -> bool:
+        return execution_id not in self.states or self.states[execution_id].terminal
+
+    def _frames(self, followed: dict[str, int]) -> Iterator[str]:
+        for execution_id, seen in list(followed.items()):
+            if execution_id not in self.states:
+                del followed[execution_id]
+                said = f"there is no execution {execution_id!r}"
+                problem = Problem(type="about:blank", title="", status=404, detail=said, code="unknown_execution")
+                body = {"execution_id": execution_id, "problem": problem.model_dump(mode="json")}
+                yield f"event: problem\ndata: {json.dumps(body)}\n\n"
+                continue
+            coming = self.events[execution_id][seen:]
+            for event in coming:
                 data = event.model_dump_json()
-                await response.write(f"id: {event.seq}\r\nevent: {event.type}\r\ndata: {data}\r\n\r\n".encode())
-                seen = event.seq
+                yield f"id: {execution_id}:{event.seq}\nevent: {event.type}\ndata: {data}\n\n"
+            followed[execution_id] = seen + len(coming)
             if self.states[execution_id].terminal:
-                return response
-            async with self._changed:
-                while len(self.events[execution_id]) == seen:
-                    await self._changed.wait()
+                del followed[execution_id]
+                if not coming:
+                    yield f"event: end\ndata: {json.dumps({'execution_id': execution_id})}\n\n"
 
     # The gateway
 
@@ -388,7 +455,7 @@ class SmallServer:
                     who = {"decided_by": event.by, "decided_at": event.at, "channel": event.channel}
                     self._mark(event.approval_id, state=event.type, seq=event.seq, reason=event.reason, **who)
                 case e.InDoubt():
-                    self._mark(event.approval_id, state="in_doubt", seq=event.seq)
+                    self._mark(event.approval_id, state="in_doubt", seq=event.seq, attempt=event.attempt)
                 case _:
                     pass
 

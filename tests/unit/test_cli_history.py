@@ -202,18 +202,18 @@ def test_status_of_an_unknown_run_is_not_found(server: FakeServer, capsys: pytes
 
 
 def test_stream_prints_an_event_a_line_until_the_end(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
-    server.on("GET", f"/executions/{RUN}/stream", sse(tool_call(8), event(9, "done", "completed", output="Done.")))
+    server.on("POST", "/streams", sse(tool_call(8), event(9, "done", "completed", output="Done.")))
     assert main(["agent", "stream", RUN, "--after", "7"]) == 0
     called, done = capsys.readouterr().out.splitlines()
     assert called.split(maxsplit=3)[2:] == ["tool_call", f"issue_refund {json.dumps(tool_call(8)['args'])}"]
     assert done.endswith("→ Done.")
-    [asked] = server.requests("GET", f"/executions/{RUN}/stream")
-    assert asked.query == {"after": ["7"]}
+    [asked] = server.requests("POST", "/streams")
+    assert [(follow["execution_id"], follow["after"]) for follow in asked.body["follow"]] == [(RUN, 7)]
 
 
 def test_stream_as_jsonl_is_the_events(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
-    server.on("GET", f"/executions/{RUN}/stream", sse(tool_call(8), event(9, "done", "completed", output={"a": 1})))
-    assert main(["agent", "stream", RUN, "-o", "jsonl"]) == 0
+    server.on("POST", "/streams", sse(tool_call(8), event(9, "done", "completed", output={"a": 1})))
+    assert main(["agent", "stream", RUN, "--after", "7", "-o", "jsonl"]) == 0
     assert [json.loads(line)["seq"] for line in capsys.readouterr().out.splitlines()] == [8, 9]
 
 

@@ -51,7 +51,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
 
 
 def ends_with(server: FakeServer, *events: dict[str, Any]) -> None:
-    server.on("GET", f"/executions/{RUN}/stream", sse(*events))
+    numbered = [{**event, "seq": seq} for seq, event in enumerate(events, start=1)]
+    server.on("POST", "/streams", sse(*numbered))
 
 
 def run(*options: str) -> int:

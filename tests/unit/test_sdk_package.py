@@ -31,11 +31,14 @@ from agentspan.agents import (
     _errors,
     testing,
 )
-from agentspan.agents._discovery import DEFAULT_URL, ensure_server, server_url, start_embedded
+from agentspan.agents._discovery import DEFAULT_URL, autostarts, ensure_server, server_url, start_embedded
 from agentspan.agents._errors import error_from
 from agentspan_schemas.codec import EVENTS
 from agentspan_schemas.http import Problem
 from tests.unit.sdk_server import Reply, SmallServer
+
+
+NOT_PUBLIC = {"TYPE_CHECKING", "Any", "_absent"}
 
 
 def test_all_is_complete_and_sorted() -> None:
@@ -44,7 +47,7 @@ def test_all_is_complete_and_sorted() -> None:
         imported = {
             name.asname or name.name for node in tree.body if isinstance(node, ast.ImportFrom) for name in node.names
         }
-        assert set(package.__all__) == imported
+        assert set(package.__all__) == imported - NOT_PUBLIC
         assert package.__all__ == sorted(package.__all__, key=lambda n: (not n[0].isupper(), n))
 
 
@@ -57,7 +60,7 @@ def test_every_error_is_public_and_drawn() -> None:
 
 
 def test_every_event_of_the_contract_has_a_type() -> None:
-    assert {str(kind) for kind in EventType} == set(EVENTS.types)
+    assert {str(kind) for kind in EventType} == {*EVENTS.types, "delta"}
     assert [kind == "waiting" for kind in EventType].count(True) == 1
 
 
@@ -151,26 +154,33 @@ async def not_launched() -> str:
 
 
 async def test_a_server_that_answers_is_used() -> None:
-    await ensure_server(DEFAULT_URL, answering(True), not_launched, {})
+    await ensure_server(DEFAULT_URL, answering(True), not_launched, autostart=True)
 
 
 async def test_none_at_the_default_address_is_started_and_said(capsys: pytest.CaptureFixture[str]) -> None:
-    await ensure_server(DEFAULT_URL, answering(False, True), launched, {})
+    await ensure_server(DEFAULT_URL, answering(False, True), launched, autostart=True)
     said = capsys.readouterr().err
     assert said == f"agentspan: started a server at {DEFAULT_URL}; `agentspan server stop` ends it\n"
 
 
-@pytest.mark.parametrize(
-    ("url", "environ"), [("http://elsewhere:6767", {}), (DEFAULT_URL, {"AGENTSPAN_AUTOSTART": "0"})]
-)
-async def test_none_elsewhere_or_with_autostart_off_is_an_error(url: str, environ: dict[str, str]) -> None:
+@pytest.mark.parametrize(("url", "autostart"), [("http://elsewhere:6767", True), (DEFAULT_URL, False)])
+async def test_none_elsewhere_or_with_autostart_off_is_an_error(url: str, autostart: bool) -> None:
     with pytest.raises(ServerUnavailable, match=re.escape(f"no Agentspan server answers at {url}; start one")):
-        await ensure_server(url, answering(False), not_launched, environ)
+        await ensure_server(url, answering(False), not_launched, autostart=autostart)
+
+
+def test_autostart_is_as_given_or_as_the_environment_says() -> None:
+    assert autostarts(None, {})
+    assert not autostarts(None, {"AGENTSPAN_AUTOSTART": "0"})
+    assert autostarts(True, {"AGENTSPAN_AUTOSTART": "0"})
+    assert not autostarts(False, {})
+    with pytest.raises(ConfigurationError, match="AGENTSPAN_AUTOSTART='no': it is 0 or 1"):
+        autostarts(None, {"AGENTSPAN_AUTOSTART": "no"})
 
 
 async def test_one_that_was_started_and_does_not_answer_is_an_error() -> None:
     with pytest.raises(ServerUnavailable, match="does not answer at http://localhost:6767: started"):
-        await ensure_server(DEFAULT_URL, answering(False, False), launched, {})
+        await ensure_server(DEFAULT_URL, answering(False, False), launched, autostart=True)
 
 
 def test_without_the_server_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

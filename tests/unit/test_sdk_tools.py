@@ -229,7 +229,7 @@ def test_an_agent_is_a_definition() -> None:
 @pytest.mark.parametrize(
     ("make", "error", "says"),
     [
-        (lambda: Agent("a", "p/m", temprature=1), TypeError, "no option 'temprature'; it has name, model"),  # type: ignore[arg-type]
+        (lambda: Agent("a", "p/m", temprature=1), TypeError, "no option 'temprature'; did you mean 'temperature'?"),  # type: ignore[arg-type]
         (lambda: Agent("a", "p/m", tool=[]), TypeError, "no option 'tool'; did you mean 'tools'?"),  # type: ignore[arg-type]
         (lambda: Agent("a", "gpt"), ConfigurationError, "agent 'a': model"),
         (lambda: Agent("a b", "p/m"), ConfigurationError, "agent 'a b': name"),

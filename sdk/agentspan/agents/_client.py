@@ -1,38 +1,27 @@
 """What a handle and a runtime ask of the server, one method a request: async, typed, and free of threads."""
 
-import asyncio
-import logging
-import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping
 from typing import Literal
 
 from pydantic import BaseModel, JsonValue
 
-from agentspan.agents._errors import NotFound, ServerUnavailable
-from agentspan.agents._events import AgentEvent, view
+from agentspan.agents._errors import NotFound
+from agentspan.agents._events import AgentEvent
 from agentspan.agents._http import Http
-from agentspan_schemas import Unreadable, Wire
+from agentspan.agents._streams import Streamed, Streams
+from agentspan_schemas import Wire
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.approvals import ApprovalRecord
-from agentspan_schemas.codec import EVENTS
-from agentspan_schemas.events import TERMINAL
 from agentspan_schemas.http import (
     DecisionRequest,
     ExecutionRef,
     ExecutionView,
     MessageRequest,
     ReasonRequest,
+    ResolutionRequest,
     StartRequest,
 )
-
-log = logging.getLogger(__name__)
-
-RECONNECT_FOR_S = 300.0
-"""How long a broken stream is opened again before its reader is told that the server is gone."""
-
-FIRST_PAUSE_S = 0.05
-LONGEST_PAUSE_S = 2.0
 
 
 class _Approvals(Wire):
@@ -46,6 +35,7 @@ class Client:
 
     def __init__(self, http: Http) -> None:
         self._http = http
+        self.streams = Streams(http)
         self._registered: set[str] = set()
 
     async def register(self, definition: AgentDefinition) -> None:
@@ -90,6 +80,16 @@ class Client:
         reply = await self._http.request("GET", "/approvals", params=params)
         return _Approvals.model_validate_json(reply.body).items
 
+    async def in_doubt(self, agent: str, tool: str) -> tuple[ApprovalRecord, ...]:
+        """The calls of the tool whose worker was lost, and of which nobody knows what became."""
+        params = {"agent": agent, "tool": tool, "state": "in_doubt"}
+        reply = await self._http.request("GET", "/approvals", params=params)
+        return _Approvals.model_validate_json(reply.body).items
+
+    async def resolve(self, execution_id: str, call_id: str, resolution: ResolutionRequest) -> ExecutionRef:
+        """Say what became of a call in doubt. Raises Conflict when it is not in doubt any more."""
+        return await self._write(f"/executions/{execution_id}/calls/{call_id}/resolve", resolution)
+
     async def decide(
         self,
         record: ApprovalRecord,
@@ -121,40 +121,30 @@ class Client:
         return ref.model_copy(update={"position": ref.position or reply.position})
 
     async def stream(
-        self, execution_id: str, after: int, *, position: str | None = None, reconnect_for_s: float = RECONNECT_FOR_S
+        self, execution_id: str, after: int, *, position: str | None = None
     ) -> AsyncGenerator[AgentEvent, None]:
         """The events behind `after` up to the last one, over as many connections as it takes.
 
         `position` is of a write that whoever answers must have seen: it may be another process than took the write.
         """
-        pause, give_up = FIRST_PAUSE_S, time.monotonic() + reconnect_for_s
-        while True:
-            seen = after
-            connection = self._http.events(f"/executions/{execution_id}/stream", after, _at_least(position))
-            try:
-                async for sent in connection:
-                    event = _read(sent.data)
-                    after = max(after, event.seq if event else int(sent.id))
-                    if event is not None and event.seq > seen:
-                        seen, pause = event.seq, FIRST_PAUSE_S
-                        give_up = time.monotonic() + reconnect_for_s
+        batches = self.follow(execution_id, after, position=position)
+        try:
+            async for batch in batches:
+                for event in batch:
+                    if isinstance(event, AgentEvent):
                         yield event
-                        if event.ends:
-                            return
-                if after == seen and await self._over(execution_id, after):
-                    return
-            except ServerUnavailable as error:
-                if time.monotonic() + pause > give_up:
-                    raise
-                log.info("stream of %s broke, reconnecting behind event %d: %s", execution_id, after, error)
-            finally:
-                await connection.aclose()
-            await asyncio.sleep(pause)
-            pause = min(LONGEST_PAUSE_S, pause * 2)
+        finally:
+            await batches.aclose()
 
-    async def _over(self, execution_id: str, after: int) -> bool:
-        now = await self.execution(execution_id)
-        return now.status in TERMINAL and now.seq <= after
+    def follow(
+        self, execution_id: str, after: int, *, position: str | None = None, deltas: bool = False
+    ) -> AsyncGenerator[list[Streamed], None]:
+        """The same, as it comes in, over the one connection of this client; with `deltas`, these too."""
+        return self.streams.follow(execution_id, after, position=position, deltas=deltas)
+
+    async def close(self) -> None:
+        """End the stream of events."""
+        await self.streams.close()
 
 
 def new_key() -> str:
@@ -164,11 +154,3 @@ def new_key() -> str:
 
 def _at_least(position: str | None) -> dict[str, str]:
     return {"min_position": position} if position else {}
-
-
-def _read(data: str) -> AgentEvent | None:
-    try:
-        return view(EVENTS.decode(data.encode()))
-    except Unreadable as error:
-        log.warning("an event that this version cannot read was skipped: %s", error)
-        return None

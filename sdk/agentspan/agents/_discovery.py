@@ -30,11 +30,20 @@ def server_url(given: str | None, environ: Mapping[str, str] = os.environ) -> st
     return url
 
 
+def autostarts(given: bool | None, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether a server may be started: as given, else unless AGENTSPAN_AUTOSTART is 0."""
+    said = environ.get(AUTOSTART_VARIABLE, "1")
+    if given is None and said not in ("0", "1"):
+        raise ConfigurationError(f"{AUTOSTART_VARIABLE}={said!r}: it is 0 or 1")
+    return said == "1" if given is None else given
+
+
 async def ensure_server(
     url: str,
     answers: Callable[[], Awaitable[bool]],
     launch: Callable[[], Awaitable[str]],
-    environ: Mapping[str, str] = os.environ,
+    *,
+    autostart: bool,
 ) -> None:
     """Return when a server answers at `url`; at the default address one is launched when none does.
 
@@ -42,7 +51,7 @@ async def ensure_server(
     """
     if await answers():
         return
-    if url != DEFAULT_URL or environ.get(AUTOSTART_VARIABLE, "1") == "0":
+    if url != DEFAULT_URL or not autostart:
         raise ServerUnavailable(
             f"no Agentspan server answers at {url}; start one with `agentspan server start`, "
             f"or name another in {URL_VARIABLE}"

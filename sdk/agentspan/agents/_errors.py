@@ -2,6 +2,7 @@
 
     AgentspanError
     ├── ConfigurationError      an agent, a tool or a setting that cannot work (also a ValueError)
+    ├── NotSupported            a name or option of other products that is not here (also ImportError, TypeError)
     ├── ServerUnavailable       nobody answers, or not now: the same call again is safe
     │   └── ServerNotInstalled  none answers, and none can be started: pip install 'agentspan[server]'
     ├── RequestFailed           the server said no: .status, .code
@@ -30,6 +31,10 @@ class AgentspanError(Exception):
 
 class ConfigurationError(AgentspanError, ValueError):
     """An agent, a tool or a setting that cannot work as written."""
+
+
+class NotSupported(AgentspanError, ImportError, TypeError):
+    """Something that comparable products have and this release has not; it says what to do instead."""
 
 
 class ServerUnavailable(AgentspanError):
@@ -95,7 +100,12 @@ class ResultTimeout(AgentspanError, TimeoutError):
 
 def error_from(status: int, body: bytes, what: str) -> AgentspanError:
     """The error that an HTTP answer of 400 or more stands for; `what` is the request, for a body that is no problem."""
-    problem = _problem(status, body, what)
+    return error_of(_problem(status, body, what), status)
+
+
+def error_of(problem: Problem, status: int | None = None) -> AgentspanError:
+    """The error that a problem stands for."""
+    status = problem.status if status is None else status
     message = problem.detail or problem.title
     if status in (429, 502, 503, 504):
         return ServerUnavailable(message)

@@ -1,11 +1,17 @@
 """One event of a run as its author sees it: a flat view over the wire model, which is whole in `.data`."""
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 
+from agentspan_schemas import Unreadable
 from agentspan_schemas import events as e
+from agentspan_schemas.codec import EVENTS
+from agentspan_schemas.http import Delta
+
+log = logging.getLogger(__name__)
 
 
 class EventType(StrEnum):
@@ -30,6 +36,8 @@ class EventType(StrEnum):
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    DELTA = "delta"
+    """Words as the model generates them: not on the log, and only for those who ask for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,35 @@ class AgentEvent:
     def ends(self) -> bool:
         """Whether nothing comes after it."""
         return self.data.status in e.TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class AgentDelta:
+    """A few words of a model's reply, while it is generated. The whole reply comes as a `model_replied` event."""
+
+    execution_id: str
+    turn: int
+    """The turn of the model that this belongs to."""
+    attempt: int
+    """Above 1: what the attempts before it said is void."""
+    offset: int
+    """How many characters of this reply came before; where some are missing, nobody kept them."""
+    text: str
+    type: Literal[EventType.DELTA] = EventType.DELTA
+
+
+def delta_view(delta: Delta) -> AgentDelta:
+    """The flat view of a delta."""
+    return AgentDelta(delta.execution_id, delta.turn, delta.attempt, delta.offset, delta.text)
+
+
+def read_event(data: str) -> AgentEvent | None:
+    """The event of a stream; None where it is of a later release, and nothing here can tell what it means."""
+    try:
+        return view(EVENTS.decode(data.encode()))
+    except Unreadable as error:
+        log.warning("an event that this version cannot read was skipped: %s", error)
+        return None
 
 
 def view(event: e.Event) -> AgentEvent:

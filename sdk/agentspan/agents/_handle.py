@@ -1,20 +1,25 @@
 """`AgentHandle`: an execution by its id, in any process that can reach the server."""
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Never, overload
 
-from agentspan.agents._errors import ResultTimeout
-from agentspan.agents._events import AgentEvent
+from agentspan.agents._absent import missing_method
+from agentspan.agents._errors import ConfigurationError, ResultTimeout
+from agentspan.agents._events import AgentDelta, AgentEvent
+from agentspan.agents._handle_async import AsyncTwins
+from agentspan.agents._respond import read_response
 from agentspan.agents._result import AgentResult
-from agentspan_schemas.http import ExecutionView
+from agentspan.agents._status import AgentStatus
+from agentspan.agents._stream import AgentStream, AsyncAgentStream
 
 if TYPE_CHECKING:
-    from agentspan.agents._execution import RemoteExecution
     from agentspan.agents._runtime import AgentRuntime
 
 
-class AgentHandle:
+class AgentHandle(AsyncTwins):
     """A run: follow it, decide its calls, wait for its result. It holds nothing: the run goes on without it.
+
+    Every method that asks the server has a twin to await: `join_async`, `approve_async` and so on.
 
     Args:
         execution_id: As `start` gave it.
@@ -22,26 +27,65 @@ class AgentHandle:
     """
 
     def __init__(self, execution_id: str, runtime: "AgentRuntime | None" = None) -> None:
-        from agentspan.agents._runtime import default_runtime
+        from agentspan.agents._default import default_runtime
 
+        if not execution_id:
+            raise ConfigurationError(f"AgentHandle takes a run's id, not {execution_id!r}: start() gives a handle")
         self._runtime = runtime or default_runtime()
-        self._execution: RemoteExecution = self._runtime.execution(execution_id)
+        self._execution = self._runtime.execution(execution_id)
 
     def __repr__(self) -> str:
         return f"<run {self.execution_id!r}>"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Never:
+            raise missing_method("AgentHandle", name)
 
     @property
     def execution_id(self) -> str:
         """The run's id: enough to make another handle of it, anywhere."""
         return self._execution.execution_id
 
-    def stream(self, after: int | None = None) -> Iterator[AgentEvent]:
+    @overload
+    def stream(self, after: int | None = None, *, deltas: Literal[False] = False) -> AgentStream[AgentEvent]: ...
+
+    @overload
+    def stream(self, after: int | None = None, *, deltas: Literal[True]) -> AgentStream[AgentEvent | AgentDelta]: ...
+
+    def stream(self, after: int | None = None, *, deltas: bool = False) -> AgentStream[Any]:
         """The run's events until it ends; a server that restarts meanwhile is waited for.
 
         A handle from `start` begins with the first event, one made from an id with its own last write, else with the
-        calls that wait now. `after=n` begins behind event n: `after=0` replays all.
+        calls that wait now. `after=n` begins behind event n: `after=0` replays all. With `deltas` the model's words
+        come too, as AgentDelta, while they are generated.
         """
-        return self._runtime.iterate(self._execution.stream(after))
+        return AgentStream(self, self._iterate(after, deltas))
+
+    def _iterate(self, after: int | None, deltas: bool) -> Iterator[Any]:
+        yield from self._runtime.iterate(self._execution.stream(after, deltas=deltas))
+
+    @overload
+    def stream_async(
+        self, after: int | None = None, *, deltas: Literal[False] = False
+    ) -> AsyncAgentStream[AgentEvent]: ...
+
+    @overload
+    def stream_async(
+        self, after: int | None = None, *, deltas: Literal[True]
+    ) -> AsyncAgentStream[AgentEvent | AgentDelta]: ...
+
+    def stream_async(self, after: int | None = None, *, deltas: bool = False) -> AsyncAgentStream[Any]:
+        """`stream`, for `async for`."""
+        return AsyncAgentStream(self, self._aiterate(after, deltas))
+
+    async def _aiterate(self, after: int | None, deltas: bool) -> AsyncGenerator[Any, None]:
+        items = self._runtime.aiterate(self._execution.stream(after, deltas=deltas))
+        try:
+            async for item in items:
+                yield item
+        finally:
+            await items.aclose()
 
     def approve(
         self, call_id: str | None = None, reason: str | None = None, args: Mapping[str, Any] | None = None
@@ -57,7 +101,14 @@ class AgentHandle:
         """Do not run the waiting call; the agent reads the reason and goes on. Raises as `approve` does."""
         self._runtime.call(self._execution.decide("reject", call_id, reason))
 
-    def result(self, timeout: float | None = None) -> AgentResult:
+    def respond(self, response: Mapping[str, Any], call_id: str | None = None) -> None:
+        """Answer as a form or a webhook has it: `{"approved": true}`, `{"approved": false, "reason": "too much"}`,
+        `{"approved": true, "args": {...}}`, or `{"message": "..."}`. What is not one of these is refused.
+        """
+        answer = read_response(response, call_id)
+        self._runtime.call(self._execution.respond(answer))
+
+    def join(self, timeout: float | None = None) -> AgentResult:
         """The result, when the run has ended; for as long as it takes, or `timeout` seconds (ResultTimeout)."""
         try:
             return self._runtime.call(self._execution.result(), timeout)
@@ -66,8 +117,12 @@ class AgentHandle:
                 f"{self.execution_id!r} had not ended after {timeout} s; it goes on: see get_status()"
             ) from error
 
-    def get_status(self) -> ExecutionView:
-        """The run as it is now: `.status`, `.totals`, `.output`."""
+    def result(self, timeout: float | None = None) -> AgentResult:
+        """`join`, under a shorter name."""
+        return self.join(timeout)
+
+    def get_status(self) -> AgentStatus:
+        """The run as it is now: `.status`, `.is_waiting`, `.pending`, `.output`."""
         return self._runtime.call(self._execution.status())
 
     def pause(self, reason: str | None = None) -> None:

@@ -46,9 +46,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
-    """One event of a stream."""
+    """One event of a stream; what it does not have is empty."""
 
     id: str
+    event: str
     data: str
 
 
@@ -113,14 +114,25 @@ class Http:
         return Reply(body, response.headers.get("Agentspan-Position"))
 
     @asynccontextmanager
-    async def _stream(self, path: str, headers: Mapping[str, str], params: Mapping[str, str]) -> AsyncIterator[Any]:
+    async def _stream(
+        self,
+        path: str,
+        headers: Mapping[str, str],
+        params: Mapping[str, str],
+        *,
+        method: str = "GET",
+        body: BaseModel | None = None,
+    ) -> AsyncIterator[Any]:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=QUIET_S)
+        sent: dict[str, Any] = {}
+        if body is not None:
+            headers, sent = {**headers, "Content-Type": "application/json"}, {"data": body.model_dump_json().encode()}
         try:
-            async with self._session.get(
-                self.server_url + API + path, headers=headers, params=params, timeout=timeout
+            async with self._session.request(
+                method, self.server_url + API + path, headers=headers, params=params, timeout=timeout, **sent
             ) as response:
                 if response.status >= 400:
-                    raise error_from(response.status, await response.read(), f"GET {path}")
+                    raise error_from(response.status, await response.read(), f"{method} {path}")
                 yield response.content
         except _FAILURES as error:
             raise self._unavailable(error) from error
@@ -132,20 +144,22 @@ class Http:
                 if line:
                     yield line
 
-    async def events(self, path: str, after: int, params: Mapping[str, str]) -> AsyncGenerator[ServerSentEvent, None]:
-        """One connection's server-sent events behind `after`; ends when the server ends it."""
-        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
-        async with self._stream(path, headers, {"after": str(after), **params}) as content:
-            fields: dict[str, str] = {}
-            async for line in _lines(content):
-                name, _, value = line.decode().partition(":")
-                if name:
-                    value = value.removeprefix(" ")
-                    fields[name] = f"{fields[name]}\n{value}" if name == "data" and name in fields else value
-                elif not line:
-                    if "data" in fields:
-                        yield ServerSentEvent(fields.get("id", ""), fields["data"])
-                    fields = {}
+    async def sse(
+        self,
+        method: str,
+        path: str,
+        body: BaseModel | None = None,
+        *,
+        after: int | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> AsyncGenerator[list[ServerSentEvent], None]:
+        """One connection's server-sent events, as many at a time as came in; ends when the server ends it."""
+        headers = {"Accept": "text/event-stream"} | ({} if after is None else {"Last-Event-ID": str(after)})
+        frames = _Frames()
+        async with self._stream(path, headers, params or {}, method=method, body=body) as content:
+            async for chunk in content.iter_any():
+                if batch := frames.feed(chunk):
+                    yield batch
 
     async def close(self) -> None:
         """Close every connection."""
@@ -158,6 +172,38 @@ class Http:
             f"no Agentspan server answers at {self.server_url} ({why}); start one with `agentspan server start`, "
             "or name another in AGENTSPAN_SERVER_URL"
         )
+
+
+class _Frames:
+    """Bytes as they come in, to server-sent events. Lines may be of any length, and end in LF or CRLF."""
+
+    def __init__(self) -> None:
+        self._rest: list[bytes] = []
+        self._fields: dict[str, str] = {}
+
+    def feed(self, chunk: bytes) -> list[ServerSentEvent]:
+        """The events that are complete now."""
+        *lines, rest = chunk.split(b"\n")
+        if lines:
+            lines[0] = b"".join((*self._rest, lines[0]))
+            self._rest = []
+        if rest:
+            self._rest.append(rest)
+        found = (self._line(line.removesuffix(b"\r").decode()) for line in lines)
+        return [event for event in found if event is not None]
+
+    def _line(self, line: str) -> ServerSentEvent | None:
+        if not line:
+            fields, self._fields = self._fields, {}
+            if "data" in fields:
+                return ServerSentEvent(fields.get("id", ""), fields.get("event", ""), fields["data"])
+            return None
+        name, _, value = line.partition(":")
+        if name:
+            value = value.removeprefix(" ")
+            before = self._fields.get(name)
+            self._fields[name] = f"{before}\n{value}" if name == "data" and before is not None else value
+        return None
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:

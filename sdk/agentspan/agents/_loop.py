@@ -18,6 +18,7 @@ JOIN_S = 1.0
 
 
 CLOSED = "the runtime is closed; make another AgentRuntime"
+CLOSED_MEANWHILE = "the runtime was closed meanwhile; make another AgentRuntime"
 
 
 class LoopThread:
@@ -37,38 +38,62 @@ class LoopThread:
 
     def call(self, work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
         """What the coroutine returns or raises. TimeoutError after `timeout_s`: then, and at Ctrl-C, it ends."""
-        if threading.current_thread() is self._thread:
+        if self.is_current:
             work.close()
             raise AgentspanError(
-                "this blocks, and was called from an async tool on the worker's own loop: "
+                "this blocks, and was called from an async tool on the worker's own loop: await its _async twin, "
                 "use `await asyncio.to_thread(...)`, or make the tool synchronous"
             )
-        with self._lock:  # what is begun before the end is cancelled by it; what comes later is not begun
-            if self._closing:
-                work.close()
-                raise AgentspanError(CLOSED)
-            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future = self._begin(work)
         try:
             return future.result(timeout_s)
         except concurrent.futures.CancelledError:
-            raise AgentspanError("the runtime was closed meanwhile; make another AgentRuntime") from None
+            raise AgentspanError(CLOSED_MEANWHILE) from None
         except BaseException:
             future.cancel()
             raise
 
-    def iterate(self, items: AsyncGenerator[T, None]) -> Iterator[T]:
-        """The generator's items, one call into the loop each; it is closed when the caller leaves."""
-        end = object()
-
-        async def following() -> Any:
-            return await anext(items, end)
-
+    async def wait_for(self, work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
+        """The same, awaited on any loop."""
+        future = self._begin(work)
         try:
-            while (item := self.call(following())) is not end:
-                yield item
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            if self._closing and not _is_being_cancelled():
+                raise AgentspanError(CLOSED_MEANWHILE) from None
+            raise
+
+    def iterate(self, batches: AsyncGenerator[list[T], None]) -> Iterator[T]:
+        """The generator's items, one call into the loop for each batch; it is closed when the caller leaves."""
+        try:
+            while batch := self.call(_next(batches)):
+                yield from batch
         finally:
             if not self.closed:
-                self.call(items.aclose())
+                self.call(batches.aclose())
+
+    async def aiterate(self, batches: AsyncGenerator[list[T], None]) -> AsyncGenerator[T, None]:
+        """The same, on any loop."""
+        try:
+            while batch := await self.wait_for(_next(batches)):
+                for item in batch:
+                    yield item
+        finally:
+            if not self.closed:
+                await self.wait_for(batches.aclose())
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller runs on this loop."""
+        return threading.current_thread() is self._thread
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
+        with self._lock:  # what is begun before the end is cancelled by it; what comes later is not begun
+            if self._closing:
+                work.close()
+                raise AgentspanError(CLOSED)
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
         """Cancel what runs, and end the thread; one that a tool blocks is left to end with the program."""
@@ -83,6 +108,16 @@ class LoopThread:
         self._thread.join(JOIN_S)
         if not self._thread.is_alive():
             self._loop.close()
+
+
+async def _next(batches: AsyncGenerator[list[T], None]) -> list[T]:
+    """The next batch; an empty one at the end."""
+    return await anext(batches, [])
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _cancel_others() -> None:

@@ -1,62 +1,63 @@
 """`AgentRuntime`: this process's connection to a server, and the worker that runs its agents' tools.
 
-Everything asynchronous runs on one daemon thread. `start` on the module uses the default runtime, the one piece of
-global state here: it is made when first needed, and anew in a forked child.
+Everything asynchronous runs on one daemon thread, whatever loop the caller is on. Making a runtime does nothing: it
+connects when it is first used.
 """
 
 import asyncio
 import atexit
-import getpass
-import logging
 import os
 import signal
-import socket
-import sys
 import threading
-import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Never, Self, TypeVar
 
+from agentspan.agents._absent import CONFIGURE_OPTIONS, SERVE_OPTIONS, START_OPTIONS, missing_method, refuse
 from agentspan.agents._agent import Agent
-from agentspan.agents._discovery import ensure_server, server_url, start_embedded
+from agentspan.agents._discovery import autostarts, server_url
 from agentspan.agents._errors import AgentspanError, ConfigurationError
+from agentspan.agents._events import AgentEvent
 from agentspan.agents._handle import AgentHandle
-from agentspan.agents._loop import LoopThread
-from agentspan.agents._tools import Tool
+from agentspan.agents._result import AgentResult
+from agentspan.agents._stream import AgentStream, AsyncAgentStream
 
 if TYPE_CHECKING:
-    from agentspan.agents._client import Client
+    from agentspan.agents._connection import Connection
     from agentspan.agents._execution import RemoteExecution
-    from agentspan.agents._http import Http
-    from agentspan.agents.worker import ToolThreads, Worker
-
-log = logging.getLogger(__name__)
+    from agentspan_schemas.http import ExecutionRef
 
 T = TypeVar("T")
 
 CLOSE_S = 10.0
 """How long `close` waits for tools in hand."""
 
-GOODBYE_S = 3.0
-
 EXIT_S = 2.0
 """How long the end of the program waits for them."""
 
+START = ("metadata", "idempotency_key", "timeout_s")
+RUN = (*START, "on_event")
+
 
 class AgentRuntime:
-    """A connection to a server; use it as a context manager, or `close` it.
+    """A connection to a server; use it as a context manager, sync or async, or `close` it.
+
+    >>> with AgentRuntime(server_url="http://localhost:6767") as runtime:
+    ...     handle = AgentHandle("exec-a1b2c3", runtime)  # nothing is connected before it is needed
 
     Args:
         server_url: Its address; None: AGENTSPAN_SERVER_URL, else http://localhost:6767, where an embedded server is
-            started when none answers (AGENTSPAN_AUTOSTART=0 turns that off).
+            started when none answers.
+        autostart: Whether one may be started; None: unless AGENTSPAN_AUTOSTART is 0.
     """
 
-    def __init__(self, server_url: str | None = None) -> None:
+    def __init__(self, server_url: str | None = None, *, autostart: bool | None = None, **unknown: Never) -> None:
+        refuse("AgentRuntime()", unknown, CONFIGURE_OPTIONS, ("server_url", "autostart"))
         self._given_url = server_url
+        self._autostart = autostart
         self._lock = threading.Lock()
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
         self._agents: dict[str, Agent] = {}
         self._closed = threading.Event()
         self._pid = os.getpid()
@@ -69,26 +70,62 @@ class AgentRuntime:
     ) -> None:
         self.close()
 
-    def serve(self, *agents: Agent, blocking: bool = True) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close_async()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Never:
+            raise missing_method("AgentRuntime", name)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it can't be used any more."""
+        return self._closed.is_set()
+
+    # Serving
+
+    def serve(self, *agents: Agent, blocking: bool = True, **unknown: Never) -> None:
         """Run these agents' tools whenever a run calls them, until closed.
 
         Returns when the server knows of them (`blocking=False`), or when the program is interrupted or terminated:
         then the tools in hand get a few seconds to finish.
         """
-        if not agents:
-            raise ConfigurationError("serve() needs at least one agent")
+        _check_served(agents, unknown)
         if not blocking:
-            self._announce(agents)
+            self.call(self._announce(agents))
             return
         try:
             with suppress(KeyboardInterrupt), _termination_as_interrupt():
-                self._announce(agents)
+                self.call(self._announce(agents))
                 self._closed.wait()
         except AgentspanError:
-            if not self._closed.is_set():  # else it was closed while it connected
+            if not self.is_closed:  # else it was closed while it connected
                 raise
         finally:
             self.close()
+
+    async def serve_async(self, *agents: Agent, blocking: bool = True, **unknown: Never) -> None:
+        """`serve`, awaited: with `blocking` until it is closed or cancelled."""
+        _check_served(agents, unknown)
+        if not blocking:
+            await self.call_async(self._announce(agents))
+            return
+        try:
+            await self.call_async(self._announce(agents))
+            await self.call_async(_for_ever())
+        except AgentspanError:
+            if not self.is_closed:
+                raise
+        finally:
+            await self.close_async()
+
+    # Runs
 
     def start(
         self,
@@ -98,23 +135,111 @@ class AgentRuntime:
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
+        **unknown: Never,
     ) -> AgentHandle:
         """Start a run and serve its tools from this process.
 
         Args:
-            metadata: JSON that tools find in their context, and history can be filtered by.
+            metadata: JSON that tools find in their context, and history keeps.
             idempotency_key: The same key again is the same run, not another one.
-            timeout_s: After how long a run without an answer fails.
+            timeout_s: After how long a run without an answer fails; None: as its agent says.
         """
-        from agentspan.agents._client import new_key
+        refuse("start()", unknown, START_OPTIONS, START)
+        return self._handle(self.call(self._start(agent, prompt, metadata, idempotency_key, timeout_s)))
 
-        connection = self._connected()
-        self.call(connection.offer(self._add(agent)))
-        key = idempotency_key or new_key()
-        ref = self.call(connection.client.start(agent.definition, prompt, metadata or {}, key, timeout_s))
-        handle = AgentHandle(ref.execution_id, self)
-        handle._execution.started(ref)
-        return handle
+    async def start_async(
+        self,
+        agent: Agent,
+        prompt: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        timeout_s: float | None = None,
+        **unknown: Never,
+    ) -> AgentHandle:
+        """`start`, awaited."""
+        refuse("start_async()", unknown, START_OPTIONS, START)
+        return self._handle(await self.call_async(self._start(agent, prompt, metadata, idempotency_key, timeout_s)))
+
+    def run(
+        self,
+        agent: Agent,
+        prompt: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        timeout_s: float | None = None,
+        on_event: Callable[[AgentEvent], object] | None = None,
+        **unknown: Never,
+    ) -> AgentResult:
+        """Start a run and wait for its result; for ever, where a call waits for a person who does not come.
+
+        Args:
+            on_event: Called with each event, in the caller's thread: `event.type == "waiting"` is the place to ask.
+        """
+        refuse("run()", unknown, START_OPTIONS, RUN)
+        handle = self.start(agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s)
+        stream = handle.stream(after=0)
+        for event in stream:
+            if on_event is not None:
+                on_event(event)
+        return stream.get_result()
+
+    async def run_async(
+        self,
+        agent: Agent,
+        prompt: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        timeout_s: float | None = None,
+        on_event: Callable[[AgentEvent], object] | None = None,
+        **unknown: Never,
+    ) -> AgentResult:
+        """`run`, awaited."""
+        refuse("run_async()", unknown, START_OPTIONS, RUN)
+        handle = await self.start_async(
+            agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s
+        )
+        stream = handle.stream_async(after=0)
+        async for event in stream:
+            if on_event is not None:
+                on_event(event)
+        return await stream.get_result()
+
+    def stream(
+        self,
+        agent: Agent,
+        prompt: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        timeout_s: float | None = None,
+        **unknown: Never,
+    ) -> AgentStream[AgentEvent]:
+        """Start a run and iterate its events: `start(...).stream()`."""
+        refuse("stream()", unknown, START_OPTIONS, START)
+        handle = self.start(agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s)
+        return handle.stream()
+
+    async def stream_async(
+        self,
+        agent: Agent,
+        prompt: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        timeout_s: float | None = None,
+        **unknown: Never,
+    ) -> AsyncAgentStream[AgentEvent]:
+        """`stream`, awaited: `async for event in await runtime.stream_async(agent, prompt)`."""
+        refuse("stream_async()", unknown, START_OPTIONS, START)
+        handle = await self.start_async(
+            agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s
+        )
+        return handle.stream_async()
+
+    # The end
 
     def close(self, timeout_s: float = CLOSE_S) -> None:
         """Take no more tools, give those in hand `timeout_s` to finish, and disconnect. Runs go on without you."""
@@ -125,13 +250,25 @@ class AgentRuntime:
             atexit.unregister(self._at_exit)
             connection.close(timeout_s)
 
+    async def close_async(self, timeout_s: float = CLOSE_S) -> None:
+        """`close`, awaited."""
+        await asyncio.to_thread(self.close, timeout_s)
+
+    def shutdown(self) -> None:
+        """`close`, under another usual name."""
+        self.close()
+
+    async def shutdown_async(self) -> None:
+        """`close_async`, under another usual name."""
+        await self.close_async()
+
     # For handles
 
     def execution(self, execution_id: str) -> "RemoteExecution":
         """The execution of that id."""
         from agentspan.agents._execution import RemoteExecution
 
-        return RemoteExecution(self._connected().client, execution_id, self._agents.get)
+        return RemoteExecution(lambda: self._connected().client, execution_id, self._agents.get)
 
     def call(self, work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
         """Run a coroutine on the runtime's loop and wait for it."""
@@ -142,103 +279,98 @@ class AgentRuntime:
             raise
         return connection.loop.call(work, timeout_s)
 
-    def iterate(self, items: AsyncGenerator[T, None]) -> Iterator[T]:
-        """Iterate an asynchronous generator of the runtime's loop."""
-        return self._connected().loop.iterate(items)
+    async def call_async(self, work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
+        """Run a coroutine on the runtime's loop and await it."""
+        try:
+            connection = await self._connected_async()
+        except BaseException:
+            work.close()
+            raise
+        return await connection.loop.wait_for(work, timeout_s)
 
-    def _connected(self) -> "_Connection":
+    def iterate(self, batches: AsyncGenerator[list[T], None]) -> Iterator[T]:
+        """Iterate an asynchronous generator of the runtime's loop."""
+        return self._connected().loop.iterate(batches)
+
+    async def aiterate(self, batches: AsyncGenerator[list[T], None]) -> AsyncGenerator[T, None]:
+        """The same, on any loop."""
+        connection = await self._connected_async()
+        items = connection.loop.aiterate(batches)
+        try:
+            async for item in items:
+                yield item
+        finally:
+            await items.aclose()
+
+    def _connected(self) -> "Connection":
+        from agentspan.agents._connection import Connection
+
         with self._lock:
             if self._connection is None:
-                if self._closed.is_set():
+                if self.is_closed:
                     raise ConfigurationError("this AgentRuntime is closed; make another one")
-                self._connection = _Connection(server_url(self._given_url), self._find_tool)
+                url = server_url(self._given_url)
+                self._connection = Connection(url, self._agents, autostart=autostarts(self._autostart))
                 atexit.register(self._at_exit)
             return self._connection
 
-    def _announce(self, agents: Sequence[Agent]) -> None:
+    async def _connected_async(self) -> "Connection":
+        """Connecting may take as long as starting a server: not on the caller's loop."""
+        connection = self._connection
+        return await asyncio.to_thread(self._connected) if connection is None else connection
+
+    async def _start(
+        self,
+        agent: Agent,
+        prompt: str,
+        metadata: Mapping[str, Any] | None,
+        idempotency_key: str | None,
+        timeout_s: float | None,
+    ) -> "ExecutionRef":
+        from agentspan.agents._client import new_key
+
+        _check_agent(agent, "start()")
+        connection = self._connected()
+        await connection.offer(self._add(agent))
+        key = idempotency_key or new_key()
+        return await connection.client.start(agent.definition, prompt, metadata or {}, key, timeout_s)
+
+    def _handle(self, ref: "ExecutionRef") -> AgentHandle:
+        handle = AgentHandle(ref.execution_id, self)
+        handle._execution.started(ref)
+        return handle
+
+    async def _announce(self, agents: Sequence[Agent]) -> None:
         connection = self._connected()
         for agent in agents:
-            self.call(connection.client.register(agent.definition))
-        self.call(connection.offer(self._add(*agents)))
-        self.call(connection.worker.connected())
+            await connection.client.register(agent.definition)
+        await connection.offer(self._add(*agents))
+        await connection.worker.connected()
 
     def _add(self, *agents: Agent) -> dict[str, dict[str, str]]:
         self._agents.update({agent.name: agent for agent in agents})
         return {agent.name: agent.tool_hashes for agent in agents}
-
-    def _find_tool(self, agent: str, name: str) -> Tool[..., Any] | None:
-        served = self._agents.get(agent)
-        return served.tool(name) if served else None
 
     def _at_exit(self) -> None:
         if self._pid == os.getpid():  # a forked child has the registration, and not the thread
             self.close(EXIT_S)
 
 
-class _Connection:
-    """What a connected runtime has: a loop, HTTP, a client and a worker, all on that loop."""
-
-    def __init__(self, url: str, find_tool: Callable[[str, str], Tool[..., Any] | None]) -> None:
-        self.loop = LoopThread()
-        self._working = False
-        try:
-            self.http, self.client, self.worker, self._threads = self.loop.call(_open(url, find_tool))
-        except BaseException:
-            self.loop.close()
-            raise
-
-    async def offer(self, tools: Mapping[str, Mapping[str, str]]) -> None:
-        """Let the worker serve these too."""
-        self.worker.offer(tools)
-        if not self._working:
-            self._working = True
-            self._run = asyncio.ensure_future(self.worker.run())
-
-    def close(self, timeout_s: float) -> None:
-        """Flush and disconnect."""
-        try:
-            with suppress(TimeoutError):
-                self.loop.call(self._close(timeout_s), timeout_s + GOODBYE_S)
-        finally:
-            self._threads.close()
-            self.loop.close()
-
-    async def _close(self, timeout_s: float) -> None:
-        if self._working:
-            await self.worker.stop(timeout_s)
-            await asyncio.gather(self._run, return_exceptions=True)
-        await self.http.close()
+def _check_served(agents: Sequence[Agent], unknown: Mapping[str, Any]) -> None:
+    refuse("serve()", unknown, SERVE_OPTIONS, ("blocking",))
+    if not agents:
+        raise ConfigurationError("serve() needs at least one agent")
+    for agent in agents:
+        _check_agent(agent, "serve()")
 
 
-async def _open(
-    url: str, find_tool: Callable[[str, str], Tool[..., Any] | None]
-) -> "tuple[Http, Client, Worker, ToolThreads]":
-    # aiohttp takes longer to import than the rest of the package together
-    from agentspan.agents._client import Client
-    from agentspan.agents._gateway import Gateway
-    from agentspan.agents._http import Http
-    from agentspan.agents.worker import SystemClock, ToolRunner, ToolThreads, Worker
-
-    http = Http(url)
-    try:
-        await ensure_server(url, http.answers, lambda: asyncio.to_thread(start_embedded))
-    except BaseException:
-        await http.close()
-        raise
-    threads = ToolThreads()
-    worker = Worker(
-        Gateway(http), SystemClock(), lambda: uuid.uuid4().hex, ToolRunner(find_tool, threads), name=_worker_name()
-    )
-    return http, Client(http), worker, threads
+def _check_agent(agent: object, where: str) -> None:
+    if not isinstance(agent, Agent):
+        raise ConfigurationError(f"{where} takes an Agent, not {agent!r}; make one with Agent(name, model, ...)")
 
 
-def _worker_name() -> str:
-    """`<user>@<host>/<pid>`, for people."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):
-        user = os.path.basename(sys.argv[0]) or "python"
-    return f"{user}@{socket.gethostname()}/{os.getpid()}"
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
 
 
 @contextmanager
@@ -256,39 +388,3 @@ def _termination_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-class _Default:
-    """The default runtime, of this process and not of its parent."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._runtime: tuple[int, AgentRuntime] | None = None
-
-    def get(self) -> AgentRuntime:
-        with self._lock:
-            if self._runtime is None or self._runtime[0] != os.getpid():
-                self._runtime = os.getpid(), AgentRuntime()
-            return self._runtime[1]
-
-
-_DEFAULT = _Default()
-
-
-def default_runtime() -> AgentRuntime:
-    """The runtime that `start` uses."""
-    return _DEFAULT.get()
-
-
-def start(
-    agent: Agent,
-    prompt: str,
-    *,
-    metadata: Mapping[str, Any] | None = None,
-    idempotency_key: str | None = None,
-    timeout_s: float | None = None,
-) -> AgentHandle:
-    """Start a run on the default runtime: `AgentRuntime.start` says what the options mean."""
-    return default_runtime().start(
-        agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s
-    )

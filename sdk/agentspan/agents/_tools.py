@@ -3,11 +3,13 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, Never, ParamSpec, TypeVar, overload
 
 from pydantic import ValidationError
 
+from agentspan.agents._absent import TOOL_OPTIONS, refuse
 from agentspan.agents._errors import ConfigurationError
+from agentspan.agents._outcome import Reconcile
 from agentspan.agents._signature import Signature, read_signature
 from agentspan_schemas import Effects, Failure
 from agentspan_schemas.agents import ToolDefinition
@@ -16,18 +18,55 @@ from agentspan_schemas.codec import describe
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_OPTIONS = (
+    "name",
+    "approval_required",
+    "effects",
+    "timeout_s",
+    "retries",
+    "approval_expires_s",
+    "concurrency",
+    "reconcile",
+)
+
 
 class Tool(Generic[P, R]):
-    """A function that an agent may call. Calling it yourself calls the plain function."""
+    """A function that an agent may call. Calling it yourself calls the plain function.
+
+    >>> @tool
+    ... def add(a: int, b: int = 1) -> int:
+    ...     "Add two numbers."
+    ...     return a + b
+    >>> add(2)
+    3
+    >>> add.definition.input_schema["required"]
+    ['a']
+    """
 
     __name__: str
 
-    def __init__(self, function: Callable[P, R], options: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        function: Callable[P, R],
+        options: dict[str, Any],
+        *,
+        concurrency: int | None = None,
+        reconcile: Reconcile | None = None,
+    ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
+        self.concurrency = concurrency
+        """How many calls of it one worker runs at once; None: as many as it can."""
+        self._reconcile = reconcile
         self._options = options
         self.name: str = options["name"]
         _check(self.name, options)
+        if concurrency is not None and concurrency < 1:
+            raise ConfigurationError(f"tool {self.name!r}: concurrency={concurrency} runs none; it is at least 1")
+        if reconcile is not None and options["effects"] != "once":
+            raise ConfigurationError(
+                f"tool {self.name!r}: reconcile needs effects='once': an idempotent call is simply run again"
+            )
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
@@ -45,6 +84,20 @@ class Tool(Generic[P, R]):
         """The tool as the server knows it."""
         signature = self.signature
         return ToolDefinition(description=signature.description, input_schema=signature.input_schema, **self._options)
+
+    @functools.cached_property
+    def reconciler(self) -> tuple[Reconcile, Signature] | None:
+        """The function that says what became of a call in doubt, and how it is called."""
+        if self._reconcile is None:
+            return None
+        signature = read_signature(self._reconcile, f"{self.name}'s reconcile")
+        theirs, ours = set(signature.names.values()), set(self.signature.names.values())
+        if theirs != ours:
+            raise ConfigurationError(
+                f"tool {self.name!r}: reconcile takes {sorted(theirs)}, the tool {sorted(ours)}; "
+                "give both the same parameters (and a ToolContext, where one needs it)"
+            )
+        return self._reconcile, signature
 
     @property
     def is_async(self) -> bool:
@@ -66,6 +119,8 @@ def tool(
     timeout_s: float | None = None,
     retries: int = 0,
     approval_expires_s: float | None = None,
+    concurrency: int | None = None,
+    reconcile: Reconcile | None = None,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 
 
@@ -79,6 +134,9 @@ def tool(
     timeout_s: float | None = None,
     retries: int = 0,
     approval_expires_s: float | None = None,
+    concurrency: int | None = None,
+    reconcile: Reconcile | None = None,
+    **unknown: Never,
 ) -> Any:
     """Make a function a tool: `@tool`, or `@tool(approval_required=True)`.
 
@@ -94,9 +152,20 @@ def tool(
             call that takes longer is in doubt until it answers or somebody resolves it.
         retries: How often an attempt that raised is tried again before the model reads the error; not with `once`.
         approval_expires_s: After how long an undecided call is rejected; by default it waits for ever.
+        concurrency: How many calls of it one process runs at once; more wait there, and are not claimed yet.
+        reconcile: For `once`: a function of the same parameters that says what became of a call whose worker was lost,
+            as a `CallOutcome`; None: it cannot tell, and a person has to. Called by whoever serves the tool.
+
+    >>> @tool(approval_required=True, timeout_s=30)
+    ... def refund(customer_id: str, amount_usd: float) -> dict:
+    ...     "Pay back."
+    ...     return {"paid": amount_usd}
+    >>> refund.definition.effects
+    'once'
 
     Raises ConfigurationError for options that contradict each other.
     """
+    refuse("@tool", unknown, TOOL_OPTIONS, _OPTIONS)
 
     def decorate(function: Callable[..., Any]) -> Tool[..., Any]:
         options = {
@@ -107,7 +176,7 @@ def tool(
             "retries": retries,
             "approval_expires_s": approval_expires_s,
         }
-        return Tool(function, options)
+        return Tool(function, options, concurrency=concurrency, reconcile=reconcile)
 
     if function is None:
         return decorate

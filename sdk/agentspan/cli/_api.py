@@ -127,9 +127,11 @@ def talk(work: Callable[[Server], Awaitable[T]]) -> T:
 @asynccontextmanager
 async def _connected() -> AsyncIterator[Server]:
     http = Http(server_url(None), client="cli", retry_for_s=RETRY_FOR_S)
+    server = Server(http)
     try:
-        yield Server(http)
+        yield server
     finally:
+        await server.client.close()
         await http.close()
 
 

@@ -4,6 +4,7 @@ It knows no HTTP, no thread and no clock of its own: `Worker(transport, clock, n
 and the simulation both drive. The adapters stand beside it (`agentspan.agents._http`, `ToolRunner`).
 """
 
+from agentspan.agents.worker._limits import ToolLimits
 from agentspan.agents.worker._ports import Admit, Clock, Outcome, RunTool, SystemClock, TooLate, WorkerTransport
 from agentspan.agents.worker._runner import ToolRunner
 from agentspan.agents.worker._threads import ToolThreads
@@ -16,6 +17,7 @@ __all__ = [
     "RunTool",
     "SystemClock",
     "TooLate",
+    "ToolLimits",
     "ToolRunner",
     "ToolThreads",
     "Worker",

@@ -13,6 +13,7 @@ from typing import Any
 
 from agentspan.agents._errors import AgentspanError, NotFound, ServerUnavailable
 from agentspan.agents._serialise import Raised, Returned
+from agentspan.agents.worker._limits import Limit, unlimited
 from agentspan.agents.worker._outbox import Entry, Outbox, report_of
 from agentspan.agents.worker._ports import Clock, Outcome, RunTool, TooLate, WorkerTransport
 from agentspan_schemas import Failure
@@ -49,6 +50,7 @@ class Worker:
         *,
         name: str,
         sleep: Sleep = asyncio.sleep,
+        limit: Limit = unlimited,
     ) -> None:
         self._transport = transport
         self._clock = clock
@@ -56,6 +58,7 @@ class Worker:
         self._run_tool = run_tool
         self._name = name
         self._sleep = sleep
+        self._limit = limit
         self._tools: dict[str, dict[str, str]] = {}
         self._outbox = Outbox()
         self._slots = asyncio.Semaphore(CAPACITY)
@@ -201,7 +204,7 @@ class Worker:
 
     async def _handle(self, key: str, task: ToolTask) -> None:
         try:
-            async with self._slots:
+            async with self._limit(task), self._slots:
                 result = None if self._stopping else await self._perform(task)
             if result is None:
                 return

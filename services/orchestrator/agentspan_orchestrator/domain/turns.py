@@ -17,6 +17,7 @@ from agentspan_schemas.messages import RequestedCall
 
 def start(draft: Draft, command: c.Start, definition: AgentDefinition) -> None:
     """The first event, and the first model call."""
+    timeout_s = command.timeout_s or definition.timeout_s
     draft.begin(
         e.Started,
         agent=command.agent,
@@ -28,7 +29,7 @@ def start(draft: Draft, command: c.Start, definition: AgentDefinition) -> None:
         metadata=command.metadata,
         content_hash=command.content_hash,
         model=definition.model,
-        deadline_at=rules.later(draft.now, command.timeout_s) if command.timeout_s else None,
+        deadline_at=rules.later(draft.now, timeout_s) if timeout_s else None,
     )
     proceed(draft, definition)
 

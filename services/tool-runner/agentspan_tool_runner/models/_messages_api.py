@@ -32,6 +32,8 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
         "max_tokens": definition.max_tokens,
         "messages": conversation(request.messages),
     }
+    if definition.temperature is not None:
+        body["temperature"] = definition.temperature
     if system := system_prompt(definition):
         body["system"] = system
     if definition.tools:

@@ -1,0 +1,132 @@
+"""What a connected runtime has: a loop on a thread, HTTP, a client, a worker and a reconciler, all on that loop.
+
+Apart from the runtime because aiohttp takes longer to import than the rest of the package together: this file is
+imported when a runtime first talks to its server.
+"""
+
+import asyncio
+import getpass
+import os
+import socket
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from agentspan.agents._agent import Agent
+from agentspan.agents._client import Client
+from agentspan.agents._discovery import ensure_server, start_embedded
+from agentspan.agents._gateway import Gateway
+from agentspan.agents._http import Http
+from agentspan.agents._loop import LoopThread
+from agentspan.agents._reconcile import Reconciler, Served
+from agentspan.agents._tools import Tool
+from agentspan.agents.worker import SystemClock, ToolLimits, ToolRunner, ToolThreads, Worker
+
+GOODBYE_S = 3.0
+
+
+class Connection:
+    """A connection to a server, for the agents of `agents`. Raises ServerUnavailable when none answers."""
+
+    def __init__(self, url: str, agents: Mapping[str, Agent], *, autostart: bool) -> None:
+        self.loop = LoopThread()
+        self._agents = agents
+        self._threads = ToolThreads()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._reconciles = False
+        try:
+            self._parts = self.loop.call(_open(url, self._find_tool, self._threads, autostart))
+        except BaseException:
+            self.loop.close()
+            raise
+
+    @property
+    def client(self) -> Client:
+        """What asks the server."""
+        return self._parts.client
+
+    @property
+    def worker(self) -> Worker:
+        """What runs tools for it."""
+        return self._parts.worker
+
+    async def offer(self, tools: Mapping[str, Mapping[str, str]]) -> None:
+        """Let the worker serve these too."""
+        self.worker.offer(tools)
+        if not self._tasks:
+            self._tasks.append(asyncio.create_task(self.worker.run()))
+        if not self._reconciles and any(self._reconciled()):
+            self._reconciles = True
+            self._tasks.append(asyncio.create_task(Reconciler(self.client, self._reconciled, self._threads).run()))
+
+    def close(self, timeout_s: float) -> None:
+        """Flush and disconnect."""
+        try:
+            with suppress(TimeoutError):
+                self.loop.call(self._close(timeout_s), timeout_s + GOODBYE_S)
+        finally:
+            self._threads.close()
+            self.loop.close()
+
+    async def _close(self, timeout_s: float) -> None:
+        if self._tasks:
+            await self.worker.stop(timeout_s)
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.client.close()
+        await self._parts.http.close()
+
+    def _find_tool(self, agent: str, name: str) -> Tool[..., Any] | None:
+        served = self._agents.get(agent)
+        return served.tool(name) if served else None
+
+    def _reconciled(self) -> Iterator[Served]:
+        for agent in tuple(self._agents.values()):
+            for tool in agent.tools:
+                if tool.reconciler is not None:
+                    yield agent.name, tool
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    http: Http
+    client: Client
+    worker: Worker
+
+
+async def _open(
+    url: str, find_tool: Callable[[str, str], Tool[..., Any] | None], threads: ToolThreads, autostart: bool
+) -> _Parts:
+    http = Http(url)
+    try:
+        await ensure_server(url, http.answers, lambda: asyncio.to_thread(start_embedded), autostart=autostart)
+    except BaseException:
+        await http.close()
+        raise
+
+    def most(agent: str, name: str) -> int | None:
+        tool = find_tool(agent, name)
+        return tool.concurrency if tool else None
+
+    worker = Worker(
+        Gateway(http),
+        SystemClock(),
+        lambda: uuid.uuid4().hex,
+        ToolRunner(find_tool, threads),
+        name=_worker_name(),
+        limit=ToolLimits(most),
+    )
+    return _Parts(http, Client(http), worker)
+
+
+def _worker_name() -> str:
+    """`<user>@<host>/<pid>`, for people."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = os.path.basename(sys.argv[0]) or "python"
+    return f"{user}@{socket.gethostname()}/{os.getpid()}"
