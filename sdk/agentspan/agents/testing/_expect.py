@@ -58,8 +58,9 @@ class Expectation(Looking):
         known: tuple[str, ...] = get_args(Status)
         if status.lower() not in known:
             raise ValueError(f"there is no status {status!r}; write one of {', '.join(map(repr, known))}")
-        got = self._result.status
-        return self._check(got == status.lower(), f"status {status.lower()!r}, got {got!r}{self._why()}", self._last)
+        got, error = self._result.status, self._result.error
+        said = f" ({error.message})" if error else ""
+        return self._check(got == status.lower(), f"status {status.lower()!r}, got {got!r}{said}", self._last)
 
     def no_errors(self) -> Self:
         """Nothing failed: not the run, no call, and no attempt of one."""
@@ -146,7 +147,7 @@ class Expectation(Looking):
         got = (
             f"{calls_text(len(waits))} that waited, with other args"
             if waits
-            else self._got(name, nearest, "never waited")
+            else self._got(name, nearest, "that never waited")
         )
         wanted = f"that a call of {name!r}{args_text(args)} waits for a person"
         return self._check(found, f"{wanted}, got {got}", nearest[-1].seq if nearest else END)
@@ -175,7 +176,7 @@ class Expectation(Looking):
         results = self._of(EventType.TOOL_RESULT, name)
         ran = any(isinstance(event.data, ToolResult) and event.data.ok for event in results)
         nearest = results or self._calls(name)
-        got = "only errors" if results else self._got(name, nearest, "never came back")
+        got = "only errors" if results else self._got(name, nearest, "that never came back")
         return self._check(ran, f"a value of {name!r}, got {got}", nearest[-1].seq if nearest else END)
 
     def not_executed(self, name: str, args: ArgsMatch | None = None) -> Self:

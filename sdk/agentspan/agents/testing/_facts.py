@@ -12,6 +12,9 @@ from pydantic import JsonValue
 from agentspan_schemas import Effects, Failure, JsonObject, Request, Usage
 from agentspan_schemas import events as e
 
+TIME_WAS_UP = "the execution's time was up"
+"""In place of a message that names the moment."""
+
 
 class AskedFact(Request):
     """A call as the model asked for it."""
@@ -123,13 +126,16 @@ def _of_run(
         case e.MessageAdded():
             return _pick(event, "text", "by")
         case e.CancelRequested():
-            return _pick(event, "by", "reason", "cause")
+            # the reason of a time-out names the moment
+            return _pick(event, "by", "cause", *(["reason"] if event.cause == "cancel" else []))
         case e.Paused() | e.Resumed() | e.Cancelled():
             return _pick(event, "by", "reason")
         case e.Done():
             return _pick(event, "output", "output_error")
         case e.Failed():
-            return _pick(event, "error")
+            return {
+                "error": Failure(kind="timeout", message=TIME_WAS_UP) if event.error.kind == "timeout" else event.error
+            }
         case _:
             assert_never(event)
 

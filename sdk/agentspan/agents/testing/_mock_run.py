@@ -17,7 +17,14 @@ from agentspan.agents.testing._bindings import Bindings, Bound
 from agentspan.agents.testing._check_script import checked
 from agentspan.agents.testing._real_tools import run_real_tools
 from agentspan.agents.testing._run import Run
-from agentspan.agents.testing._script import ABOUT_CALLS, NOTHING_SAID, OF_THE_REPLY, MockEvent, ScriptError
+from agentspan.agents.testing._script import (
+    ABOUT_CALLS,
+    DECIDED_BY_LINE,
+    NOTHING_SAID,
+    OF_THE_REPLY,
+    MockEvent,
+    ScriptError,
+)
 from agentspan_orchestrator.domain import Call
 from agentspan_schemas import Failure
 from agentspan_schemas import commands as c
@@ -140,7 +147,7 @@ class _Player:
         spoken = self._bindings.spoken_for(rest)
         for call in self.run.state.calls:
             line = spoken.get(call.call_id)
-            if call.phase != "waiting" or (line is not None and line.kind in ("approved", "rejected", "expired")):
+            if call.phase != "waiting" or (line is not None and line.kind in DECIDED_BY_LINE):
                 continue
             verdict = self._reviewer.verdict(PendingCall(call.tool, dict(call.args), call.call_id))
             if verdict is not None:

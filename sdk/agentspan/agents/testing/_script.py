@@ -38,6 +38,9 @@ ABOUT_CALLS: frozenset[Kind] = frozenset(
 )
 """The kinds that make no sense without a call."""
 
+DECIDED_BY_LINE: frozenset[Kind] = frozenset({"waiting", "approved", "rejected", "expired"})
+"""Where the script's next line on a waiting call is one of these, no reviewer is asked before it."""
+
 OF_THE_REPLY: frozenset[Kind] = frozenset({"thinking", "says"})
 """The kinds that are a part of the model's next reply."""
 
