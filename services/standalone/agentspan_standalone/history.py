@@ -30,7 +30,7 @@ LONGEST_PAUSE_S = 15.0
 
 EXPIRE_EVERY_S = 3600.0
 
-ASKED_WITHIN_S = 5.0
+ASKED_WITHIN_S = 5
 """So long a start waits for a ClickHouse to say whether it has the tables; later, the projection waits for it."""
 
 

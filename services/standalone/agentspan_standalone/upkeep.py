@@ -29,7 +29,7 @@ from agentspan_standalone.settings import Settings
 
 T = TypeVar("T")
 
-STATEMENT_WITHIN_S = 600.0
+STATEMENT_WITHIN_S = 600
 """A person waits for a migration of a large table; a server would try again."""
 
 

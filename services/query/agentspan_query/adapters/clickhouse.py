@@ -56,7 +56,7 @@ class Database:
         executor: Executor,
         *,
         name: str = DATABASE,
-        answer_within_s: float = ANSWER_WITHIN_S,
+        answer_within_s: int = ANSWER_WITHIN_S,
     ) -> None:
         self.name = name
         self._address = address
@@ -134,7 +134,7 @@ class Database:
             return self._client
 
 
-def _connect(address: Address, database: str | None, answer_within_s: float) -> Client:
+def _connect(address: Address, database: str | None, answer_within_s: int) -> Client:
     _without_frames()
     # what goes wrong is raised; it is not logged with its stack besides, every time that it is tried again
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
