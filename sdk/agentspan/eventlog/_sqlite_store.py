@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic_core import to_json
+
 from agentspan.eventlog._errors import LogMismatch
 from agentspan.eventlog._records import Record, Stamp, Stored
 
@@ -136,7 +138,7 @@ class Store:
 
 
 def _columns(record: Record) -> tuple[str, str, str, bytes]:
-    return record.type, record.key, json.dumps(dict(record.attributes)), record.value
+    return record.type, record.key, to_json(record.attributes).decode(), record.value
 
 
 def _record(type_: str, key: str, attributes: str, value: bytes) -> Record:

@@ -67,20 +67,16 @@ class CommandLog:
         partition = partition_for(command.execution_id, self._log.partitions)
         if reason := self._unavailable(partition):
             raise Unavailable(reason)
-        key = f"{command.execution_id}/{command.command_id}"
-        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        key, loop = f"{command.execution_id}/{command.command_id}", asyncio.get_running_loop()
+        answered: asyncio.Future[Answer] = loop.create_future()
         self._awaited.setdefault(key, []).append(answered)
+        overdue = loop.call_later(self._timeout_s, _fail, answered, f"no outcome came in {self._timeout_s:g} s")
         try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._inbox.send(partition, command_record(command))
-                return await answered
-        except TimeoutError:
-            message = f"no outcome of command {command.command_id!r} in {self._timeout_s:g} s; send it again as it is"
-            raise OutcomeUnknown(message) from None
-        except WriteError as error:
-            message = f"command {command.command_id!r} may not have arrived ({error}); send it again as it is"
-            raise OutcomeUnknown(message) from error
+            sent = asyncio.ensure_future(self._inbox.send(partition, command_record(command)))
+            sent.add_done_callback(lambda done: _sent(done, answered))
+            return await answered
         finally:
+            overdue.cancel()
             self._forget(key, answered)
 
     async def _follow(self, number: int) -> None:
@@ -98,8 +94,7 @@ class CommandLog:
             for key, waiting in self._awaited.items():
                 reason = self._unavailable(partition_for(key.partition("/")[0], self._log.partitions))
                 for answered in waiting if reason else ():
-                    if not answered.done():
-                        answered.set_exception(OutcomeUnknown(f"{reason}; it may be done yet: send it again as it is"))
+                    _fail(answered, str(reason))
 
     def _forget(self, key: str, answered: asyncio.Future[Answer]) -> None:
         waiting = self._awaited.get(key, [])
@@ -107,3 +102,18 @@ class CommandLog:
             waiting.remove(answered)
         if not waiting:
             self._awaited.pop(key, None)
+
+
+def _sent(sending: "asyncio.Future[object]", answered: asyncio.Future[Answer]) -> None:
+    error = None if sending.cancelled() else sending.exception()
+    if isinstance(error, WriteError):
+        _fail(answered, f"it may not have arrived ({error})", error)
+    elif error is not None and not answered.done():
+        answered.set_exception(error)
+
+
+def _fail(answered: asyncio.Future[Answer], why: str, cause: WriteError | None = None) -> None:
+    if not answered.done():
+        unknown = OutcomeUnknown(f"{why}; the command may be done yet: send it again as it is")
+        unknown.__cause__ = cause
+        answered.set_exception(unknown)

@@ -50,7 +50,7 @@ def answer_of(outcome: Outcome, partition: int) -> Answer:
     position = f"{partition}:{last.offset}"
     match message:
         case Refused():
-            return Answer(
+            return Answer.of(
                 command_id=message.command_id,
                 execution_id=message.execution_id,
                 seq=message.seq,
@@ -60,9 +60,9 @@ def answer_of(outcome: Outcome, partition: int) -> Answer:
         case Repeated():
             return message.answer.model_copy(update={"position": position})
         case UnreadableCommand():
-            return Answer(command_id=message.command_id, execution_id=message.execution_id, seq=0, position=position)
+            return Answer.of(command_id=message.command_id, execution_id=message.execution_id, seq=0, position=position)
         case _:
-            return Answer(
+            return Answer.of(
                 command_id=message.causation_id,
                 execution_id=message.execution_id,
                 seq=message.seq,

@@ -3,6 +3,8 @@
 The ids are deterministic: a report that is sent again, through whichever gateway, gets the first answer.
 """
 
+from pydantic_core import to_json
+
 from agentspan.eventlog.commands import Commands, OutcomeUnknown, Unavailable
 from agentspan_schemas import MAX_RESULT_BYTES, Failure
 from agentspan_schemas.commands import Claim, Decline, ReturnResult
@@ -33,7 +35,7 @@ def is_final(answer: ItemAnswer) -> bool:
 
 def claim(item: ClaimItem, worker: str) -> Claim:
     """The command of a claim."""
-    return Claim(
+    return Claim.of(
         command_id=item.claim_id,
         execution_id=item.execution_id,
         call_id=item.call_id,
@@ -45,7 +47,7 @@ def claim(item: ClaimItem, worker: str) -> Claim:
 
 def decline(item: ClaimItem, worker: str) -> Decline:
     """The command of a declined grant."""
-    return Decline(
+    return Decline.of(
         command_id=f"{item.claim_id}/decline",
         execution_id=item.execution_id,
         call_id=item.call_id,
@@ -58,7 +60,7 @@ def decline(item: ClaimItem, worker: str) -> Decline:
 def result(item: ResultItem, worker: str) -> ReturnResult:
     """The command of a result. One that is too large becomes an error that names both sizes."""
     about = item.claim_id or task_key_for(item.execution_id, item.call_id, item.attempt)
-    command = ReturnResult(
+    command = ReturnResult.of(
         command_id=f"{about}/result",
         execution_id=item.execution_id,
         call_id=item.call_id,
@@ -71,8 +73,8 @@ def result(item: ResultItem, worker: str) -> ReturnResult:
         began_at=item.began_at,
         duration_ms=item.duration_ms,
     )
-    size = len(item.model_dump_json(include={"value", "error"}).encode())
-    if size <= MAX_RESULT_BYTES + _AROUND:
+    size = len(to_json(item.value)) + len(to_json(item.error))
+    if size <= MAX_RESULT_BYTES + len("null"):
         return command
     message = f"the result has {size} bytes; one is at most {MAX_RESULT_BYTES}: return less, or where to find it"
     error = Failure(kind="result_too_large", message=message)
@@ -80,4 +82,3 @@ def result(item: ResultItem, worker: str) -> ReturnResult:
 
 
 _SILENT = Failure(kind="tool_error", message="the tool failed without saying why")
-_AROUND = len('{"value":,"error":null}')
