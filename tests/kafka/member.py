@@ -1,4 +1,7 @@
-"""A member of the group as a process of its own: says how many partitions it serves, whenever that changes."""
+"""A member of the group as a process of its own: says how many partitions it serves, whenever that changes.
+
+`instance`: it is a static member under that name.
+"""
 
 import asyncio
 import sys
@@ -6,7 +9,8 @@ import sys
 from agentspan.eventlog.kafka import Assignments, KafkaConfig, Serving
 
 
-async def main(bootstrap: str, prefix: str) -> None:
+async def main(bootstrap: str, prefix: str, instance: str | None = None) -> None:
+    config = KafkaConfig(bootstrap=bootstrap, prefix=prefix, instance_id=instance)
     served: set[int] = set()
 
     async def serve(partition: int) -> None:
@@ -19,7 +23,7 @@ async def main(bootstrap: str, prefix: str) -> None:
             print("serves", len(served), flush=True)
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(Assignments(KafkaConfig(bootstrap=bootstrap, prefix=prefix)).run(Serving(serve, group)))
+        group.create_task(Assignments(config).run(Serving(serve, group)))
 
 
 if __name__ == "__main__":

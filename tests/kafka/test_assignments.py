@@ -11,6 +11,7 @@ from confluent_kafka import TopicPartition
 
 from agentspan.eventlog.kafka import Assignments, KafkaConfig, Serving
 from agentspan_schemas.topics import COMMANDS
+from tests.support.kafka.broker import Broker
 from tests.support.kafka.program import Program
 from tests.support.kafka.topics import Cluster
 
@@ -24,6 +25,8 @@ class Member:
     def __init__(self, config: KafkaConfig) -> None:
         self.assignments = Assignments(config)
         self.served: set[int] = set()
+        self.begun = 0
+        """How often it has begun to serve one."""
         self._changed = asyncio.Condition()
 
     async def run(self) -> None:
@@ -38,6 +41,7 @@ class Member:
 
     async def _serve(self, partition: int) -> None:
         assert partition not in self.served
+        self.begun += 1
         await self._change(self.served.add, partition)
         try:
             await asyncio.Event().wait()
@@ -107,6 +111,24 @@ async def test_a_frozen_member_loses_its_partitions_and_hears_of_it(cluster: Clu
             await asyncio.gather(other.serves(2), frozen.until(lambda line: line == "serves 2"))
 
 
+async def test_a_coordinator_that_is_away_takes_nothing_from_who_alone_has_it(
+    config: KafkaConfig, broker: Broker
+) -> None:
+    """For longer than the session; the group is made up again, and nobody has stopped serving."""
+    async with member(config) as one:
+        await one.serves(PARTITIONS)
+        assert await one.assignments.confirmed(0)
+        broker.freeze()
+        await asyncio.sleep(config.session_timeout_s + 1)
+        assert one.served == ALL
+        broker.thaw()
+        async with asyncio.timeout(30):
+            while not await one.assignments.confirmed(0):  # noqa: ASYNC110 - nobody tells when the group is whole
+                await asyncio.sleep(0.1)
+        assert one.served == ALL
+        assert one.begun == PARTITIONS
+
+
 async def test_a_static_member_finds_its_partitions_again(cluster: Cluster) -> None:
     """Until then nobody else has them."""
     await cluster.create(COMMANDS, PARTITIONS)
@@ -119,3 +141,35 @@ async def test_a_static_member_finds_its_partitions_again(cluster: Cluster) -> N
         async with member(static) as second:
             assert await second.serves(2) == before
         assert other.served == others
+
+
+async def test_a_dead_static_members_partitions_wait_out_the_session(cluster: Cluster) -> None:
+    """Killed, it may come back within the session; after that the others have them."""
+    await cluster.create(COMMANDS, PARTITIONS)
+    static = replace(cluster.config, instance_id="orchestrator-1")
+    loop = asyncio.get_running_loop()
+    async with member(static) as other:
+        await other.serves(PARTITIONS)
+        async with Program("tests.kafka.member", cluster.config.bootstrap, cluster.prefix, "orchestrator-0") as dying:
+            await asyncio.gather(other.serves(2), dying.until(lambda line: line == "serves 2"))
+            dying.signal(signal.SIGKILL)
+            died_at = loop.time()
+            await other.serves(PARTITIONS)
+    assert static.session_timeout_s - static.heartbeat_s - 1 < loop.time() - died_at
+
+
+async def test_a_static_member_that_was_killed_comes_back_to_its_partitions_within_the_session(
+    cluster: Cluster,
+) -> None:
+    await cluster.create(COMMANDS, PARTITIONS)
+    arguments = ("tests.kafka.member", cluster.config.bootstrap, cluster.prefix, "orchestrator-0")
+    async with member(replace(cluster.config, instance_id="orchestrator-1")) as other:
+        await other.serves(PARTITIONS)
+        async with Program(*arguments) as first:
+            await asyncio.gather(other.serves(2), first.until(lambda line: line == "serves 2"))
+            others = frozenset(other.served)
+            first.signal(signal.SIGKILL)
+            await first.rest()
+        async with Program(*arguments) as second:
+            await second.until(lambda line: line == "serves 2")
+            assert other.served == others

@@ -29,6 +29,10 @@ REVOKED_S = 10.0
 
 COMMIT_S = 5.0
 
+DOUBTED_S = 10.0
+"""So long is a partition kept that the group has taken away because it has not heard of us: where only its coordinator
+was away, nobody else has it. Who has taken it over is found on the log."""
+
 
 class Listener(Protocol):
     """Hears of partitions, in the event loop."""
@@ -42,7 +46,7 @@ class Listener(Protocol):
         ...
 
     def lost(self, partitions: frozenset[int]) -> None:
-        """These are somebody else's already: the group has not heard of us for too long."""
+        """These may be somebody else's already: the group has not heard of us for too long."""
         ...
 
 
@@ -102,6 +106,8 @@ class _Member:
         self._loop = loop
         self._consumer = Consumer(config.member(group), logger=logger)
         self._assigned: frozenset[int] = frozenset()
+        self._doubted: frozenset[int] = frozenset()
+        self._doubted_until = 0.0
         self._progress: dict[int, int] = {}
         self._commit_at = 0.0
 
@@ -143,6 +149,8 @@ class _Member:
             if error.fatal() or read_error(error, self._topic) is not None:
                 raise KafkaException(error)
             logger.warning("the group: %s", error)
+        if self._doubted and time.monotonic() >= self._doubted_until:
+            self._lost()
         if time.monotonic() >= self._commit_at:
             self._commit()
 
@@ -174,10 +182,13 @@ class _Member:
         self._consumer.pause(places)
         numbers = frozenset(each.partition for each in partitions)
         self._assigned |= numbers
-        post(self._loop, self._listener.assigned, numbers)
+        kept, self._doubted = self._doubted & numbers, self._doubted - numbers
+        self._lost()  # the group is whole again: what it has not given back, others have
+        post(self._loop, self._listener.assigned, numbers - kept)
 
     def _on_revoke(self, partitions: list[TopicPartition]) -> None:
-        numbers = self._gone(partitions)
+        numbers = self._gone(partitions) | self._doubted
+        self._doubted = frozenset()
         letting_go = asyncio.run_coroutine_threadsafe(self._listener.revoked(numbers), self._loop)
         try:
             letting_go.result(REVOKED_S)
@@ -185,7 +196,13 @@ class _Member:
             logger.warning("partitions %s were not let go in %g s: others take them over", sorted(numbers), REVOKED_S)
 
     def _on_lost(self, partitions: list[TopicPartition]) -> None:
-        post(self._loop, self._listener.lost, self._gone(partitions))
+        self._doubted |= self._gone(partitions)
+        self._doubted_until = time.monotonic() + DOUBTED_S
+
+    def _lost(self) -> None:
+        doubted, self._doubted = self._doubted, frozenset()
+        if doubted:
+            post(self._loop, self._listener.lost, doubted)
 
     def _gone(self, partitions: list[TopicPartition]) -> frozenset[int]:
         numbers = frozenset(each.partition for each in partitions)
