@@ -31,11 +31,13 @@ AGENTSPAN = str(Path(sys.executable).with_name("agentspan"))
 
 
 class Process(Server):
-    """`agentspan …` on a cluster's log: a whole server, or whatever service the words name."""
+    """`agentspan …` on a cluster's log: a whole server, or whatever service the words name. A word `NAME=value` is a
+    setting in its environment."""
 
     def __init__(self, folder: Path, log: str, *words: str) -> None:
-        super().__init__(folder, lease_s=LEASE_S, environment={"AGENTSPAN_HISTORY_MEMORY_MB": "512"})
-        self._words = words
+        settings = dict(word.split("=", 1) for word in words if "=" in word)
+        super().__init__(folder, lease_s=LEASE_S, environment={"AGENTSPAN_HISTORY_MEMORY_MB": "512", **settings})
+        self._words = [word for word in words if "=" not in word]
         self._log_url = log
         self.record("refund", *refund_turns())
 
@@ -89,7 +91,7 @@ class Fleet:
 
 @contextmanager
 def fleet(
-    folder: Path, bootstrap: str, prefix: str, *, copies: int = 1, partitions: int = PARTITIONS, **commands: str
+    folder: Path, bootstrap: str, prefix: str, partitions: int = PARTITIONS, copies: int = 1, /, **commands: str
 ) -> Iterator[Fleet]:
     """Processes by name, each started with its words: `a="server start"`; or by service: `query="query"`. `copies`: of
     each topic, of which one may be missing."""
@@ -192,4 +194,5 @@ def _folder(folder: Path, name: str) -> Path:
 
 
 def _has(words: str, service: str) -> bool:
-    return words == service or words == "server start"
+    _, _, roles = words.partition("--roles ")
+    return words.endswith((service, "server start")) or service in roles.split(",")

@@ -1,0 +1,45 @@
+"""Who owns which partition, by the log's own word; how to take one over without asking; and what the audit finds."""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+
+from agentspan.eventlog.kafka import Kafka, KafkaConfig
+from tests.kafka.audit import judged
+from tests.kafka.evidence import gathered, records_of
+from tests.kafka.servers import Fleet, Process
+
+
+def owners(fleet: Fleet) -> dict[int, str]:
+    """The author of the last takeover of each partition that is valid."""
+    found: dict[int, tuple[int, str]] = {}
+    for raw in records_of(fleet.bootstrap, fleet.topic("events")):
+        epoch = int(raw.headers["ce_epoch"])
+        if raw.headers["ce_n"] == "0" and epoch > found.get(raw.partition, (0, ""))[0]:
+            found[raw.partition] = (epoch, raw.key)
+    return {partition: owner for partition, (_, owner) in found.items()}
+
+
+def owned_by(fleet: Fleet, process: Process) -> frozenset[int]:
+    """The partitions of one process: its takeovers carry its pid."""
+    return frozenset(number for number, owner in owners(fleet).items() if owner.endswith(f"/{process.pid}"))
+
+
+def take_over(fleet: Fleet, partitions: Iterable[int]) -> None:
+    """As a rival does that no group has asked."""
+
+    async def taking() -> None:
+        kafka = Kafka(KafkaConfig(bootstrap=fleet.bootstrap, prefix=fleet.prefix))
+        log = await kafka.log()
+        for number in partitions:
+            (await log.partition(number).take_over("rival")).close()
+        await kafka.close()
+
+    asyncio.run(taking())
+
+
+def findings(fleet: Fleet) -> list[str]:
+    """What the audit finds at rest: among it tasks, effects and approval records that follow from no event that counts,
+    which only a process that did not own their partition can have made."""
+    effects = Path(fleet.shop.environment["SHOP"])
+    return [str(each) for each in judged(gathered(fleet.bootstrap, fleet.prefix, effects))]
