@@ -2,6 +2,7 @@
 language. What is fixed here (acks, idempotence, isolation, offsets) is part of the log's rule and no setting."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,6 +14,9 @@ from agentspan.eventlog._kafka_errors import with_advice
 logger = logging.getLogger(__name__)
 
 SECURITY = ("security.", "sasl.", "ssl.", "enable.ssl.", "https.")
+TELL_AGAIN_S = 30.0
+"""So long is nothing said about an error that goes on."""
+
 MAX_MESSAGE_BYTES = 3 * 1024 * 1024
 """Of a request; a value has at most 1 MiB (DESIGN.md section 3), its headers and escapes the rest."""
 
@@ -117,13 +121,21 @@ class KafkaConfig:
             "reconnect.backoff.max.ms": 1000,
             "socket.timeout.ms": int(max(self.request_timeout_s, 10.0) * 1000),
             "log_level": 2,  # what else it has to say comes to the callback
-            "error_cb": _log_error,
+            "error_cb": _ErrorLog(),
             **({} if self.oauth_token is None else {"oauth_cb": self.oauth_token}),
             **self.security,
         }
 
 
-def _log_error(error: KafkaError) -> None:
-    """Connections come and go, and librdkafka mends them itself; that all are gone is worth a word."""
-    passing = error.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._RESOLVE)
-    logger.log(logging.DEBUG if passing else logging.WARNING, "kafka: %s: %s", error.name(), with_advice(error))
+class _ErrorLog:
+    """Connections come and go, and librdkafka mends them itself; that all are gone is worth a word, now and then."""
+
+    def __init__(self) -> None:
+        self._told: dict[int, float] = {}
+
+    def __call__(self, error: KafkaError) -> None:
+        code, now = error.code(), time.monotonic()
+        passing = code in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._RESOLVE)
+        if passing or now >= self._told.get(code, now):
+            logger.log(logging.DEBUG if passing else logging.WARNING, "kafka: %s: %s", error.name(), with_advice(error))
+            self._told[code] = now + TELL_AGAIN_S

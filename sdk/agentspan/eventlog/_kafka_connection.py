@@ -16,7 +16,7 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Message,
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from agentspan.eventlog._errors import LogMismatch
+from agentspan.eventlog._errors import LogClosed, LogMismatch
 from agentspan.eventlog._kafka_admin import url_safe
 from agentspan.eventlog._kafka_config import KafkaConfig
 from agentspan.eventlog._kafka_errors import AccessDenied, kafka_error, read_error
@@ -60,6 +60,7 @@ class Connection:
         self._live = Live(config)
         self._history = History(config)
         self._admin = AdminClient(config.admin())
+        self._closed = False
 
     def feed(self, place: Place, decode: Callable[[Message], T], bell: Bell | None = None) -> Feed[T]:
         """A partition to read; with a bell that it shares with others that are followed together."""
@@ -94,6 +95,9 @@ class Connection:
         await self.producing.close()
         await self._live.close()
         await self._history.close()
+        self._closed = True
+        # left to the collector, it could be ended by its own thread while an answer comes, which librdkafka cannot bear
+        await asyncio.to_thread(self._admin.__exit__, None, None, None)
 
     async def _asked_for_facts(self, topics: Sequence[str]) -> tuple[TopicFacts, ...]:
         cluster = await self._ask("the cluster", lambda: self._admin.describe_cluster(**self._within()))
@@ -118,7 +122,8 @@ class Connection:
         while (found := int((await self._ask(place.topic, ask)).offset)) < 0:
             # a leader that is new, or gone: no error, but no offset either
             await asyncio.sleep(pause)
-            await self._look_again()
+            if not self._closed:
+                await self._look_again()
             pause = min(2 * pause, TRY_AGAIN_MAX_S)
         return found
 
@@ -127,6 +132,8 @@ class Connection:
         self.producing.connect()
         pause, strange = TRY_AGAIN_S, 0
         while True:
+            if self._closed:
+                raise LogClosed("this process has closed its connection to Kafka")
             try:
                 return await result(ask())
             except KafkaException as exception:
@@ -138,7 +145,8 @@ class Connection:
                     raise named from exception
                 _tell(topic, error, pause)
             await asyncio.sleep(pause)
-            await self._look_again()
+            if not self._closed:
+                await self._look_again()
             pause = min(2 * pause, TRY_AGAIN_MAX_S)
 
     async def _look_again(self) -> None:

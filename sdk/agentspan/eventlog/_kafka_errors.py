@@ -81,7 +81,7 @@ def with_advice(error: KafkaError) -> str:
     if error.code() == KafkaError._SSL:
         return f"{text}; look at ssl.ca.location and at the client's certificate in {SETTING}"
     # the broker hung up, or answered with something that is no Kafka: one side speaks TLS or SASL, the other doesn't
-    if "security.protocol" in text or "ApiVersion" in text:
+    if any(sign in text for sign in ("security.protocol", "ApiVersion", "PLAINTEXT broker")):
         return f"{text}; look at security.protocol in {SETTING}"
     return text
 

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from agentspan.eventlog._errors import LogError
 from agentspan.eventlog._kafka_config import KafkaConfig
-from agentspan.eventlog._kafka_errors import ClusterUnreachable, not_let_in, with_advice
+from agentspan.eventlog._kafka_errors import SETTING, ClusterUnreachable, not_let_in, with_advice
 
 LISTENS_S = 3.0
 """So long may a client take to say why it can't connect."""
@@ -23,15 +23,24 @@ async def unreachable(config: KafkaConfig) -> LogError:
     denied = next((denied for each in heard if (denied := not_let_in(each)) is not None), None)
     if denied is not None:
         return denied
-    why = f" ({with_advice(heard[0])})" if heard else "; look at its address, its state and the network"
-    return ClusterUnreachable(f"no broker at {config.bootstrap!r} answers{why}")
+    return ClusterUnreachable(f"no broker at {config.bootstrap!r} answers{_why(heard)}")
+
+
+def _why(heard: list[KafkaError]) -> str:
+    if not heard:
+        return "; look at its address, its state and the network"
+    telling = [each for each in heard if each.code() != KafkaError._ALL_BROKERS_DOWN]
+    if telling:
+        return f" ({with_advice(telling[0])})"
+    # what refuses a connection is told: here each was taken and closed again
+    return f": it closes each connection; look at security.protocol in {SETTING}"
 
 
 def _listen(config: KafkaConfig) -> list[KafkaError]:
     """What comes, until something says that the cluster does not let us in."""
     heard: list[KafkaError] = []
-    admin = AdminClient(config.admin() | {"error_cb": heard.append})
     deadline = time.monotonic() + LISTENS_S
-    while (left := deadline - time.monotonic()) > 0 and not any(map(not_let_in, heard)):
-        admin.poll(left)
+    with AdminClient(config.admin() | {"error_cb": heard.append}) as admin:
+        while (left := deadline - time.monotonic()) > 0 and not any(map(not_let_in, heard)):
+            admin.poll(left)
     return heard

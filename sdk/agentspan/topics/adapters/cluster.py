@@ -1,5 +1,6 @@
 """The topics on Apache Kafka: the log's own adapters for what is read, a plain idempotent producer for what is sent."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -60,6 +61,7 @@ class ClusterTransport:
 
     async def close(self) -> None:
         await self._connection.close()
+        await asyncio.to_thread(self._admin.__exit__, None, None, None)  # as the connection's own
 
     async def _facts(self, topic: Topic) -> TopicFacts:
         name = topic_name(topic, self._config.prefix)
