@@ -12,11 +12,11 @@ from agentspan_query.domain.filters import micros
 AT_ONCE = 5_000
 """So many executions are let go of by one statement: it is done within the time of a request."""
 
-_ENDED = f"""
+_ENDED = """
 SELECT execution_id, started_at FROM executions FINAL
-WHERE finished_at < fromUnixTimestamp64Micro({{before:Int64}}, 'UTC')
-AND started_at < fromUnixTimestamp64Micro({{before:Int64}}, 'UTC')
-ORDER BY started_at LIMIT {AT_ONCE}
+WHERE finished_at < fromUnixTimestamp64Micro({before:Int64}, 'UTC')
+AND started_at < fromUnixTimestamp64Micro({before:Int64}, 'UTC')
+ORDER BY started_at LIMIT {limit:UInt32}
 """
 
 _DELETE = """
@@ -28,7 +28,7 @@ AND started_at <= fromUnixTimestamp64Micro({{newest:Int64}}, 'UTC')
 
 async def expire(database: Database, now: datetime, keep_days: int) -> int:
     """Delete the executions that ended more than `keep_days` ago, with their events; how many those were."""
-    before = {"before": micros(now - timedelta(days=keep_days))}
+    before = {"before": micros(now - timedelta(days=keep_days)), "limit": AT_ONCE}
     gone = 0
     while rows := await database.query(_ENDED, before):
         ids = [execution_id for execution_id, _ in rows]
