@@ -1,0 +1,336 @@
+"""A client's stream of many executions: what was and what comes, without a gap, whatever the client's pace.
+
+On a real orchestrator and tail; history is read from the log itself, as if ClickHouse had it all.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from agentspan.eventlog import BEGINNING, Log, Position
+from agentspan.eventlog.memory import MemoryLog
+from agentspan.eventlog.messages import events_of
+from agentspan_query.domain.filters import ExecutionFilter
+from agentspan_query.domain.views import HistoryPage, StoredEvent
+from agentspan_query.errors import BadPosition, HistoryUnavailable, TooManyFollowed, UnknownExecution
+from agentspan_query.service import Query
+from agentspan_query.streams import At, Broken, Ended, EventStream, Following, Logged, Passing, Sent
+from agentspan_query.tail import Tail
+from agentspan_schemas.codec import EVENTS
+from agentspan_schemas.events import Event, Started, Status
+from agentspan_schemas.http import Delta
+from tests.support.orchestration import Process, World, process, say, start
+
+FIRST, SECOND = "exec-aaaaaaaaaaaaaaaa", "exec-bbbbbbbbbbbbbbbb"
+LAST = 4
+"""The last event of a run that answers at once: started, model_called, model_replied, done."""
+
+
+@dataclass
+class LogHistory:
+    """History as the log has it."""
+
+    log: Log
+    reads: list[str] = field(default_factory=list)
+    away: bool = False
+
+    async def all(self, execution_id: str) -> list[StoredEvent]:
+        end = await self.log.partition(0).end()
+        found = []
+        async for outcome in self.log.partition(0).follow(BEGINNING, until=Position(end, 0, 0)):
+            raw = {stored.offset: stored.record.value for stored in outcome.records}
+            for offset, event in events_of(outcome):
+                if event.execution_id == execution_id:
+                    found.append(StoredEvent(event.seq, event.type, raw[offset].decode()))
+        return found
+
+    async def events(self, execution_id: str, *, after: int = 0, limit: int = 500) -> Sequence[StoredEvent]:
+        self.reads.append(execution_id)
+        if self.away:
+            raise HistoryUnavailable("ClickHouse does not answer; try again")
+        return [stored for stored in await self.all(execution_id) if stored.seq > after][:limit]
+
+    async def edges(self, execution_id: str) -> tuple[Started, Event] | None:
+        found = [EVENTS.decode(stored.payload.encode()) for stored in await self.all(execution_id)]
+        if not found:
+            return None
+        assert isinstance(found[0], Started)
+        return found[0], found[-1]
+
+    async def executions(self, chosen: ExecutionFilter, *, cursor: str | None = None, limit: int = 50) -> HistoryPage:
+        raise NotImplementedError
+
+    async def status_counts(self, chosen: ExecutionFilter) -> Mapping[Status, int]:
+        raise NotImplementedError
+
+    async def agents(self) -> Sequence[str]:
+        raise NotImplementedError
+
+
+@dataclass
+class Room:
+    """An orchestrator, the tail over its log, and streams of it."""
+
+    here: Process
+    tail: Tail
+    history: LogHistory
+    query: Query
+    log: Log
+
+    async def seen(self) -> None:
+        """Return when the tail has all that is on the log, and history too."""
+        end = await self.log.partition(0).end()
+        await self.tail.reached(0, end - 1)
+        await self.tail.project(0, end)
+
+    async def begin(self, *execution_ids: str) -> None:
+        for execution_id in execution_ids:
+            await self.here.send(start(execution_id))
+
+    async def finish(self, *execution_ids: str) -> None:
+        for execution_id in execution_ids:
+            await self.here.send(say("Hello.", turn=1, execution_id=execution_id))
+
+    async def whole_run(self, execution_id: str) -> None:
+        await self.begin(execution_id)
+        await self.finish(execution_id)
+
+
+@asynccontextmanager
+async def room(*, keep: int = 2_000) -> AsyncIterator[Room]:
+    world = World(MemoryLog(1))
+    async with process(world) as here:
+        tail = Tail(world.log, keep=keep)
+        history = LogHistory(world.log)
+        following = asyncio.create_task(tail.run())
+        one = Room(
+            here, tail, history, Query(log=world.log, history=history, tail=tail, now=world.clock.now), world.log
+        )
+        try:
+            await one.seen()
+            yield one
+        finally:
+            following.cancel()
+            await asyncio.wait([following])
+
+
+class Client:
+    """Whoever reads a stream: until it has seen what a test waits for."""
+
+    def __init__(self, stream: EventStream) -> None:
+        self.stream = stream
+        self.sent: list[Sent] = []
+        self._batches = stream.batches()
+
+    def seqs(self, execution_id: str) -> list[int]:
+        return [sent.seq for sent in self.sent if isinstance(sent, Logged) and sent.execution_id == execution_id]
+
+    async def until(self, count: int) -> list[Sent]:
+        async with asyncio.timeout(10):
+            while len(self.sent) < count:
+                self.sent += await anext(self._batches)
+        return self.sent
+
+
+async def test_many_runs_come_over_one_stream_each_in_order_and_to_its_end() -> None:
+    async with room() as one:
+        await one.begin(FIRST, SECOND)
+        client = Client(one.query.open_stream())
+        client.stream.follow(Following(FIRST))
+        client.stream.follow(Following(SECOND))
+        reading = asyncio.create_task(client.until(2 * LAST))
+        await one.finish(FIRST, SECOND)
+        await reading
+        assert client.seqs(FIRST) == client.seqs(SECOND) == [1, 2, 3, 4]
+        assert len(client.stream) == 0  # what has ended is not followed any more
+
+
+async def test_a_run_that_is_on_the_tail_is_not_read_from_history() -> None:
+    async with room() as one:
+        await one.whole_run(FIRST)
+        await one.seen()
+        client = Client(one.query.open_stream())
+        client.stream.follow(Following(FIRST, after=1))
+        await client.until(3)
+        assert client.seqs(FIRST) == [2, 3, 4]
+        assert one.history.reads == []
+
+
+async def test_one_that_was_just_written_is_waited_for_and_not_looked_for_in_history() -> None:
+    async with room() as one:
+        answer = await one.here.send(start(FIRST))
+        partition, offset = map(int, (answer.position or "").split(":"))
+        client = Client(one.query.open_stream())
+        client.stream.follow(Following(FIRST, at=At(partition, offset)))
+        await client.until(2)
+        assert client.seqs(FIRST) == [1, 2]
+        assert one.history.reads == []
+
+
+async def test_what_the_tail_let_go_of_comes_from_history_and_goes_on_live() -> None:
+    async with room(keep=0) as one:
+        await one.here.send(start(FIRST))
+        await one.seen()
+        client = Client(one.query.open_stream())
+        client.stream.follow(Following(FIRST))
+        await client.until(2)
+        assert one.history.reads == [FIRST]
+        await one.here.send(say("Hello.", turn=1, execution_id=FIRST))
+        await client.until(LAST)
+        assert client.seqs(FIRST) == [1, 2, 3, 4]
+
+
+async def test_a_client_that_does_not_read_is_kept_a_bounded_buffer_and_gets_all_later() -> None:
+    async with room() as one:
+        stream = EventStream(one.tail, one.query, most=3)
+        client = Client(stream)
+        others = [f"exec-{number:016d}" for number in range(10)]
+        await one.begin(*others)
+        for execution_id in others:
+            stream.follow(Following(execution_id))
+        await client.until(1)
+        await one.finish(*others)
+        await one.seen()
+        assert len(stream._waiting) <= 3
+        await client.until(10 * LAST)
+        assert all(client.seqs(execution_id) == [1, 2, 3, 4] for execution_id in others)
+
+
+async def test_events_larger_than_the_buffer_still_come_one_after_the_other() -> None:
+    async with room() as one:
+        client = Client(EventStream(one.tail, one.query, most_bytes=1))
+        client.stream.follow(Following(FIRST))
+        await one.whole_run(FIRST)
+        await client.until(LAST)
+        assert client.seqs(FIRST) == [1, 2, 3, 4]
+
+
+async def test_one_that_is_over_before_what_the_client_has_says_so() -> None:
+    async with room() as one:
+        await one.whole_run(FIRST)
+        await one.seen()
+        client = Client(one.query.open_stream())
+        client.stream.follow(Following(FIRST, after=LAST))
+        assert await client.until(1) == [Ended(FIRST)]
+        assert len(client.stream) == 0
+    async with room(keep=0) as one:
+        await one.whole_run(FIRST)
+        await one.seen()
+        later = Client(one.query.open_stream())
+        later.stream.follow(Following(FIRST, after=LAST))
+        assert await later.until(1) == [Ended(FIRST)]
+
+
+async def test_what_cannot_be_followed_says_why_and_does_not_disturb_the_rest() -> None:
+    async with room() as one:
+        client = Client(one.query.open_stream())
+        client.stream.follow(Following("exec-none"))
+        client.stream.follow(Following(SECOND, at=At(9, 0)))
+        [unknown, wrong] = await client.until(2)
+        assert isinstance(unknown, Broken)
+        assert isinstance(unknown.error, UnknownExecution)
+        assert isinstance(wrong, Broken)
+        assert isinstance(wrong.error, BadPosition)
+        client.stream.follow(Following(FIRST))
+        reading = asyncio.create_task(client.until(2 + LAST))
+        await one.whole_run(FIRST)
+        await reading
+        assert client.seqs(FIRST) == [1, 2, 3, 4]
+
+
+async def test_without_history_the_client_is_told_and_can_follow_it_again() -> None:
+    async with room(keep=0) as one:
+        await one.whole_run(FIRST)
+        await one.seen()
+        one.history.away = True
+        client = Client(one.query.open_stream())
+        client.stream.follow(Following(FIRST))
+        [told] = await client.until(1)
+        assert isinstance(told, Broken)
+        assert isinstance(told.error, HistoryUnavailable)
+        one.history.away = False
+        client.stream.follow(Following(FIRST))
+        await client.until(1 + LAST)
+        assert client.seqs(FIRST) == [1, 2, 3, 4]
+
+
+async def test_following_again_begins_again_and_unfollowing_ends() -> None:
+    async with room() as one:
+        await one.here.send(start(FIRST))
+        client = Client(one.query.open_stream())
+        client.stream.follow(Following(FIRST))
+        await client.until(2)
+        client.stream.follow(Following(FIRST, after=1))
+        await client.until(3)
+        assert client.seqs(FIRST) == [1, 2, 2]
+        client.stream.unfollow(FIRST)
+        await one.finish(FIRST)
+        await one.whole_run(SECOND)
+        client.stream.follow(Following(SECOND))
+        await client.until(3 + LAST)
+        assert client.seqs(FIRST) == [1, 2, 2]
+
+
+async def test_deltas_come_to_those_who_asked_and_are_kept_for_nobody() -> None:
+    async with room() as one:
+        await one.here.send(start(FIRST))
+        curious, calm = Client(one.query.open_stream()), Client(one.query.open_stream())
+        curious.stream.follow(Following(FIRST, deltas=True))
+        calm.stream.follow(Following(FIRST))
+        await curious.until(2)
+        await calm.until(2)
+        delta = Delta(execution_id=FIRST, turn=1, attempt=1, offset=0, text="Hel")
+        one.query.publish(delta)
+        one.query.publish(Delta(execution_id=SECOND, turn=1, attempt=1, offset=0, text="nobody follows this"))
+        await one.here.send(say("Hello.", turn=1, execution_id=FIRST))
+        sent = await curious.until(5)
+        assert isinstance(sent[2], Passing)
+        assert Delta.model_validate_json(sent[2].raw) == delta
+        await calm.until(4)
+        assert not any(isinstance(other, Passing) for other in calm.sent)
+        late = [event async for event in one.query.stream(Following(FIRST, deltas=True))]
+        assert [type(event) for event in late] == [Logged] * LAST
+
+
+async def test_a_closed_stream_lets_go_of_everything() -> None:
+    async with room() as one:
+        stream = one.query.open_stream()
+        stream.follow(Following(FIRST))
+        stream.follow(Following(SECOND))
+        stream.close()
+        await one.whole_run(FIRST)
+        await one.seen()
+        assert len(stream) == 0
+        assert stream._waiting == []
+
+
+async def test_a_stream_follows_a_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentspan_query.streams.MOST_FOLLOWED", 1)
+    async with room() as one:
+        stream = one.query.open_stream()
+        stream.follow(Following(FIRST))
+        with pytest.raises(TooManyFollowed, match="open another, or unfollow some"):
+            stream.follow(Following(SECOND))
+        stream.follow(Following(FIRST, after=1))
+
+
+async def test_while_nothing_happens_nothing_runs_for_a_thousand_executions() -> None:
+    async with room() as one:
+        client = Client(one.query.open_stream())
+        ids = [f"exec-{number:016d}" for number in range(1000)]
+        for execution_id in ids[:20]:
+            await one.here.send(start(execution_id))
+        for execution_id in ids:
+            client.stream.follow(Following(execution_id, after=2))
+        await one.seen()
+        reading = asyncio.create_task(client.until(980))  # those that are not there say so
+        await reading
+        before = asyncio.all_tasks()
+        waiting = asyncio.create_task(client.until(982))
+        await one.here.send(say("Hello.", turn=1, execution_id=ids[7]))
+        await waiting
+        assert client.seqs(ids[7]) == [3, 4]
+        assert len(asyncio.all_tasks()) <= len(before)
