@@ -76,14 +76,16 @@ def decide_route(approvals: Approvals) -> Route:
             channel=asked.caller.channel,
         )
         answer = accepted(await approvals.decide(decision))
-        return Said(await _get(approvals, approval_id), headers={"Agentspan-Position": answer.position or ""})
+        return Said(
+            await _get(approvals, approval_id, answer.position), headers={"Agentspan-Position": answer.position or ""}
+        )
 
     return write_route(DECIDE, DecisionRequest, decide)
 
 
-async def _get(approvals: Approvals, approval_id: str) -> ApprovalRecord:
+async def _get(approvals: Approvals, approval_id: str, position: str | None = None) -> ApprovalRecord:
     execution_id, _ = _split(approval_id)
-    record = await approvals.get(approval_id, execution_id)
+    record = await approvals.get(approval_id, execution_id, position)
     if record is None:
         raise not_found("approval", approval_id, "`agentspan approvals list` shows what waits for a decision")
     return record

@@ -50,9 +50,13 @@ class Approvals:
                 await self._fresh(number)
         return self._store.search(search)
 
-    async def get(self, approval_id: str, execution_id: str) -> ApprovalRecord | None:
-        """One request."""
-        await self._fresh(partition_for(execution_id, self._log.partitions))
+    async def get(self, approval_id: str, execution_id: str, position: str | None = None) -> ApprovalRecord | None:
+        """One request. With the position that an answer gave, no more is waited for than that."""
+        number, _, offset = (position or "").partition(":")
+        if offset:
+            await self._reach(int(number), int(offset) + 1)
+        else:
+            await self._fresh(partition_for(execution_id, self._log.partitions))
         return self._store.get(approval_id)
 
     async def decide(self, decision: c.Decide) -> Answer:

@@ -1,9 +1,12 @@
 """The view of all requests in one SQLite file, or in memory for a path of `:memory:`.
 
-Disposable, as the log has everything: a damaged file is made anew, and a commit does not wait for the disk.
+Disposable, as the log has everything: a damaged file is made anew, a commit does not wait for the disk, and what is put waits
+in memory until it is asked for, or is much. The requests of the last executions stay in memory: each of their events
+asks for them.
 """
 
 import sqlite3
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +16,9 @@ from agentspan_approvals.domain import OPEN
 from agentspan_approvals.ports import Search
 from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.codec import APPROVALS, encode
+
+MOST_UNSAVED = 500
+RECENT_EXECUTIONS = 2_000
 
 _SHAPE = 1
 
@@ -43,12 +49,16 @@ class SqliteApprovalStore:
 
     def __init__(self, path: Path | str) -> None:
         self._db = _opened(path)
+        self._unsaved: dict[str, tuple[ApprovalRecord, int]] = {}
+        self._positions: dict[int, Position] = {}
+        self._recent: OrderedDict[str, dict[str, ApprovalRecord]] = OrderedDict()
 
     def open(self, log_id: str) -> None:
         """Begin with that log; what was kept of another one is forgotten."""
         row = self._db.execute("SELECT id FROM log").fetchone()
         if row is not None and row[0] == log_id:
             return
+        self._forget()
         with self._db:
             self._db.execute("DELETE FROM approvals")
             self._db.execute("DELETE FROM positions")
@@ -56,28 +66,37 @@ class SqliteApprovalStore:
 
     def clear(self, partition: int) -> None:
         """Forget what was kept of a partition."""
+        self._save()
+        self._forget()
         with self._db:
             self._db.execute("DELETE FROM approvals WHERE partition = ?", (partition,))
             self._db.execute("DELETE FROM positions WHERE partition = ?", (partition,))
 
     def position(self, partition: int) -> Position:
         """The position that the partition's records reflect."""
+        self._save()
         row = self._db.execute("SELECT position FROM positions WHERE partition = ?", (partition,)).fetchone()
         return Position.parse(row[0]) if row else BEGINNING
 
     def put(self, partition: int, records: Iterable[ApprovalRecord], position: Position) -> None:
         """Records and the position they reflect, in one transaction."""
-        with self._db:
-            self._db.executemany(_PUT, [_row(record, partition) for record in records])
-            self._db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", (partition, str(position)))
+        for record in records:
+            self._unsaved[record.approval_id] = record, partition
+            self._of_execution(record.execution_id)[record.approval_id] = record
+        self._positions[partition] = position
+        if len(self._unsaved) >= MOST_UNSAVED:
+            self._save()
 
     def get(self, approval_id: str) -> ApprovalRecord | None:
         """The request as it was put last."""
+        if approval_id in self._unsaved:
+            return self._unsaved[approval_id][0]
         row = self._db.execute("SELECT record FROM approvals WHERE approval_id = ?", (approval_id,)).fetchone()
         return APPROVALS.decode(row[0]) if row else None
 
     def of(self, partition: int) -> Iterable[ApprovalRecord]:
         """All requests of a partition, read in pieces: there may be many."""
+        self._save()
         after = ""
         while rows := self._db.execute(_PIECE, (partition, after)).fetchall():
             for after, record in rows:  # noqa: B007  (the next piece begins after the last)
@@ -85,11 +104,24 @@ class SqliteApprovalStore:
 
     def open_requests(self) -> Mapping[int, tuple[int, datetime]]:
         """Of each partition with such: how many requests wait for a person, and since when the first of them does."""
+        self._save()
         found = self._db.execute(_OPEN, tuple(OPEN)).fetchall()
         return {number: (count, datetime.fromisoformat(since)) for number, count, since in found}
 
     def search(self, search: Search) -> Sequence[ApprovalRecord]:
         """The requests that are asked for, oldest first."""
+        if search.execution_id is not None and search == Search(execution_id=search.execution_id):
+            of_it = self._of_execution(search.execution_id).values()
+            return sorted(of_it, key=lambda record: (record.requested_at, record.approval_id))[: search.limit]
+        self._save()
+        return self._searched(search)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._save()
+        self._db.close()
+
+    def _searched(self, search: Search) -> list[ApprovalRecord]:
         wanted = {"execution_id": search.execution_id, "agent": search.agent, "tool": search.tool}
         clauses = [f"{column} = ?" for column, value in wanted.items() if value is not None]
         values: list[object] = [value for value in wanted.values() if value is not None]
@@ -100,9 +132,34 @@ class SqliteApprovalStore:
         query = f"SELECT record FROM approvals {where} ORDER BY requested_at, approval_id LIMIT ?"
         return [APPROVALS.decode(record) for (record,) in self._db.execute(query, [*values, search.limit])]
 
-    def close(self) -> None:
-        """Let go of the file."""
-        self._db.close()
+    def _of_execution(self, execution_id: str) -> dict[str, ApprovalRecord]:
+        """The requests of one execution, from memory where it was asked for lately."""
+        known = self._recent.get(execution_id)
+        if known is None:
+            if len(self._recent) >= RECENT_EXECUTIONS:
+                self._save()
+                self._recent.popitem(last=False)
+            found = self._searched(Search(execution_id=execution_id))
+            known = self._recent[execution_id] = {record.approval_id: record for record in found}
+        self._recent.move_to_end(execution_id)
+        return known
+
+    def _save(self) -> None:
+        if not self._positions and not self._unsaved:
+            return
+        with self._db:
+            self._db.executemany(_PUT, [_row(record, partition) for record, partition in self._unsaved.values()])
+            positions = [(partition, str(position)) for partition, position in self._positions.items()]
+            self._db.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", positions)
+        self._forget_unsaved()
+
+    def _forget_unsaved(self) -> None:
+        self._unsaved.clear()
+        self._positions.clear()
+
+    def _forget(self) -> None:
+        self._forget_unsaved()
+        self._recent.clear()
 
 
 def _row(record: ApprovalRecord, partition: int) -> tuple[str, str, str, str, str, str, int, bytes]:
