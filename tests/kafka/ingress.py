@@ -30,6 +30,8 @@ def service_of(method: str, path: str) -> str:
         return "tool-runner"
     if door == "approvals":
         return "approvals"
+    if door == "streams":
+        return "query"
     reads = method in ("GET", "HEAD")
     return "query" if reads and door != "livez" else "orchestrator"
 

@@ -98,7 +98,7 @@ def test_services_run_on_a_read_only_image(compose: Mapping[str, Any], service: 
 @pytest.mark.parametrize("asked", doors(), ids=str)
 def test_the_door_leads_to_the_service_that_has_it(door: str, asked: Door) -> None:
     rules = [(match["request"], match["service"]) for match in RULES.finditer(door)]
-    assert len(rules) == 4
+    assert len(rules) == 5
     request = f"{asked.method} {asked.path}"
     assert next((service for rule, service in rules if re.search(rule, request)), "query") == asked.role
     assert re.search(r"default\s+query;", door)
