@@ -74,6 +74,7 @@ class FakeCommands:
         self.open.set()
 
     async def submit(self, command: Command) -> Answer:
+        encode(command)  # raises TooLarge, as the real ones do
         self.taken.append(command)
         if self.failures:
             raise self.failures.pop(0)

@@ -1,8 +1,8 @@
 """The view of all requests in one SQLite file, or in memory for a path of `:memory:`.
 
-Disposable, as the log has everything: a damaged file is made anew, a commit does not wait for the disk, and what is put waits
-in memory until it is asked for, or is much. The requests of the last executions stay in memory: each of their events
-asks for them.
+Disposable, as the log has everything: a damaged file is made anew, a commit does not wait for the disk, and what is
+put waits in memory until it is asked for, or is much. The requests of the last executions stay in memory: each of
+their events asks for them.
 """
 
 import sqlite3

@@ -12,7 +12,6 @@ from datetime import timedelta
 from agentspan.eventlog.commands import Commands, OutcomeUnknown, Unavailable
 from agentspan_schemas import Failure, TooLarge
 from agentspan_schemas.agents import AgentDefinition
-from agentspan_schemas.codec import encode
 from agentspan_schemas.commands import ModelFailed, ModelReply
 from agentspan_schemas.tasks import MODEL_LANE, ModelTask, WorkerSession
 from agentspan_tool_runner.domain.lanes import LaneRules
@@ -173,7 +172,12 @@ class ModelLane:
             self._changed()
 
     async def _work(self, key: str, task: ModelTask) -> None:
-        await self._deliver(_fitting(await self._ask(task)))
+        command = await self._ask(task)
+        try:
+            await self._deliver(command)
+        except TooLarge as error:  # no message can hold the reply
+            message = f"the reply is {error}; have the model answer in fewer words"
+            await self._deliver(self._failed(task, ModelError("reply_too_large", message, retryable=False)))
         # Cancelled meanwhile? Then this line is not reached, and `closed` has made room.
         del self._running[key]
         self._rules.done(key)
@@ -248,21 +252,3 @@ class ModelLane:
             if answer.refusal is not None:
                 log.info("%r was refused: %s", command.command_id, answer.refusal.message)
             return
-
-
-def _fitting(command: ModelReply | ModelFailed) -> ModelReply | ModelFailed:
-    """The command, or, where no message can hold it, that it is too large."""
-    try:
-        encode(command)
-    except TooLarge as error:
-        message = f"the reply is {error}; have the model answer in fewer words"
-        return ModelFailed(
-            command_id=command.command_id,
-            execution_id=command.execution_id,
-            turn=command.turn,
-            attempt=command.attempt,
-            error=Failure(kind="reply_too_large", message=message),
-            retryable=False,
-            worker=command.worker,
-        )
-    return command
