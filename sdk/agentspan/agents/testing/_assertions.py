@@ -9,6 +9,9 @@ from typing import Any
 from agentspan.agents._result import AgentResult
 from agentspan.agents.testing._expect import expect
 from agentspan.agents.testing._script import ArgsMatch
+from agentspan.agents.testing._traceback import of_the_test
+
+__tracebackhide__ = of_the_test(AssertionError)
 
 
 def assert_status(result: AgentResult, status: str) -> None:

@@ -26,7 +26,10 @@ from agentspan.agents.testing._looking import (
 )
 from agentspan.agents.testing._script import ArgsMatch
 from agentspan.agents.testing._story import END
+from agentspan.agents.testing._traceback import of_the_test
 from agentspan_schemas.events import ModelReplied, Status, ToolResult
+
+__tracebackhide__ = of_the_test(AssertionError)
 
 
 class Expectation(Looking):

@@ -49,7 +49,7 @@ class LocalServer:
         self.folder = folder
         self.log = folder / "server.log"
         self._real_models = real_models
-        self._environment = dict(environment or {})
+        self._settings = dict(environment or {})
         self._hub: ModelHub | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._url = ""
@@ -92,12 +92,19 @@ class LocalServer:
         command = [sys.executable, "-m", "agentspan_standalone", "start", "--data", str(self._data), "--port", port]
         self._standing.unlink(missing_ok=True)
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, env=self._variables(), stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, env=self.environment(), stdout=log, stderr=log)
         try:
             self._url = self._await_ready(self._process)
         except BaseException:
             self.kill()
             raise
+
+    def environment(self) -> dict[str, str]:
+        """The variables that it runs with."""
+        given = {name: value for name, value in os.environ.items() if not name.startswith("AGENTSPAN_")}
+        if not self._real_models:
+            given = {name: value for name, value in given.items() if not _OF_PROVIDERS.match(name)}
+        return {**given, "AGENTSPAN_SCRIPTED_MODEL_URL": self._open_hub().url, **self._settings}
 
     def stop(self) -> None:
         """End it as an operator does, and the scripted models with it."""
@@ -132,12 +139,6 @@ class LocalServer:
         if self._hub is None:
             self._hub = ModelHub()
         return self._hub
-
-    def _variables(self) -> dict[str, str]:
-        given = {name: value for name, value in os.environ.items() if not name.startswith("AGENTSPAN_")}
-        if not self._real_models:
-            given = {name: value for name, value in given.items() if not _OF_PROVIDERS.match(name)}
-        return {**given, "AGENTSPAN_SCRIPTED_MODEL_URL": self._open_hub().url, **self._environment}
 
     def _await_ready(self, process: "subprocess.Popen[bytes]") -> str:
         deadline = time.monotonic() + READY_WITHIN_S

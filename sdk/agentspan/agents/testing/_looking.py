@@ -10,7 +10,10 @@ from typing import Any, Self
 from agentspan.agents._events import AgentEvent, EventType
 from agentspan.agents._result import AgentResult
 from agentspan.agents.testing._story import END, story
+from agentspan.agents.testing._traceback import of_the_test
 from agentspan_schemas.events import Failed, RetryScheduled, ToolResult
+
+__tracebackhide__ = of_the_test(AssertionError)
 
 
 class Looking:
@@ -60,7 +63,6 @@ class Looking:
         return self._check(found, f"{wanted}, got {got}", nearest.seq if nearest else END)
 
     def _check(self, holds: bool, wanted: str, point: int) -> Self:
-        __tracebackhide__ = True
         if not holds:
             raise AssertionError(f"expected {wanted}\n{story(self._result, point)}")
         return self

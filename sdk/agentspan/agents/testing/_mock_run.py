@@ -25,10 +25,13 @@ from agentspan.agents.testing._script import (
     MockEvent,
     ScriptError,
 )
+from agentspan.agents.testing._traceback import of_the_test
 from agentspan_orchestrator.domain import Call
 from agentspan_schemas import Failure
 from agentspan_schemas import commands as c
 from agentspan_schemas import events as e
+
+__tracebackhide__ = of_the_test(ScriptError)
 
 
 def mock_run(

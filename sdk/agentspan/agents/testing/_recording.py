@@ -16,6 +16,7 @@ from agentspan.agents._errors import AgentspanError, ConfigurationError
 from agentspan.agents._result import AgentResult
 from agentspan.agents.testing._facts import Fact, facts
 from agentspan.agents.testing._secrets import Redactor
+from agentspan.agents.testing._traceback import of_the_test
 from agentspan_schemas import JsonObject, Request
 from agentspan_schemas.codec import describe
 
@@ -27,6 +28,9 @@ VERSION: Final = 1
 
 class RecordingError(AgentspanError):
     """A recording that is missing, unreadable, or that cannot be made; the text says what to do."""
+
+
+__tracebackhide__ = of_the_test(RecordingError)
 
 
 class Recording(Request):

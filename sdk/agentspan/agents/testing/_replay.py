@@ -19,9 +19,13 @@ from agentspan.agents.testing._recording import Recording, RecordingError, check
 from agentspan.agents.testing._run import Run
 from agentspan.agents.testing._script import ScriptError
 from agentspan.agents.testing._secrets import Redactor
+from agentspan.agents.testing._traceback import of_the_test
 from agentspan_schemas import JsonObject
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.codec import describe
+
+__tracebackhide__ = of_the_test(RecordingError)
+
 
 _MEND = "record again with `pytest --agentspan-record` if the change is meant, else undo it in the agent"
 

@@ -10,9 +10,13 @@ from agentspan.agents._result import AgentResult
 from agentspan.agents._runtime import AgentRuntime
 from agentspan.agents.testing._approvals import Approvals, Reviewer
 from agentspan.agents.testing._live import run_live
-from agentspan.agents.testing._recording import read
+from agentspan.agents.testing._recording import RecordingError, read
 from agentspan.agents.testing._replay import DriftError, record, replay
 from agentspan.agents.testing._secrets import Redactor
+from agentspan.agents.testing._traceback import of_the_test
+
+__tracebackhide__ = of_the_test(RecordingError)
+
 
 RUN_WITHIN_S = 300.0
 """How long a real run may take that is recorded, where nobody says."""
