@@ -16,7 +16,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" PIP_FIND_LINKS= $(BIN)/pip
 	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-kafka check check-deploy bench bench-compare simulate schemas requirements browser
+.PHONY: help setup run demo test test-kafka check check-deploy bench bench-parked bench-load bench-compare simulate schemas requirements browser
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,7 +33,7 @@ test: setup browser  ## run all tests but those that need Kafka
 	$(BIN)/pytest -n auto -m "not kafka"
 
 test-kafka: setup  ## run the tests that need Kafka, on a real broker (Docker, or Java and Maven)
-	$(BIN)/pytest -m kafka tests/contract tests/kafka
+	$(BIN)/pytest -m kafka tests/contract tests/kafka tests/e2e/test_bench.py
 
 check: setup  ## lint, format, types, import rules, schema drift
 	$(BIN)/ruff check .
@@ -49,6 +49,12 @@ check-deploy: setup $(TOOLS)/helm $(TOOLS)/kubeconform  ## check the Helm chart 
 
 bench: setup  ## measure the job of seven steps: make bench LOG=sqlite (or kafka)
 	$(BIN)/python -m bench jobs --log $(LOG)
+
+bench-parked: setup  ## park executions, kill everything, go on: make bench-parked N=10000 LOG=sqlite
+	$(BIN)/python -m bench parked --log $(LOG) --count $(or $(N),10000)
+
+bench-load: setup  ## many tickets at once, slow models, and things that die: make bench-load N=100000
+	$(BIN)/python -m bench load --log $(LOG) --count $(or $(N),100000)
 
 bench-compare: setup  ## ratios between the last runs of two commits: make bench-compare A=1f00d B=beef5
 	$(BIN)/python -m bench compare $(A) $(B)

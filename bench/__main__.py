@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from . import jobs
+from . import jobs, load, parked
 from .errors import BenchError
 from .processes import ROOT
 from .results import RESULTS, Run, compared
@@ -47,9 +47,19 @@ async def _run(options: argparse.Namespace) -> None:
     WORK.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{options.bench}-", dir=WORK))
     async with _planned(folder, options) as plan:
-        run.figures = await jobs.run(plan, _load(options), _say)
+        run.figures = await _figures(plan, options)
     run.append_to(options.results)
     shutil.rmtree(folder)
+
+
+async def _figures(plan: Plan, options: argparse.Namespace) -> dict[str, float]:
+    match options.bench:
+        case "parked":
+            return await parked.run(plan, parked.Crowd(options.count, idle_s=options.idle), _say)
+        case "load":
+            return await load.run(plan, load.Flood(options.count, model_s=options.model, tool_s=options.tool), _say)
+        case _:
+            return await jobs.run(plan, _load(options), _say)
 
 
 @asynccontextmanager
@@ -88,6 +98,15 @@ def _parser() -> argparse.ArgumentParser:
     measured.add_argument(
         "--warm-up", type=int, default=200, metavar="N", help="executions before anything is measured"
     )
+    waiting = benches.add_parser("parked", help="executions that wait for a person, and a power cut")
+    _common(waiting)
+    waiting.add_argument("--count", type=int, default=10_000, metavar="N", help="executions; default: %(default)s")
+    waiting.add_argument("--idle", type=float, default=10.0, metavar="S", help="how long nothing is done, in seconds")
+    flood = benches.add_parser("load", help="many tickets at once, slow models, and things that die")
+    _common(flood)
+    flood.add_argument("--count", type=int, default=100_000, metavar="N", help="tickets; default: %(default)s")
+    flood.add_argument("--model", type=float, default=1.0, metavar="S", help="a model call, in seconds")
+    flood.add_argument("--tool", type=float, default=0.2, metavar="S", help="a tool call, in seconds")
     ratios = benches.add_parser("compare", help="ratios between the last runs of two commits")
     ratios.add_argument("before", metavar="A")
     ratios.add_argument("after", metavar="B")

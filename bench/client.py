@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -64,6 +64,17 @@ class Api:
         body = {"decision": "approve", "args_hash": request.args_hash}
         headers = {"Idempotency-Key": request.approval_id}
         await self._send("POST", f"/approvals/{request.approval_id}/decision", json=body, headers=headers)
+
+    async def hand_in(self, name: str) -> str:
+        """Send the ticket to the door for tickets; the id of its execution."""
+        body = {"id": name, "source": "bench", "agent": job.AGENT, "text": job.ticket_text(name)}
+        return str((await self._send("POST", "/tickets", json=body))["execution_id"])
+
+    async def resolve(self, execution_id: str, call_id: str, resolution: Mapping[str, Any]) -> None:
+        """Say what became of a call in doubt."""
+        headers = {"Idempotency-Key": f"{execution_id}.{call_id}/{resolution['attempt']}"}
+        path = f"/executions/{execution_id}/calls/{call_id}/resolve"
+        await self._send("POST", path, json=resolution, headers=headers)
 
     async def get(self, path: str, **params: str) -> Any:
         """The answer to a read."""

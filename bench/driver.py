@@ -12,6 +12,8 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
 import uvloop
 from pydantic import BaseModel
@@ -19,13 +21,18 @@ from pydantic import BaseModel
 from . import job
 from .client import Clients, Request
 from .errors import BenchError, WrongResult
+from .reviewer import Reviewer
+
+
+Do = Literal["job", "park", "finish", "flood", "review"]
+"""`job`: from start to end. `park`: until it waits. `finish`: approve what was parked, and see it end.
+`flood`: only send the ticket. `review`: approve whatever waits, until so many have completed."""
 
 
 class Command(BaseModel):
     """Work for the driver: the tickets `<prefix>-<first>` and on."""
 
-    do: str
-    """`job`: from start to end. `park`: until it waits. `finish`: approve what was parked, and see it end."""
+    do: Do
     prefix: str
     first: int = 0
     count: int
@@ -41,6 +48,8 @@ class Answer(BaseModel):
     executions: list[str]
     start_to_waiting_ms: list[float] = []
     approve_to_completed_ms: list[float] = []
+    decision_ms: list[float] = []
+    resolved: int = 0
     wrong: list[str] = []
 
 
@@ -49,20 +58,34 @@ class Driver:
     """Two clients, and what is parked by them."""
 
     clients: Clients
+    effects: Path
     parked: dict[str, tuple[str, Request]] = field(default_factory=dict)
     """Ticket to execution and request."""
 
     async def obey(self, command: Command) -> Answer:
-        """Do the work in a closed loop: whoever has finished one begins the next."""
-        does = {"job": self.job, "park": self.park, "finish": self.finish}[command.do]
+        """Do the work."""
         answer = Answer(took_s=0.0, executions=[])
-        names = iter([f"{command.prefix}-{number}" for number in range(command.first, command.first + command.count)])
         began = time.perf_counter()
+        if command.do == "review":
+            await self._review(command, answer)
+        else:
+            await self._loop(command, answer)
+        answer.took_s = time.perf_counter() - began
+        return answer
+
+    async def _review(self, command: Command, answer: Answer) -> None:
+        reviewer = Reviewer(self.clients.approver, self.effects)
+        async with asyncio.timeout(command.patience_s):
+            await reviewer.until_completed(command.count)
+        answer.decision_ms, answer.resolved = reviewer.decision_ms, reviewer.resolved
+
+    async def _loop(self, command: Command, answer: Answer) -> None:
+        """Closed: whoever has finished one begins the next."""
+        does = {"job": self.job, "park": self.park, "finish": self.finish, "flood": self.flood}[command.do]
+        names = iter([f"{command.prefix}-{number}" for number in range(command.first, command.first + command.count)])
         async with asyncio.TaskGroup() as group:
             for _ in range(command.concurrency):
                 group.create_task(_each(names, does, answer, command.patience_s))
-        answer.took_s = time.perf_counter() - began
-        return answer
 
     async def job(self, name: str, answer: Answer) -> None:
         """One ticket, from start to end."""
@@ -87,6 +110,10 @@ class Driver:
         async with self.clients.watch.follow(execution_id) as followed:
             self.parked[name] = execution_id, await followed.until_waiting()
         answer.executions.append(execution_id)
+
+    async def flood(self, name: str, answer: Answer) -> None:
+        """One ticket sent, and no more."""
+        answer.executions.append(await self.clients.customer.hand_in(name))
 
     async def finish(self, name: str, answer: Answer) -> None:
         """One parked ticket, to its end; the server may be away at first."""
@@ -118,11 +145,11 @@ def _check_output(execution_id: str, name: str, output: object) -> None:
         raise WrongResult(f"{execution_id} ended with {output!r}, not with {job.right_answer(name)!r}")
 
 
-async def _serve(url: str) -> None:
+async def _serve(url: str, effects: Path) -> None:
     reader = asyncio.StreamReader(limit=2**24)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     async with Clients(url) as clients:
-        driver = Driver(clients)
+        driver = Driver(clients, effects)
         while line := await reader.readline():
             answer = await driver.obey(Command.model_validate_json(line))
             print(answer.model_dump_json(), flush=True)
@@ -132,7 +159,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Serve commands until the end of stdin."""
     parser = argparse.ArgumentParser(prog="python -m bench.driver")
     parser.add_argument("--url", required=True)
-    uvloop.run(_serve(parser.parse_args(argv).url))
+    parser.add_argument("--effects", type=Path, required=True, help="what the tools have done")
+    options = parser.parse_args(argv)
+    uvloop.run(_serve(options.url, options.effects))
 
 
 if __name__ == "__main__":

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -24,7 +25,7 @@ from .processes import ROOT, Processes, Started, free_port
 from .usage import children
 
 READY_WITHIN_S: Final = 600.0
-LOOK_S: Final = 0.01
+LOOK_S: Final = 0.02
 SEEN_WITHIN_S: Final = 120.0
 
 
@@ -44,6 +45,11 @@ class Plan:
     """Of the server, as `{"AGENTSPAN_MODEL_CALLS": "1000"}`."""
 
     @property
+    def effects(self) -> Path:
+        """The file of what the tools did."""
+        return self.folder / "effects"
+
+    @property
     def environment(self) -> dict[str, str]:
         """Of all its processes."""
         plugin = model.plugin(self.folder / "plugins")
@@ -51,7 +57,7 @@ class Plan:
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(plugin), os.environ.get("PYTHONPATH", "")]),
             model.DELAY_S: str(self.model_s),
             worker.DELAY_S: str(self.tool_s),
-            worker.EFFECTS: str(self.folder / "effects"),
+            worker.EFFECTS: str(self.effects),
             "AGENTSPAN_AUTOSTART": "0",
             **self.settings,
         }
@@ -64,6 +70,7 @@ class Site:
         self.plan = plan
         self.url = f"http://localhost:{port}"
         self.data = plan.folder / "data"
+        self._effects = plan.effects
         self._processes = processes
         self._session = session
         self._port = port
@@ -83,8 +90,9 @@ class Site:
         ):
             site = cls(plan, processes, session, port)
             await site.start_server()
+            await site.until_history()
             await site.start_worker()
-            site._running["driver"] = await processes.start("driver", "bench.driver", "--url", site.url, talks=True)
+            await site.start_driver()
             yield site
 
     @property
@@ -98,55 +106,67 @@ class Site:
         return pids
 
     async def start_server(self) -> float:
-        """The seconds until it takes work; then its history is waited for, too."""
+        """The seconds until it takes work."""
         began = time.perf_counter()
         arguments = ["start", "--data", str(self.data), "--port", str(self._port)]
         arguments += ["--log", self.plan.log] if self.plan.log else []
         self._running["server"] = await self._processes.start("server", "agentspan_standalone", *arguments)
-        await self._until(self._is_ready, "the server takes work", READY_WITHIN_S)
-        ready_s = time.perf_counter() - began
-        await self._until(self._has_history, "history can be read", READY_WITHIN_S)
+        await self.until(self._is_ready, "the server takes work", READY_WITHIN_S)
+        return time.perf_counter() - began
+
+    async def until_history(self) -> None:
+        """Return when ClickHouse answers."""
+        await self.until(self._has_history, "history can be read", READY_WITHIN_S)
         self._clickhouse = next(iter(children(self._running["server"].pid)), None)
-        return ready_s
 
     async def start_worker(self, name: str = "worker") -> None:
         """Return when the server knows it."""
-        known = len(await self._workers())
-        self._running[name] = await self._processes.start(name, self.plan.worker)
-        await self._until(lambda: self._has_workers(known + 1), "the worker is known to the server", READY_WITHIN_S)
+        started = self._running[name] = await self._processes.start(name, self.plan.worker)
+        await self.until(lambda: self._knows(started), f"the {name} is known to the server", READY_WITHIN_S)
+
+    async def start_driver(self, name: str = "driver") -> None:
+        """A process to do the driving; more than one can drive at the same time."""
+        arguments = ["--url", self.url, "--effects", str(self._effects)]
+        self._running[name] = await self._processes.start(name, "bench.driver", *arguments, talks=True)
 
     async def kill(self, *names: str) -> None:
-        """SIGKILL; with the server its ClickHouse."""
-        await asyncio.gather(*(self._running.pop(name).kill() for name in names))
+        """SIGKILL to each at once; the server's ClickHouse is one of them where it is named."""
+        for pid in [self.pids[name] for name in names]:
+            os.kill(pid, signal.SIGKILL)
+        await asyncio.gather(*(self._running.pop(name).kill() for name in names if name in self._running))
 
-    async def drive(self, command: Command) -> Answer:
-        """Have the driver do it. Raises WrongResult with everything that was wrong."""
-        driver = self._running["driver"].process
+    async def drive(self, command: Command, by: str = "driver") -> Answer:
+        """Have a driver do it. Raises WrongResult with everything that was wrong."""
+        driver = self._running[by].process
         assert driver.stdin
         assert driver.stdout
         driver.stdin.write(command.model_dump_json().encode() + b"\n")
         line = await driver.stdout.readline()
         self._processes.check()
         if not line:
-            raise BenchError(f"the driver ended; see {self._running['driver'].log}")
+            raise BenchError(f"the {by} ended; see {self._running[by].log}")
         answer = Answer.model_validate_json(line)
         if answer.wrong:
             first = "\n".join(answer.wrong[:5])
             raise WrongResult(f"{len(answer.wrong)} of {command.count} executions are wrong or missing:\n{first}")
-        if len(answer.executions) != command.count or len(set(answer.executions)) != command.count:
+        if command.do != "review" and len(set(answer.executions)) != command.count:
             raise WrongResult(f"{len(set(answer.executions))} executions ended, not {command.count}")
         return answer
 
+    def effects(self) -> int:
+        """How many refunds were made."""
+        return self._effects.read_bytes().count(b"\n") if self._effects.exists() else 0
+
     def check_effects(self, executions: Iterable[str]) -> None:
         """Each of these executions was refunded exactly once, and nobody else. Raises WrongResult."""
-        path = self.plan.folder / "effects"
-        made = Counter(path.read_text().split())
+        made = Counter(self._effects.read_text().split())
         due = {f"{execution_id}.{job.REFUND_CALL}" for execution_id in executions}
         twice = [key for key, times in made.items() if times > 1]
         if twice or made.keys() != due:
             missing, foreign = len(due - made.keys()), len(made.keys() - due)
             raise WrongResult(
-                f"refunds: {len(twice)} made twice (as {twice[:1]}), {missing} missing, {foreign} of nobody; see {path}"
+                f"refunds: {len(twice)} made twice (as {twice[:1]}), {missing} missing, {foreign} of nobody;"
+                f" see {self._effects}"
             )
 
     async def until_history_has(self, status: str, count: int, within_s: float = SEEN_WITHIN_S) -> float:
@@ -157,7 +177,7 @@ class Site:
             return int((await self.get("/executions/counts"))["counts"].get(status, 0)) == count
 
         try:
-            await self._until(has_them, "", within_s)
+            await self.until(has_them, "", within_s)
         except BenchError as error:
             found = (await self.get("/executions/counts"))["counts"]
             raise WrongResult(f"history has {found} after {within_s:g} s, not {count} {status}") from error
@@ -170,7 +190,8 @@ class Site:
                 raise BenchError(f"GET {path}: {response.status} {await response.text()}")
             return await response.json()
 
-    async def _until(self, there: Any, what: str, within_s: float) -> None:
+    async def until(self, there: Callable[[], Awaitable[bool]], what: str, within_s: float) -> None:
+        """Look again and again. Raises BenchError when a process has ended meanwhile, or the time is up."""
         give_up = time.perf_counter() + within_s
         while not await there():
             self._processes.check()
@@ -189,13 +210,7 @@ class Site:
         async with self._session.get(f"{self.url}/api/v1/executions/counts") as response:
             return response.status == 200
 
-    async def _workers(self) -> list[Any]:
-        return list((await self.get("/gateway/workers", agent=job.AGENT))["items"])
-
-    async def _has_workers(self, count: int) -> bool:
-        return len(await self._workers()) >= count
-
-
-def with_settings(plan: Plan, **settings: str) -> Plan:
-    """The plan with more settings of the server."""
-    return replace(plan, settings={**plan.settings, **settings})
+    async def _knows(self, worker: Started) -> bool:
+        """By its name, which ends with its process: one that is gone may be listed for a while."""
+        sessions = (await self.get("/gateway/workers", agent=job.AGENT))["items"]
+        return any(session["worker"].endswith(f"/{worker.pid}") for session in sessions)

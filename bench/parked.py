@@ -1,0 +1,141 @@
+"""`make bench-parked`: what executions cost while they wait for a person, and how fast they go on after a power cut.
+
+Apart from the other benchmarks because it measures a server with nothing to do, and then with everything at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from .calibration import Calibration
+from .driver import Command, Do
+from .results import p
+from .site import Plan, Site
+from .usage import Memory, Reading, folder_bytes
+
+PREFIX: Final = "parked"
+KEPT: Final = ("server", "clickhouse")
+"""The processes that keep executions."""
+
+MB: Final = 1024 * 1024
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """How many are parked."""
+
+    count: int
+    concurrency: int = 64
+    idle_s: float = 10.0
+    """How long nothing is done, to see what that costs."""
+    patience_s: float = 600.0
+
+
+async def run(plan: Plan, crowd: Crowd, say: Say) -> dict[str, float]:
+    """The figures, after every execution was found right. Raises WrongResult."""
+    async with Site.opened(plan) as site:
+        warm = await site.drive(Command(do="job", prefix="warm", count=20, concurrency=4))
+        await site.until_history_has("completed", len(warm.executions))
+        empty = _memory(site), folder_bytes(site.data)
+        calibration = Calibration.measured(plan.folder)
+        parked = await site.drive(_command(crowd, "park", 0, crowd.count))
+        await site.until_history_has("waiting", crowd.count, crowd.patience_s)
+        figures = {
+            "executions": crowd.count,
+            "parked_per_s": crowd.count / parked.took_s,
+            **await _kept(site, crowd, *empty),
+        }
+        _show("Parked", figures, say)
+        after = await _power_cut(site, crowd)
+        site.check_effects([*warm.executions, *parked.executions])
+        await site.until_history_has("completed", crowd.count + len(warm.executions), crowd.patience_s)
+    _show("After kill -9 of everything", after, say)
+    found = {f"calibration/{name}": value for name, value in asdict(calibration).items()}
+    _show("Calibration", found, say)
+    return {**figures, **after, **found}
+
+
+async def _kept(site: Site, crowd: Crowd, empty: Mapping[str, Memory], empty_disk: int) -> dict[str, float]:
+    """What so many cost: memory, disk, and CPU while nothing happens."""
+    await asyncio.sleep(crowd.idle_s)  # what was written behind is written, and memory is given back, before it counts
+    reading = Reading.of(site.pids)
+    await asyncio.sleep(crowd.idle_s)
+    idle = Reading.of(site.pids).since(reading)
+    full = _memory(site)
+    return {
+        **{f"rss_mb/{name}": memory.rss / MB for name, memory in full.items()},
+        **{f"pss_mb/{name}": memory.pss / MB for name, memory in full.items()},
+        **{f"uss_mb/{name}": memory.uss / MB for name, memory in full.items()},
+        **{f"bytes_each/{name}": (full[name].uss - empty[name].uss) / crowd.count for name in full},
+        "disk_mb": folder_bytes(site.data) / MB,
+        "disk_bytes_each": (folder_bytes(site.data) - empty_disk) / crowd.count,
+        **{f"idle_cpu_ms_per_s/{name}": idle.cpu_s[name] * 1000 / crowd.idle_s for name in full},
+    }
+
+
+async def _power_cut(site: Site, crowd: Crowd) -> dict[str, float]:
+    """From the restart command on: until one in the middle is done, then until all are."""
+    await site.kill("server", "clickhouse", "worker")
+    if site.plan.log:
+        _lose_caches(site.data)
+    middle = crowd.count // 2
+    began = time.perf_counter()
+    first = asyncio.create_task(site.drive(_command(crowd, "finish", middle, 1)))
+    ready_s = await site.start_server()
+    memory = Memory.of(site.pids["server"])
+    await site.start_worker()
+    await first
+    first_s = time.perf_counter() - began
+    await site.until_history()
+    approving = time.perf_counter()
+    took_ms = await _finish(site, crowd, 0, middle) + await _finish(site, crowd, middle + 1, crowd.count - middle - 1)
+    ended = time.perf_counter()
+    return {
+        "ready_s": ready_s,
+        "uss_mb_when_ready/server": memory.uss / MB,
+        "first_done_s": first_s,
+        "all_approved_and_done_s": ended - approving,
+        "all_done_since_restart_s": ended - began,
+        "approve_to_completed_ms/p50": p(50, took_ms),
+        "approve_to_completed_ms/p99": p(99, took_ms),
+    }
+
+
+def _lose_caches(data: Path) -> None:
+    """As on another machine: on a cluster, what a server needs is on the topics. Its ClickHouse is kept, as one that
+    many share would be."""
+    for path in data.iterdir():
+        if path.is_file():
+            path.unlink()
+
+
+async def _finish(site: Site, crowd: Crowd, first: int, count: int) -> list[float]:
+    return (await site.drive(_command(crowd, "finish", first, count))).approve_to_completed_ms if count else []
+
+
+def _memory(site: Site) -> dict[str, Memory]:
+    return {name: Memory.of(site.pids[name]) for name in KEPT if name in site.pids}
+
+
+def _command(crowd: Crowd, do: Do, first: int, count: int) -> Command:
+    return Command(
+        do=do,
+        prefix=PREFIX,
+        first=first,
+        count=count,
+        concurrency=min(crowd.concurrency, count),
+        patience_s=crowd.patience_s,
+    )
+
+
+def _show(title: str, figures: Mapping[str, float], say: Say) -> None:
+    say(title)
+    for name, value in figures.items():
+        say(f"  {name:32} {value:14,.2f}")

@@ -1,0 +1,1 @@
+"""Workers with which the benchmarks have to fail."""
