@@ -23,7 +23,6 @@ from .client import Clients, Request
 from .errors import BenchError, WrongResult
 from .reviewer import Reviewer
 
-
 Do = Literal["job", "park", "finish", "flood", "review"]
 """`job`: from start to end. `park`: until it waits. `finish`: approve what was parked, and see it end.
 `flood`: only send the ticket. `review`: approve whatever waits, until so many have completed."""
