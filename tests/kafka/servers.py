@@ -24,7 +24,7 @@ from tests.support.server import ENDS_WITHIN_S, TERMINAL, Json, Server, eventual
 
 PARTITIONS = 4
 LEASE_S = 3.0
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 SERVICES = ("orchestrator", "tool-runner", "approvals", "query")
 
 AGENTSPAN = str(Path(sys.executable).with_name("agentspan"))
