@@ -22,6 +22,7 @@ from agentspan_schemas.answers import Answer
 from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.http import (
     DecisionRequest,
+    Delta,
     ExecutionRef,
     ExecutionView,
     ItemAnswer,
@@ -29,9 +30,9 @@ from agentspan_schemas.http import (
     Problem,
     ReasonRequest,
     ReportAnswer,
+    ResolutionRequest,
     SessionGrant,
     SessionRequest,
-    ResolutionRequest,
     StartRequest,
     StreamRequest,
     WorkerReport,
@@ -73,6 +74,9 @@ class SmallServer:
         self.streams: dict[str, dict[str, int]] = {}
         """Of each open stream, the executions that it follows, and the last event that it was sent."""
         self.asked_to_follow: list[StreamRequest] = []
+        self.deltas: dict[int, str] = {}
+        """Words that go out before the event of that seq, to those who asked for them."""
+        self.wants_deltas: set[str] = set()
         self.forget_streams = False
         """Whether changes of a stream come to a process that does not have it."""
         self.fail_next: list[Problem] = []
@@ -308,6 +312,8 @@ class SmallServer:
         for follow in asked.follow:
             followed[follow.execution_id] = follow.after
             self.streamed_from.append(follow.position)
+            if follow.deltas:
+                self.wants_deltas.add(follow.execution_id)
 
     def _has_news(self, followed: dict[str, int]) -> bool:
         return any(len(self.events.get(one, ())) > seen or self._is_over(one) for one, seen in followed.items())
@@ -326,6 +332,10 @@ class SmallServer:
                 continue
             coming = self.events[execution_id][seen:]
             for event in coming:
+                if event.seq in self.deltas and execution_id in self.wants_deltas:
+                    text = self.deltas[event.seq]
+                    delta = Delta(execution_id=execution_id, turn=1, attempt=1, offset=0, text=text)
+                    yield f"event: delta\ndata: {delta.model_dump_json()}\n\n"
                 data = event.model_dump_json()
                 yield f"id: {execution_id}:{event.seq}\nevent: {event.type}\ndata: {data}\n\n"
             followed[execution_id] = seen + len(coming)

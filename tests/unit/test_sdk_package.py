@@ -37,7 +37,6 @@ from agentspan_schemas.codec import EVENTS
 from agentspan_schemas.http import Problem
 from tests.unit.sdk_server import Reply, SmallServer
 
-
 NOT_PUBLIC = {"TYPE_CHECKING", "Any", "_absent"}
 
 
