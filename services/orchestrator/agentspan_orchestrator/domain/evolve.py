@@ -75,7 +75,7 @@ def _apply(s: Execution, event: e.Event) -> Execution:
             return _decided(s, event.call_id, _winner(event, "rejected"))
         case e.Expired():
             s = _closed(s, event.call_id, error=_expiry(event))
-            winner = Winner(by="system", decision="expired", at=event.at, channel="timer")
+            winner = Winner.of(by="system", decision="expired", at=event.at, channel="timer")
             return _decided(s, event.call_id, winner)
         case e.ToolStarted():
             return _granted(s, event)
@@ -130,14 +130,14 @@ def _started(s: Execution, event: e.Started) -> Execution:
         content_hash=event.content_hash,
         metadata=event.metadata,
         deadline_at=event.deadline_at,
-        messages=(UserMessage(text=event.prompt),),
+        messages=(UserMessage.of(text=event.prompt),),
     )
 
 
 def _model_called(s: Execution, event: e.ModelCalled) -> Execution:
     """The model reads what came of the last turn's calls, then what was said from outside."""
     heard = [*s.inbox, *([event.ask_again] if event.ask_again else [])]
-    read: tuple[Message, ...] = (*map(_tool_message, s.calls), *(UserMessage(text=text) for text in heard))
+    read: tuple[Message, ...] = (*map(_tool_message, s.calls), *(UserMessage.of(text=text) for text in heard))
     return replace(
         s,
         messages=s.messages + read,
@@ -150,7 +150,7 @@ def _model_called(s: Execution, event: e.ModelCalled) -> Execution:
 
 
 def _model_replied(s: Execution, event: e.ModelReplied) -> Execution:
-    message = AssistantMessage(text=event.text, tool_calls=event.tool_calls, blocks=event.blocks)
+    message = AssistantMessage.of(text=event.text, tool_calls=event.tool_calls, blocks=event.blocks)
     totals = _with_totals(
         s.totals,
         input_tokens=s.totals.input_tokens + event.usage.input_tokens,
@@ -204,7 +204,7 @@ def _tool_returned(s: Execution, event: e.ToolResult) -> Execution:
     s = _closed(s, event.call_id, value=event.value, error=event.error)
     if event.resolved_by is None:
         return s
-    winner = Winner(by=event.resolved_by, decision="resolved", at=event.at)
+    winner = Winner.of(by=event.resolved_by, decision="resolved", at=event.at)
     return _decided(s, event.call_id, winner)
 
 
@@ -220,7 +220,7 @@ def _retry_scheduled(s: Execution, event: e.RetryScheduled) -> Execution:
     if event.reason == "declined" and grants:
         grants = (*grants[:-1], replace(grants[-1], declined=True))
     if event.reason == "resolved" and event.by:
-        s = _decided(s, event.call_id, Winner(by=event.by, decision="resolved", at=event.at))
+        s = _decided(s, event.call_id, Winner.of(by=event.by, decision="resolved", at=event.at))
     return _with_call(
         s,
         event.call_id,
@@ -268,11 +268,11 @@ def _decided(s: Execution, call_id: str, winner: Winner) -> Execution:
 
 
 def _winner(event: e.Approved | e.Rejected, decision: str) -> Winner:
-    return Winner(by=event.by, decision=decision, at=event.at, channel=event.channel)
+    return Winner.of(by=event.by, decision=decision, at=event.at, channel=event.channel)
 
 
 def _tool_message(call: Call) -> ToolMessage:
-    return ToolMessage(
+    return ToolMessage.of(
         call_id=call.call_id,
         model_call_id=call.model_call_id,
         tool=call.tool,

@@ -76,13 +76,13 @@ class Draft:
     def repeated(self, given: Remembered) -> Outcome:
         """The outcome of a command that had its answer before."""
         answer = self._answer(given.seq, given.refusal).model_copy(update={"repeated": True})
-        note = Repeated(execution_id=answer.execution_id, command_id=answer.command_id, at=self.now, answer=answer)
+        note = Repeated.of(execution_id=answer.execution_id, command_id=answer.command_id, at=self.now, answer=answer)
         return Outcome(evolve_note(self.before, note), (), answer, note)
 
     def refused(self, refusal: Refusal) -> Outcome:
         """The outcome of a command that changes nothing; a late tool result is kept whole."""
         seq = self.before.seq if self.before else 0
-        note = Refused(
+        note = Refused.of(
             execution_id=self.command.execution_id,
             command_id=self.command.command_id,
             command_type=self.command.type,

@@ -39,7 +39,7 @@ def model_replied(draft: Draft, command: c.ModelReply, definition: AgentDefiniti
     if stale := _stale(draft, command.turn):
         return stale
     requested = tuple(
-        RequestedCall(
+        RequestedCall.of(
             call_id=call_id_for(command.turn, index),
             model_call_id=asked.model_call_id,
             tool=asked.tool,
