@@ -202,6 +202,26 @@ async def test_pages_follow_one_another_without_gap_or_repetition_while_rows_com
     assert seen == [f"exec-{n:02}" for n in reversed(range(10))]
 
 
+async def test_a_list_reaches_behind_any_number_of_past_states(
+    sink: ClickHouseSink, history: ClickHouseHistory, database: Database
+) -> None:
+    await database.command("SYSTEM STOP MERGES")  # what a busy hour leaves behind for a while
+    told = [History(f"exec-{n:03}", started_at=T0 + timedelta(seconds=n)).started().waiting() for n in range(200)]
+    offset = await store(sink, told)
+    await store(sink, [each.done() for each in told[3:]], offset=offset)
+    waiting = ExecutionFilter(statuses=("waiting",))
+    seen: list[str] = []
+    cursor = None
+    for _ in range(3):
+        page = await history.executions(waiting, cursor=cursor, limit=1)
+        seen += [item.execution_id for item in page.items]
+        cursor = page.cursor
+    assert (seen, cursor) == (["exec-002", "exec-001", "exec-000"], None)
+    assert len((await history.executions(waiting)).items) == 3
+    assert len((await history.executions(ExecutionFilter(agent="support"), limit=150)).items) == 150
+    await database.command("SYSTEM START MERGES")
+
+
 async def test_a_page_that_ends_with_the_list_has_no_cursor(sink: ClickHouseSink, history: ClickHouseHistory) -> None:
     await store(sink, [History(f"exec-{n}").started() for n in range(4)])
     assert (await history.executions(ExecutionFilter(), limit=4)).cursor is None

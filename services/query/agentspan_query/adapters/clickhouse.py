@@ -178,5 +178,7 @@ def _translated(error: ClickHouseError, address: Address) -> QueryError:
     where = f"ClickHouse at {address.host}:{address.port}"
     code = getattr(error, "code", None)
     if code is None and (isinstance(error, OperationalError) or _from_between(error)):
-        return HistoryUnavailable(f"{where} does not answer: {_reason(error)}; the log has everything, try again shortly")
+        return HistoryUnavailable(
+            f"{where} does not answer: {_reason(error)}; the log has everything, try again shortly"
+        )
     return HistoryFailed(f"{where} refused a statement: {error}", code)

@@ -1,6 +1,7 @@
 """Every read of history: lists, one execution, its events, counts."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from agentspan_query.adapters import sql
@@ -17,6 +18,13 @@ NOT_THERE_YET = (60, 81)
 """ClickHouse's numbers for a table and a database that it does not know: the first start has yet to make them."""
 
 
+LOOKS = (8, 64)
+"""So many rows for each that is asked for are looked at first: most are older states, where those have not merged."""
+
+NARROW = timedelta(days=32)
+"""A month of one agent is folded as quickly as it is looked at."""
+
+
 class ClickHouseHistory:
     """Reads of one database. Each may raise HistoryUnavailable or HistoryFailed."""
 
@@ -26,7 +34,7 @@ class ClickHouseHistory:
     async def executions(self, chosen: ExecutionFilter, *, cursor: str | None = None, limit: int = 50) -> HistoryPage:
         """Up to `limit` executions, newest first, from where `cursor` says. Raises BadCursor."""
         after = decode_cursor(cursor, chosen) if cursor else None
-        found = await self._read(*sql.page(chosen, after, limit + 1))
+        found = await self._newest(chosen, after, limit + 1)
         rows = [ExecutionRow(*row) for row in found[:limit]]
         starts = await self._starts(rows)
         more = len(found) > limit
@@ -63,6 +71,15 @@ class ClickHouseHistory:
         """The names of all agents that ever ran."""
         return [name for (name,) in await self._read(sql.AGENTS, {})]
 
+    async def _newest(self, chosen: ExecutionFilter, after: Place | None, limit: int) -> Rows:
+        """The rows of a list. A wide one is read from its newest part alone, where that suffices."""
+        for most in () if _is_narrow(chosen) else (limit * step for step in LOOKS):
+            [(there, down_to)] = await self._read(*sql.newest(chosen, after, most))
+            found = await self._read(*sql.page(chosen, after, limit, down_to=down_to)) if there else []
+            if len(found) == limit or there < most:
+                return found
+        return await self._read(*sql.page(chosen, after, limit))
+
     async def _read(self, statement: str, params: Mapping[str, Any]) -> Rows:
         try:
             return await self._database.query(statement, params)
@@ -80,3 +97,9 @@ class ClickHouseHistory:
             "newest": micros(rows[0].started_at),
         }
         return {start[0]: Start(*start[1:]) for start in await self._read(sql.STARTS, params)}
+
+
+def _is_narrow(chosen: ExecutionFilter) -> bool:
+    if chosen.agent is None or chosen.since is None or chosen.until is None:
+        return False
+    return chosen.until - chosen.since <= NARROW

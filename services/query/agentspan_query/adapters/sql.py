@@ -16,6 +16,15 @@ ORDER BY started_at DESC, execution_id DESC LIMIT {{limit:UInt32}}
 """
 """FINAL: a status counts only if it is the execution's last. An `executions` row of an earlier event never matches."""
 
+NEWEST = """
+SELECT count(), min(at) FROM (
+    SELECT toUnixTimestamp64Micro(started_at) AS at FROM executions WHERE $conditions
+    ORDER BY started_at DESC LIMIT {most:UInt32}
+)
+"""
+"""Down to which start the newest `most` rows reach that may match, states that are past included: two columns of many
+rows are read in a fraction of the time in which FINAL folds them, and FINAL needs to fold no older ones."""
+
 STARTS = """
 SELECT execution_id, prompt_preview, actor, source, source_key FROM events
 WHERE execution_id IN {ids:Array(String)} AND seq = 1
@@ -61,8 +70,23 @@ class _Where:
         return sql.replace("$conditions", " AND ".join(self.conditions) or "1")
 
 
-def page(chosen: ExecutionFilter, after: Place | None, limit: int) -> tuple[str, Mapping[str, Any]]:
-    """The rows of a list, newest first, below `after`."""
+def page(
+    chosen: ExecutionFilter, after: Place | None, limit: int, *, down_to: int | None = None
+) -> tuple[str, Mapping[str, Any]]:
+    """The rows of a list, newest first, below `after`; those that started before `down_to` (microseconds) left out."""
+    where = _listed(chosen, after)
+    if down_to is not None:
+        where.add("started_at >= fromUnixTimestamp64Micro({down_to:Int64}, 'UTC')", down_to=down_to)
+    return where.into(PAGE), {**where.params, "limit": limit}
+
+
+def newest(chosen: ExecutionFilter, after: Place | None, most: int) -> tuple[str, Mapping[str, Any]]:
+    """How far down the newest rows reach that a list below `after` may need."""
+    where = _listed(chosen, after)
+    return where.into(NEWEST), {**where.params, "most": most}
+
+
+def _listed(chosen: ExecutionFilter, after: Place | None) -> _Where:
     where = _started(chosen)
     if chosen.statuses:
         where.add("status IN {statuses:Array(String)}", statuses=list(chosen.statuses))
@@ -74,7 +98,7 @@ def page(chosen: ExecutionFilter, after: Place | None, limit: int) -> tuple[str,
             before=micros(after.started_at),
             before_id=after.execution_id,
         )
-    return where.into(PAGE), {**where.params, "limit": limit}
+    return where
 
 
 def counts(chosen: ExecutionFilter) -> tuple[str, Mapping[str, Any]]:
