@@ -4,8 +4,8 @@ three are told to end themselves, and clients that give up on nothing.
 Apart from the tests, which say at which moment they end.
 """
 
-import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -24,16 +24,22 @@ from tests.kafka.findings import Finding
 from tests.kafka.ingress import Ingress
 from tests.kafka.servers import Begun, Process, begin, create_topics, followed, insisted
 from tests.support.clickhouse import ClickHouse
-from tests.support.server import TERMINAL, Server, eventually
+from tests.support.server import TERMINAL, Json, Server, eventually
 
 PARTITIONS = 6
 VICTIMS = 3
-CLIENTS = 8
+CLIENTS = 6
+ROUNDS = ("snapshots", "checkpoints")
+"""What is written once a second, and all else for each run."""
+
 REJECT_EVERY = 5
 """So many runs, somebody says no."""
 
-DIES_WITHIN_S = 40.0
-SETTLES_WITHIN_S = 30.0
+SERVED = re.compile(r"partition (\d+) is served in epoch")
+"""What an orchestrator says."""
+
+DIES_WITHIN_S = 60.0
+SETTLES_WITHIN_S = 60.0
 
 
 class Victim(Process):
@@ -69,6 +75,18 @@ class Victim(Process):
         """Whether it stands still."""
         stat = Path(f"/proc/{self.pid}/stat").read_text()
         return stat.rpartition(")")[2].split()[0] == "T"
+
+    def served(self) -> list[int]:
+        """The partitions of all its takeovers that came to something, in any of its lives."""
+        return [int(number) for number in SERVED.findall(self.log.read_text())]
+
+    def lines(self, words: str) -> int:
+        """How often it said so."""
+        return self.log.read_text().count(words)
+
+    def wake(self) -> None:
+        """Let it go on where it froze."""
+        self.signal(signal.SIGCONT)
 
     def forget(self) -> None:
         """Lose the data folder, as another machine would start without it."""
@@ -118,9 +136,9 @@ class Load:
         self._working = [clients.submit(self._work) for _ in range(CLIENTS)]
 
     def goes_on(self) -> None:
-        """Return when as many runs as there are clients have ended from now: progress on any partition."""
-        before = self.finished
-        eventually(lambda: self.finished >= before + CLIENTS or any(self._failed()), "runs end", within_s=60)
+        """Return when twice as many runs as there are clients have ended from now, on whatever partition."""
+        wanted = self.finished + 2 * CLIENTS
+        eventually(lambda: self.finished >= wanted or any(self._failed()), "runs end", within_s=60)
         self.check()
 
     def stop(self) -> None:
@@ -152,20 +170,31 @@ class Load:
             self._decide(run, "reject" if self.finished % REJECT_EVERY == 0 else "approve")
             self.finished += 1
 
+    def decide_again(self, run: Begun) -> int:
+        """Somebody else says no to what is over; the status of the answer."""
+        path, body = self._decision(run, "reject")
+        answers = [self._client.http.post(path, json=body)]
+        while answers[-1].status_code in (503, 504):
+            answers.append(self._client.http.post(path, json=body))
+        return answers[-1].status_code
+
     def _decide(self, run: Begun, decision: str) -> None:
-        waiting = followed(self._client, run, "waiting")
-        path = f"/approvals/{waiting['approval_id']}/decision"
-        body = {"decision": decision, "args_hash": waiting["args_hash"]}
+        path, body = self._decision(run, decision)
         insisted(lambda: self._client.http.post(path, json=body, headers={"Idempotency-Key": run.key}))
         last = followed(self._client, run, *TERMINAL)
         assert last["type"] == "done", last
+
+    def _decision(self, run: Begun, decision: str) -> tuple[str, Json]:
+        waiting = followed(self._client, run, "waiting")
+        path = f"/approvals/{waiting['approval_id']}/decision"
+        return path, {"decision": decision, "args_hash": waiting["args_hash"]}
 
     def _failed(self) -> list[Future[None]]:
         return [each for each in self._working if each.done() and each.exception() is not None]
 
 
 @contextmanager
-def matrix(folder: Path, bootstrap: str) -> Iterator[Matrix]:
+def matrix(folder: Path, bootstrap: str, orchestrators: int = VICTIMS + 1) -> Iterator[Matrix]:
     """Everything, started, with two workers; the topics and the books empty."""
     prefix = f"test-{uuid.uuid4().hex[:12]}"
     log = f"kafka://{bootstrap}?prefix={prefix}"
@@ -177,12 +206,12 @@ def matrix(folder: Path, bootstrap: str) -> Iterator[Matrix]:
         rest.environment["AGENTSPAN_CLICKHOUSE_PASSWORD"] = clickhouse.password
         rest.environment["AGENTSPAN_CLICKHOUSE_MIGRATE"] = "true"
         rest.environment["AGENTSPAN_CLICKHOUSE_MIGRATE"] = "true"
-        victims = [Victim(_made(folder / f"victim-{number}"), log) for number in range(VICTIMS + 1)]
+        victims = [Victim(_made(folder / f"victim-{number}"), log) for number in range(orchestrators)]
         for process in (rest, *victims):
             stack.push(process)
-        _started((rest, *victims))
-        orchestrators = [each.url for each in victims]
-        routes = {"orchestrator": orchestrators, "approvals": [*orchestrators, rest.url]}
+        start((rest, *victims))
+        urls = [each.url for each in victims]
+        routes = {"orchestrator": urls, "approvals": [*urls, rest.url]}
         client = Server(_made(folder / "client"))
         stack.callback(client.http.close)
         stack.enter_context(Ingress(client.port, routes | {"tool-runner": [rest.url], "query": [rest.url]}))
@@ -209,14 +238,16 @@ def load(matrix: Matrix) -> Iterator[Load]:
 def die(matrix: Matrix, moment: str, of: str, chance: random.Random) -> None:
     """All victims end themselves there, each at a time of its own, and come back; one of them has lost its folder."""
     for each in matrix.victims:
-        each.order(Order(moment, of, chance.randint(1, 12)))  # type: ignore[arg-type]
+        nth = chance.randint(1, 3 if of in ROUNDS else 12)
+        each.order(Order(moment, of, nth))  # type: ignore[arg-type]
     for each in matrix.victims:
         eventually(each.killed, f"a process ends {moment} {of}", within_s=DIES_WITHIN_S)
     chance.choice(matrix.victims).forget()
-    _started(matrix.victims)
+    start(matrix.victims)
 
 
-def _started(processes: Sequence[Process]) -> None:
+def start(processes: Sequence[Process]) -> None:
+    """All at once; return when they take work."""
     with ThreadPoolExecutor() as starting:
         list(starting.map(lambda each: each.start(), processes))
 
@@ -224,8 +255,3 @@ def _started(processes: Sequence[Process]) -> None:
 def _made(folder: Path) -> Path:
     folder.mkdir()
     return folder
-
-
-def wake(victim: Victim) -> None:
-    """SIGCONT."""
-    os.kill(victim.pid, signal.SIGCONT)
