@@ -28,6 +28,11 @@ VARIANTS = {
     "by lag": ("orchestrator.keda.enabled=true", "orchestrator.keda.authentication=kafka"),
     "persistent": tuple(f"{service}.data.persistent=true" for service in ("orchestrator", *SCALED)),
     "placed": ("nodeSelector.pool=agents", "tolerations[0].operator=Exists", "approvals.data.storageClassName=fast"),
+    "measured": (
+        "metrics.serviceMonitor.enabled=true",
+        "metrics.serviceMonitor.labels.release=prometheus",
+        "metrics.from[0].namespaceSelector.matchLabels.team=monitoring",
+    ),
     "open": ("networkPolicy.enabled=false",),
     "egress": ("networkPolicy.egress[0].to[0].ipBlock.cidr=10.0.0.0/8", PROXY),
 }
@@ -41,6 +46,8 @@ REFUSED = {
     "clickhouse.url=http://user:secret@clickhouse:8123": "/clickhouse/url",
     "query.replica=3": "replica",
     "orchestrator.replicas=0": "/orchestrator/replicas",
+    "metrics.port=6767": "/metrics/port",
+    "metrics.serviceMonitor.enabled=true": "metrics.from is empty",
     "expose.type=nodeport": "/expose/type",
     "expose.type=gateway": "/expose/gateway/name",
     "expose.type=ingress": "expose.stickyWorkers=true",
@@ -58,9 +65,9 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def conforms(kinds: Path, manifests: str) -> "subprocess.CompletedProcess[str]":
-    """What kubeconform says. The kinds of KEDA and of the Gateway API are not Kubernetes' own."""
+    """What kubeconform says. The kinds of KEDA, the Gateway API and Prometheus are not its own."""
     location = ["-schema-location", str(kinds / schemas.LOCATION)]
-    foreign = ["-skip", "ScaledObject,HTTPRoute"]
+    foreign = ["-skip", "ScaledObject,HTTPRoute,ServiceMonitor"]
     command = [tool("kubeconform"), "-strict", "-summary", *location, *foreign, "-"]
     return subprocess.run(command, input=manifests, capture_output=True, text=True, check=False)
 
@@ -121,6 +128,17 @@ def test_the_route_of_the_gateway_api_has_its_shape(render: Render) -> None:
         assert all(match.keys() <= {"path", "method"} for match in rule["matches"])
         assert all(match["path"]["type"] == "PathPrefix" for match in rule["matches"])
         assert [backend.keys() for backend in rule["backendRefs"]] == [{"name", "port"}]
+
+
+def test_the_monitor_has_the_shape_of_the_operator(render: Render) -> None:
+    objects = render(*VARIANTS["measured"])
+    monitor = objects["ServiceMonitor", ""]
+    assert monitor["apiVersion"] == "monitoring.coreos.com/v1"
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert monitor["spec"].keys() == {"selector", "targetLabels", "endpoints"}
+    [endpoint] = monitor["spec"]["endpoints"]
+    assert endpoint == {"port": "metrics", "path": "/metrics", "interval": "30s"}
+    assert ("ServiceMonitor", "") not in render()
 
 
 def test_lag_is_that_of_the_owners_group(render: Render) -> None:

@@ -53,6 +53,7 @@ def test_the_settings_are_the_servers_own(
                 patched.setenv(key, filled_in.get(key) or (value if isinstance(value, str) else "from the cluster"))
             settings = Settings()
         assert (settings.host, settings.port, settings.trusted_proxy) == ("0.0.0.0", 6767, True)
+        assert settings.metrics_port == 9464
         assert settings.allowed_hosts == ("agentspan.example.com", "agentspan.internal")
         assert settings.kafka().bootstrap == "kafka-0:9092,kafka-1:9092"
         assert bool(settings.clickhouse) == ("query" in settings.roles)
@@ -128,6 +129,20 @@ def test_nobody_comes_in_unnamed(render: Render) -> None:
     for rule in render(*VARIANTS["gateway"])["NetworkPolicy", ""]["spec"]["ingress"]:
         assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"team": "edge"}}}]
     assert ("NetworkPolicy", "") not in render(*VARIANTS["open"])
+
+
+def test_who_scrapes_reaches_metrics_alone(render: Render) -> None:
+    objects = render(*VARIANTS["measured"])
+    [rule] = objects["NetworkPolicy", ""]["spec"]["ingress"]
+    assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"team": "monitoring"}}}]
+    assert rule["ports"] == [{"port": "metrics", "protocol": "TCP"}]
+    selector = objects["ServiceMonitor", ""]["spec"]["selector"]["matchLabels"]
+    for name, _, container in containers(objects):
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        assert int(environment(container)["AGENTSPAN_METRICS_PORT"]) == ports["metrics"] == 9464
+        service = objects["Service", name]
+        assert selector.items() <= service["metadata"]["labels"].items()
+        assert "metrics" in [port["name"] for port in service["spec"]["ports"]]
 
 
 def test_the_lag_is_of_a_topic_and_group_that_exist(render: Render) -> None:

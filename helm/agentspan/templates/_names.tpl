@@ -57,6 +57,9 @@ query:
 {{- if and $exposed .Values.networkPolicy.enabled (not .Values.networkPolicy.from) }}
 {{- fail "networkPolicy.from is empty, so that nobody reaches the services: name the pods of what stands in front" }}
 {{- end }}
+{{- if and .Values.metrics.serviceMonitor.enabled .Values.networkPolicy.enabled (not .Values.metrics.from) }}
+{{- fail "metrics.from is empty, so that the NetworkPolicy lets nobody scrape: name Prometheus' pods" }}
+{{- end }}
 {{- if and .Values.orchestrator.keda.enabled .Values.orchestrator.autoscaling.enabled }}
 {{- fail "orchestrator.keda and orchestrator.autoscaling would both scale it: enable one" }}
 {{- end }}

@@ -15,6 +15,7 @@ httpGet:
 - { name: AGENTSPAN_ROLES, value: {{ .workload.roles | quote }} }
 - { name: AGENTSPAN_HOST, value: "0.0.0.0" }
 - { name: AGENTSPAN_PORT, value: "6767" }
+- { name: AGENTSPAN_METRICS_PORT, value: {{ $values.metrics.port | quote }} }
 # the NetworkPolicy and what stands in front make it true
 - { name: AGENTSPAN_TRUSTED_PROXY, value: "true" }
 - { name: AGENTSPAN_ALLOWED_HOSTS, value: {{ join "," $values.hosts | quote }} }
@@ -102,6 +103,7 @@ spec:
       env: {{ include "agentspan.env" . | nindent 8 }}
       ports:
         - { name: http, containerPort: 6767 }
+        - { name: metrics, containerPort: {{ $values.metrics.port }} }
       startupProbe:
         {{- include "agentspan.probe" "/livez" | nindent 8 }}
         periodSeconds: 2
