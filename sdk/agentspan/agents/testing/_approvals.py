@@ -52,16 +52,31 @@ def approve(
     >>> approve("refund", args={"customer_id": "c1"}).covers(PendingCall("refund", {"customer_id": "c2"}, "1-0"))
     False
     """
+    _check("approve", tool, args, reason)
+    if edit is not None and not isinstance(edit, Mapping):
+        raise ConfigurationError(f"approve: edit is {edit!r}, not args; write edit={{'amount_usd': 5}}")
     return Verdict("approve", tool, args, reason, edit)
 
 
-def reject(tool: str | None = None, *, args: ArgsMatch | None = None, reason: str | None = None) -> Verdict:
+def reject(tool: str | None = None, reason: str | None = None, *, args: ArgsMatch | None = None) -> Verdict:
     """Reject the calls of `tool` (None: of any) with such `args` (None: with any); the agent reads the reason.
 
     >>> reject("refund", reason="too much").covers(PendingCall("refund", {}, "1-0"))
     True
     """
+    _check("reject", tool, args, reason)
     return Verdict("reject", tool, args, reason)
+
+
+def _check(what: str, tool: object, args: object, reason: object) -> None:
+    if tool is not None and not isinstance(tool, str):
+        raise ConfigurationError(f"{what}: tool is {tool!r}, not a tool's name; write {what}('refund')")
+    if args is not None and not isinstance(args, Mapping) and not callable(args):
+        raise ConfigurationError(
+            f"{what}: args is {args!r}; give some args as a mapping, or a function of them: args=lambda args: ..."
+        )
+    if reason is not None and not isinstance(reason, str):
+        raise ConfigurationError(f"{what}: reason is {reason!r}, not text; write reason='...'")
 
 
 class Reviewer:
@@ -96,7 +111,7 @@ def _function(approvals: Any) -> Callable[[PendingCall], object]:
             return _first_of(approvals)
         case Mapping():
             raise ConfigurationError(
-                "approvals: a mapping says not whether its values are reasons or args; "
+                "approvals: a mapping does not say whether its values are reasons or args; "
                 "write a list, as in [approve('refund'), reject('suspend', reason='...')]"
             )
         case _ if callable(approvals) and not isinstance(approvals, type):

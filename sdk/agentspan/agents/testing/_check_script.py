@@ -38,7 +38,7 @@ def checked(events: Any) -> list[MockEvent]:
         raise ScriptError(f"events is {events!r}, not a list of MockEvents", "write events=[MockEvent.done('...')]")
     for index, line in enumerate(events):
         if not isinstance(line, MockEvent):
-            raise _no_line(line).at(index, type(line).__name__)
+            raise _no_line(line).at(index, "")
         try:
             _look(line)
         except ScriptError as error:

@@ -63,7 +63,12 @@ class LocalServer:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """Where it answers. Raises ServerUnavailable when it does not run."""
+        if self._process is None:
+            raise ServerUnavailable(
+                f"the test server of {str(self.folder)!r} does not run; write `with LocalServer(folder) as server:`, "
+                "or call its start()"
+            )
         return self._url
 
     def runtime(self) -> AgentRuntime:

@@ -208,6 +208,9 @@ class _Player:
         open_now = f"open now: {', '.join(repr(tool) for tool in tools) or 'none'}"
         field = "name" if line.kind in ("tool_result", "tool_error") else "tool"
         if line.tool is not None and line.tool not in tools:
+            if any(call.tool == line.tool for call in self.run.state.calls):
+                hint = "take the line out, or put another tool_call before it"
+                return ScriptError(f"the call of {line.tool!r} is over already", hint, field=field)
             close = difflib.get_close_matches(line.tool, tools, n=1)
             hint = f"write {close[0]!r}" if close else f"put MockEvent.tool_call({line.tool!r}, {{...}}) before it"
             return ScriptError(f"no call of {line.tool!r} is open ({open_now})", hint, field=field)
@@ -215,9 +218,14 @@ class _Player:
             return ScriptError(
                 f"no open call has such args ({open_now})", "give `where` some args of a call before it", field="where"
             )
+        gated = [call for call in self.run.state.calls if call.approval_required and line.tool in (None, call.tool)]
+        if gated:
+            return ScriptError(
+                f"the call of {gated[0].tool!r} waits or was decided already", "say it once for each call", field=field
+            )
         return ScriptError(
             f"no open call waits for a decision ({open_now})",
-            "put the call of a tool with approval_required=True before it, and decide each call once",
+            "put the call of a tool with approval_required=True before it",
             field=field,
         )
 

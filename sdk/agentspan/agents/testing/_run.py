@@ -149,7 +149,7 @@ class Run:
             "call_id": call.call_id,
             "tool": call.tool,
             "ok": error is None,
-            "value": _json(call.tool, what) if error is None else None,
+            "value": _json("value", what) if error is None else None,
             "error": error,
             "attempt": call.attempt,
             "claim_id": claim_id,
@@ -164,8 +164,8 @@ class Run:
 
     def answer(self, value: Any, said: Said) -> None:
         """The run completes: with the model's text, read as the agent's output where it has one, or with a value."""
-        text = value if isinstance(value, str) else json.dumps(_json("done", value))
-        output: JsonValue = text if isinstance(value, str) else _json("done", value)
+        text = value if isinstance(value, str) else json.dumps(_json("output", value))
+        output: JsonValue = text if isinstance(value, str) else _json("output", value)
         problem = None
         if self._definition.output_schema is not None:
             if isinstance(value, str):
@@ -216,6 +216,12 @@ class Run:
 
     def lose(self, call: Call) -> None:
         """The call's worker is gone: granted first, where the call runs under a grant."""
+        if call.phase == "waiting":
+            raise ScriptError(
+                f"the call of {call.tool!r} waits for a person: no worker has it",
+                f"put MockEvent.approved({call.tool!r}) before it",
+                field="tool",
+            )
         self.claim(call)
         self.tick(self.now + timedelta(seconds=GRANT_S))
         self.ask_core(c.ReportLost, step=call.call_id, attempt=call.attempt)
@@ -224,7 +230,7 @@ class Run:
         self, call: Call, outcome: Literal["succeeded", "failed", "not_run"], value: Any, reason: str | None
     ) -> None:
         """Somebody says what became of a call in doubt."""
-        found = {"attempt": call.attempt, "outcome": outcome, "value": _json(call.tool, value), "reason": reason}
+        found = {"attempt": call.attempt, "outcome": outcome, "value": _json("value", value), "reason": reason}
         self.ask_core(c.Resolve, call_id=call.call_id, by=REVIEWER, channel=CHANNEL, **found)
 
     def decide(
@@ -318,12 +324,16 @@ class Run:
         return f"mock-{self._commands}"
 
 
-def _json(tool: str, value: Any) -> JsonValue:
-    match serialise(tool, value):
+def _json(field: str, value: Any) -> JsonValue:
+    match serialise("this", value):
         case Returned(value=plain):
             return plain
-        case Raised(error=error):
-            raise ScriptError(error.message, "give a value that has a JSON form")
+        case Raised():
+            raise ScriptError(
+                f"{value!r:.80} has no JSON form, or a form of more than 256 KiB",
+                "give text, numbers, booleans, None, lists, mappings, dataclasses or pydantic models",
+                field=field,
+            )
 
 
 def _refused(code: str, message: str) -> ScriptError:

@@ -73,7 +73,7 @@ class ScriptError(AgentspanError, ValueError):
         """The same error, of this line of the script."""
         field = f", field {self.field!r}" if self.field else ""
         self.index = index
-        self.args = (f"events[{index}] {line}{field}: {self}",)
+        self.args = (f"{f'events[{index}] {line}'.rstrip()}{field}: {self}",)
         return self
 
 

@@ -61,6 +61,9 @@ class ScriptedModel:
     """
 
     def __init__(self, name: str, turns: Sequence[Turn]) -> None:
+        named: object = name
+        if not isinstance(named, str) or not named:
+            raise ConfigurationError(f"scripted model: {named!r} is no name; write ScriptedModel('shop', [...])")
         given: object = turns
         if isinstance(given, str) or not isinstance(given, Sequence) or not given:
             raise ConfigurationError(
@@ -77,6 +80,11 @@ class ScriptedModel:
 
     def plays(self, agent: Agent) -> Agent:
         """The same agent with this as its model."""
+        given: object = agent
+        if not isinstance(given, Agent):
+            raise ConfigurationError(
+                f"scripted model {self.name!r}: {given!r} is no Agent; write model.plays(my_agent)"
+            )
         model = f"{PROVIDER}/{self.name}"
         twin = copy.copy(agent)
         twin.model = model
@@ -128,6 +136,11 @@ def _reply(model: str, index: int, turn: object) -> JsonObject:
     where = f"scripted model {model!r}, turns[{index}]"
     if isinstance(turn, str):
         return {"text": turn}
+    if not isinstance(turn, MockEvent | list | tuple):
+        raise ScriptError(
+            f"{where}: {turn!r} is no turn",
+            "write its text, a MockEvent, a list of them, or a function that returns one of these",
+        )
     lines = [turn] if isinstance(turn, MockEvent) else turn
     try:
         return _of_lines(checked(lines))
