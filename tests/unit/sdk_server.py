@@ -7,7 +7,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -78,6 +78,8 @@ class SmallServer:
         """Words that go out before the event of that seq, to those who asked for them."""
         self.wants_deltas: set[str] = set()
         self.forget_streams = False
+        self.ahead = timedelta()
+        """How far its clock is ahead of the real one."""
         """Whether changes of a stream come to a process that does not have it."""
         self.fail_next: list[Problem] = []
         self._ids = count(1)
@@ -259,6 +261,8 @@ class SmallServer:
         state = self.states.get(execution_id)
         if state is None:
             raise Refused(404, "unknown_execution", f"there is no execution {execution_id!r}")
+        started = self.events[execution_id][0]
+        assert isinstance(started, e.Started)
         view = ExecutionView(
             execution_id=execution_id,
             agent=state.agent,
@@ -268,6 +272,8 @@ class SmallServer:
             started_at=state.started_at,
             updated_at=state.at,
             totals=state.totals,
+            prompt=started.prompt,
+            metadata=started.metadata,
         )
         return _json(view)
 
@@ -404,7 +410,7 @@ class SmallServer:
         return [
             task
             for state in self.states.values()
-            for task in open_tasks(state, datetime.now(UTC))
+            for task in open_tasks(state, self._now())
             if isinstance(task, ToolTask)
             and task.task_key not in self.given
             and session.tools.get(task.agent, {}).get(task.tool) == task.input_schema_hash
@@ -423,7 +429,7 @@ class SmallServer:
         state = self.states.get(command.execution_id)
         agent, version = (state.agent, state.agent_version) if state else (getattr(command, "agent", ""), "")
         definition = self.definitions.get((agent, version or getattr(command, "agent_version", "")))
-        outcome = decide(state, command, datetime.now(UTC), definition)
+        outcome = decide(state, command, self._now(), definition)
         if outcome.state is not None:
             self.states[command.execution_id] = outcome.state
         self._record(outcome.events)
@@ -438,7 +444,7 @@ class SmallServer:
     async def _think(self, execution_id: str) -> None:
         """The model answers at once."""
         state = self.states[execution_id]
-        for task in open_tasks(state, datetime.now(UTC)):
+        for task in open_tasks(state, self._now()):
             if isinstance(task, ModelTask):
                 text, calls = self.model(task.turn - 1)
                 asked = tuple(c.AskedCall(model_call_id="toolu", tool=tool, args=args) for tool, args in calls)
@@ -475,6 +481,9 @@ class SmallServer:
     async def _tell(self) -> None:
         async with self._changed:
             self._changed.notify_all()
+
+    def _now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
 
     def _id(self, kind: str) -> str:
         return f"{kind}-{next(self._ids)}"
