@@ -6,6 +6,7 @@ Apart from the doors, which know nothing of it. A stream is answered when it beg
 from collections.abc import Callable
 from typing import Protocol
 
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
@@ -31,6 +32,7 @@ class Measured:
         self._app = app
         self._requests = requests
         self._clock = clock
+        self._plain: dict[object, str] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,9 +52,16 @@ class Measured:
         finally:
             requests.in_progress -= 1
             method = scope["method"] if scope["method"] in METHODS else OTHER
-            requests.answered(method, route_of(scope), status, took if status else clock() - began)
+            requests.answered(method, self._route_of(scope), status, took if status else clock() - began)
 
-
-def route_of(scope: Scope) -> str:
-    """The template of the path, as `/api/v1/executions/{execution_id}`."""
-    return getattr(scope.get("route"), "path", OTHER)
+    def _route_of(self, scope: Scope) -> str:
+        """The template of the path, as `/api/v1/executions/{execution_id}`."""
+        if (route := scope.get("route")) is not None:
+            return getattr(route, "path", OTHER)
+        # of a plain route, FastAPI says only which function answers
+        if (endpoint := scope.get("endpoint")) is None:
+            return OTHER
+        if endpoint not in self._plain:
+            routes = scope["app"].router.routes
+            self._plain |= {each.endpoint: each.path for each in routes if isinstance(each, Route)}
+        return self._plain.get(endpoint, OTHER)
