@@ -1,6 +1,5 @@
-"""The server's public API as the driver uses it: start, follow, decide, over connections that stay open.
+"""The server's public API as the driver uses it: start, decide, follow, over connections that stay open.
 
-`Watch` is all that knows how a client learns what happens to an execution, so that only it changes when that does.
 Apart from the loops that are measured because those should read as the job does.
 """
 
@@ -8,56 +7,34 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
 import aiohttp
 
 from . import job
-from .errors import BenchError, WrongResult
+from .errors import BenchError
+from .watch import AWAY, PAUSE_S, Request, Started, Watch
 
 API: Final = "/api/v1"
-ENDS: Final = frozenset({"done", "failed", "cancelled"})
 ANSWERS_WITHIN_S: Final = 60.0
-PAUSE_S: Final = 0.02
-AWAY: Final = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
 UNANSWERED: Final = frozenset({502, 503, 504})
 """The server is away, starting, or does not know whether a write stands: to be asked again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request for a decision, as its approver saw it."""
-
-    approval_id: str
-    args_hash: str
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """One event as it came: its JSON is read by whoever needs it."""
-
-    seq: int
-    type: str
-    data: bytes
 
 
 class Api:
     """One server and one user of it."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, api: str) -> None:
         self._session = session
-        self._api = url + API
+        self._api = api
 
-    async def start(self, name: str) -> str:
-        """Start an execution for the ticket; its id."""
+    async def start(self, name: str) -> Started:
+        """Start an execution for the ticket."""
         body = {"agent": job.AGENT, "prompt": job.ticket_text(name)}
         answer = await self._send("POST", "/executions", json=body, headers={"Idempotency-Key": name})
-        return str(answer["execution_id"])
+        return Started(answer["execution_id"], answer["position"])
 
     async def approve(self, request: Request) -> None:
         """Approve the call with the args that were seen."""
@@ -94,81 +71,6 @@ class Api:
             await asyncio.sleep(PAUSE_S)
 
 
-class Watch:
-    """Learns what happens to executions: by an event stream for each."""
-
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self._session = session
-        self._api = url + API
-
-    @asynccontextmanager
-    async def follow(self, execution_id: str, after: int = 0) -> AsyncIterator[Followed]:
-        """The events of an execution behind `after`, from now on, over as many connections as it takes."""
-        async with aclosing(self._events(execution_id, after)) as events:
-            followed = Followed(execution_id, events, after)
-            yield followed
-            if followed.ended:  # the server ends the stream now: read on to its end, and the connection can be kept
-                async for _ in events:
-                    pass
-
-    async def _events(self, execution_id: str, after: int) -> AsyncGenerator[Sent, None]:
-        path = f"/executions/{execution_id}/stream"
-        timeout = aiohttp.ClientTimeout(total=None, sock_read=ANSWERS_WITHIN_S)
-        ended = False
-        while True:
-            try:
-                async with self._session.get(
-                    self._api + path, params={"after": str(after)}, timeout=timeout
-                ) as response:
-                    if response.status in UNANSWERED:
-                        await asyncio.sleep(PAUSE_S)
-                        continue
-                    if response.status >= 400:
-                        raise BenchError(f"GET {path} was refused with {response.status}: {await response.text()}")
-                    async for event in _sent(response.content):
-                        after = event.seq
-                        yield event
-                        ended = event.type in ENDS
-                    if ended:
-                        return
-            except AWAY:
-                await asyncio.sleep(PAUSE_S)
-
-
-class Followed:
-    """An execution and its events so far, each of which has to be the next one."""
-
-    def __init__(self, execution_id: str, events: AsyncIterator[Sent], after: int) -> None:
-        self.execution_id = execution_id
-        self.types: list[str] = []
-        self.ended = False
-        self._events = events
-        self._seq = after
-
-    async def until_waiting(self) -> Request:
-        """The request for the refund."""
-        waiting = await self._until("waiting")
-        found = json.loads(waiting.data)
-        return Request(approval_id=found["approval_id"], args_hash=found["args_hash"], seq=waiting.seq)
-
-    async def until_done(self) -> Any:
-        """The execution's output."""
-        return json.loads((await self._until("done")).data)["output"]
-
-    async def _until(self, kind: str) -> Sent:
-        async for event in self._events:
-            self._seq += 1
-            self.types.append(event.type)
-            if event.seq != self._seq:
-                raise WrongResult(f"{self.execution_id}: event {event.seq} came where {self._seq} was due")
-            self.ended = event.type in ENDS
-            if event.type == kind:
-                return event
-            if self.ended:
-                raise WrongResult(f"{self.execution_id} ended before it was {kind}: {event.data.decode()}")
-        raise WrongResult(f"{self.execution_id}: the stream ended before it was {kind}; it had {self.types}")
-
-
 class Clients:
     """Two users of one server, with connections of their own: who sends tickets, and who approves."""
 
@@ -179,16 +81,21 @@ class Clients:
             for _ in range(2)
         ]
         customer, approver = self._sessions
-        self.customer = Api(customer, url)
-        self.approver = Api(approver, url)
-        self.watch = Watch(customer, url)
+        self.customer = Api(customer, url + API)
+        self.approver = Api(approver, url + API)
+        self.watch = Watch(customer, url + API)
+        self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        self._watching = asyncio.create_task(self.watch.run())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._watching:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
         for session in self._sessions:
             await session.close()
 
@@ -197,13 +104,3 @@ def _answer(response: aiohttp.ClientResponse, body: bytes, request: str) -> Any:
     if response.status >= 400:
         raise BenchError(f"{request} was refused with {response.status}: {body.decode(errors='replace')}")
     return json.loads(body)
-
-
-async def _sent(content: aiohttp.StreamReader) -> AsyncIterator[Sent]:
-    rest = b""
-    async for chunk in content.iter_any():
-        *blocks, rest = (rest + chunk.replace(b"\r", b"")).split(b"\n\n")
-        for block in blocks:
-            fields = dict(line.split(b": ", 1) for line in block.split(b"\n") if not line.startswith(b":"))
-            if b"data" in fields:
-                yield Sent(int(fields[b"id"]), fields[b"event"].decode(), fields[b"data"])

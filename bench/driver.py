@@ -19,9 +19,10 @@ import uvloop
 from pydantic import BaseModel
 
 from . import job
-from .client import Clients, Request
+from .client import Clients
 from .errors import BenchError, WrongResult
 from .reviewer import Reviewer
+from .watch import Request, Started
 
 Do = Literal["job", "park", "finish", "flood", "review"]
 """`job`: from start to end. `park`: until it waits. `finish`: approve what was parked, and see it end.
@@ -58,7 +59,7 @@ class Driver:
 
     clients: Clients
     effects: Path
-    parked: dict[str, tuple[str, Request]] = field(default_factory=dict)
+    parked: dict[str, tuple[Started, Request]] = field(default_factory=dict)
     """Ticket to execution and request."""
 
     async def obey(self, command: Command) -> Answer:
@@ -89,26 +90,26 @@ class Driver:
     async def job(self, name: str, answer: Answer) -> None:
         """One ticket, from start to end."""
         began = time.perf_counter()
-        execution_id = await self.clients.customer.start(name)
-        async with self.clients.watch.follow(execution_id) as followed:
+        started = await self.clients.customer.start(name)
+        with self.clients.watch.follow(started) as followed:
             request = await followed.until_waiting()
             waiting = time.perf_counter()
             await self.clients.approver.approve(request)
             output = await followed.until_done()
             done = time.perf_counter()
         if tuple(followed.types) != job.EVENTS:
-            raise WrongResult(f"{execution_id} has the events {followed.types}, not {list(job.EVENTS)}")
-        _check_output(execution_id, name, output)
-        answer.executions.append(execution_id)
+            raise WrongResult(f"{started.execution_id} has the events {followed.types}, not {list(job.EVENTS)}")
+        _check_output(started.execution_id, name, output)
+        answer.executions.append(started.execution_id)
         answer.start_to_waiting_ms.append((waiting - began) * 1000)
         answer.approve_to_completed_ms.append((done - waiting) * 1000)
 
     async def park(self, name: str, answer: Answer) -> None:
         """One ticket, until it waits."""
-        execution_id = await self.clients.customer.start(name)
-        async with self.clients.watch.follow(execution_id) as followed:
-            self.parked[name] = execution_id, await followed.until_waiting()
-        answer.executions.append(execution_id)
+        started = await self.clients.customer.start(name)
+        with self.clients.watch.follow(started) as followed:
+            self.parked[name] = started, await followed.until_waiting()
+        answer.executions.append(started.execution_id)
 
     async def flood(self, name: str, answer: Answer) -> None:
         """One ticket sent, and no more."""
@@ -116,13 +117,13 @@ class Driver:
 
     async def finish(self, name: str, answer: Answer) -> None:
         """One parked ticket, to its end; the server may be away at first."""
-        execution_id, request = self.parked.pop(name)
+        started, request = self.parked.pop(name)
         began = time.perf_counter()
-        async with self.clients.watch.follow(execution_id, request.seq) as followed:
+        with self.clients.watch.follow(started, request.seq) as followed:
             await self.clients.approver.approve(request)
             output = await followed.until_done()
-        _check_output(execution_id, name, output)
-        answer.executions.append(execution_id)
+        _check_output(started.execution_id, name, output)
+        answer.executions.append(started.execution_id)
         answer.approve_to_completed_ms.append((time.perf_counter() - began) * 1000)
 
 

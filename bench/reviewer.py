@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from . import job
-from .client import Api, Request
+from .client import Api
+from .watch import Request
 
 LOOK_EVERY_S: Final = 0.25
 PAGE: Final = 1000
