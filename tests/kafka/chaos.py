@@ -1,4 +1,4 @@
-"""How much of each disaster: little in every change's tests, as much as AGENTSPAN_CHAOS_ROUNDS says in `make chaos-kafka`."""
+"""How much of each disaster: little in all tests, as much as AGENTSPAN_CHAOS_ROUNDS says in `make chaos-kafka`."""
 
 import os
 

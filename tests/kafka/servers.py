@@ -25,6 +25,9 @@ from tests.support.server import ENDS_WITHIN_S, TERMINAL, Json, Server, eventual
 PARTITIONS = 4
 LEASE_S = 3.0
 PATIENCE_S = 60.0
+STARTING_AT_ONCE = 2
+"""More would only take each other's time."""
+
 SERVICES = ("orchestrator", "tool-runner", "approvals", "query")
 
 AGENTSPAN = str(Path(sys.executable).with_name("agentspan"))
@@ -99,8 +102,11 @@ def fleet(
     create_topics(log, partitions=partitions, copies=copies)
     with ExitStack() as stack:
         made = {name: Process(_folder(folder, name), log, *words.split()) for name, words in commands.items()}
-        with ThreadPoolExecutor() as starting:
-            processes = list(starting.map(stack.enter_context, made.values()))
+        for process in made.values():
+            stack.push(process)
+        with ThreadPoolExecutor(STARTING_AT_ONCE) as starting:
+            list(starting.map(Process.start, made.values()))
+        processes = list(made.values())
         routes = {
             service: [each.url for name, each in made.items() if _has(commands[name], service)] for service in SERVICES
         }

@@ -1,4 +1,4 @@
-"""Three brokers, each topic on all of them: the leader of partitions is killed under load, again and again, and comes back.
+"""Three brokers, each topic on all of them: leaders of partitions are killed under load, again and again, and return.
 
 Nothing that was answered is lost, doubled or out of order, and clients see progress again within seconds.
 """
@@ -33,7 +33,7 @@ def three(tmp_path: Path) -> Iterator[ThreeBrokers]:
 @pytest.fixture
 def two(three: ThreeBrokers, tmp_path: Path) -> Iterator[Fleet]:
     prefix = f"test-{uuid.uuid4().hex[:12]}"
-    with fleet(tmp_path, three.bootstrap, prefix, copies=3, a="server start", b="server start") as both:
+    with fleet(tmp_path, three.bootstrap, prefix, PARTITIONS, 3, a="server start", b="server start") as both:
         both.shop.register()
         yield both
 

@@ -1,11 +1,9 @@
 """Topics as code: what is made, what differs, and that nothing else makes a topic."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
-from confluent_kafka.admin._resource import ResourceType
 
 from agentspan.eventlog import LogError, LogMismatch
 from agentspan.eventlog.kafka import (
@@ -21,19 +19,9 @@ from agentspan.eventlog.kafka import (
     planned_topics,
 )
 from agentspan_schemas.topics import COMMANDS, TASKS, TOPICS, topic_name
+from tests.support.kafka.altering import alter_group, alter_topic
 from tests.support.kafka.broker import Broker, free_ports
 from tests.support.kafka.topics import Cluster
-
-
-async def alter(cluster: Cluster, resource: ConfigResource, setting: str, value: str) -> None:
-    """As an operator does with Kafka's own tools."""
-    entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
-    resource.add_incremental_config(entry)
-    admin = AdminClient(cluster.config.admin())
-    for altered in admin.incremental_alter_configs([resource]).values():
-        altered.result()
-    while (await describe_topics(cluster.config, [resource.name]))[0].config[setting] != value:
-        pass  # the broker that is asked hears of it a moment later
 
 
 async def test_what_was_made_as_planned_differs_in_nothing(cluster: Cluster) -> None:
@@ -55,7 +43,9 @@ async def test_every_difference_is_told(cluster: Cluster) -> None:
     plan = planned_topics(cluster.choices(3))
     events = next(each for each in plan if each.name.endswith(".events"))
     await create_topics(cluster.config, [each for each in plan if not each.name.endswith(".tasks")])
-    await alter(cluster, ConfigResource(ResourceType.TOPIC, events.name), "unclean.leader.election.enable", "true")
+    await asyncio.to_thread(
+        alter_topic, cluster.config.bootstrap, events.name, {"unclean.leader.election.enable": "true"}
+    )
     wanted = [replace(each, partitions=4) if each is events else each for each in plan]
     assert set(await check_topics(cluster.config, wanted)) == {
         Difference(events.name, "partitions", "4", "3"),
@@ -87,6 +77,8 @@ async def test_timeouts_of_a_group_are_checked_where_the_cluster_sets_them(clust
         (name, "consumer.session.timeout.ms", "6000"),
         (name, "consumer.heartbeat.interval.ms", "2000"),
     }
+    await asyncio.to_thread(alter_group, config.bootstrap, name, {each.setting: each.planned for each in found})
+    assert await check_group(config, "orchestrators") == ()
 
 
 async def test_a_missing_topic_is_not_made(cluster: Cluster) -> None:

@@ -22,6 +22,9 @@ READY_S = 90.0
 HEAP = ("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 """Small and soon warm: tests are short."""
 
+LOG = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-Dorg.slf4j.simpleLogger.showDateTime=true")
+"""What is wrong with a broker stands in `broker.log`."""
+
 PROPERTIES = """
 process.roles=broker,controller
 node.id={node}
@@ -44,6 +47,9 @@ file.delete.delay.ms=100
 # what retention ends is gone within a second, not minutes
 log.retention.check.interval.ms=500
 log.initial.task.delay.ms=500
+# KIP-848: or no group may wait less than 45 s for a silent member
+group.consumer.min.session.timeout.ms=6000
+group.consumer.min.heartbeat.interval.ms=2000
 """
 
 
@@ -94,7 +100,7 @@ class Broker:
         """Begin to start: with others that it needs."""
         with (self._folder / "broker.log").open("ab") as output:
             self._process = subprocess.Popen(
-                ["java", *HEAP, "-cp", classpath(), "kafka.Kafka", str(self._folder / "server.properties")],
+                ["java", *HEAP, *LOG, "-cp", classpath(), "kafka.Kafka", str(self._folder / "server.properties")],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -1,4 +1,4 @@
-"""A cluster of three brokers, each its own controller too, where every topic has a copy on each: what a machine that dies
+"""A cluster of three brokers, each a controller too, where every topic has a copy on each: what a machine that dies
 leaves of it goes on."""
 
 import time
