@@ -1,4 +1,4 @@
-"""`make bench-history`: how long lists take over a million executions and ten million events in the embedded ClickHouse.
+"""`make bench-history`: how long lists take over a million executions in the embedded ClickHouse.
 
 The history is made once and kept (`--data`). Lists are read through the client and the statements of the query service,
 over HTTP, from the child process that `agentspan server start` runs; `--writing` lets the projection's own sink write
@@ -7,17 +7,13 @@ into the newest month meanwhile.
 
 import argparse
 import asyncio
-import json
 import random
-import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agentspan_query.adapters.clickhouse import Database
@@ -25,10 +21,11 @@ from agentspan_query.adapters.clickhouse_child import ClickHouseChild
 from agentspan_query.adapters.history import ClickHouseHistory
 from agentspan_query.adapters.migrations import migrate
 from agentspan_query.domain.filters import ExecutionFilter
+from bench.calibration import Calibration
 from bench.history_rows import AGENTS, EVENTS_EACH, MONTHS, insert_events, insert_executions, month_start, slices
 from bench.history_writing import write_on
+from bench.results import RESULTS, Run, p
 
-RESULTS = Path("bench/results/history.jsonl")
 SLICE, NEWEST_SLICE = 20_000, 2_000
 SETTLES_WITHIN_S = 300.0
 PAGE = 50
@@ -58,7 +55,10 @@ async def main(argv: Sequence[str] | None = None) -> None:
         serving.cancel()
         with suppress(asyncio.CancelledError):
             await serving
-    _report(figures)
+    run = Run.now("history", "none")
+    run.figures.update(figures)
+    run.append_to(RESULTS)
+    print(run.model_dump_json(indent=2))
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -107,25 +107,33 @@ async def _settled(database: Database) -> None:
         await asyncio.sleep(1)
 
 
-async def _measured(database: Database, options: argparse.Namespace) -> dict[str, object]:
+async def _measured(database: Database, options: argparse.Namespace) -> dict[str, float]:
     history = ClickHouseHistory(database)
     writing = asyncio.create_task(write_on(database, options.writing)) if options.writing else None
-    found: dict[str, object] = {}
+    found: dict[str, float] = {}
     try:
         for question in QUESTIONS:
-            found[question.name] = await _timed(question, history, random.Random(options.seed), options.samples)
+            found |= await _timed(question, history, random.Random(options.seed), options.samples)
     finally:
         if writing is not None:
             writing.cancel()
             with suppress(asyncio.CancelledError):
                 await writing
+    found["written meanwhile, events/s"] = options.writing
+    found |= {f"calibration {name}": value for name, value in asdict(Calibration.measured(options.data)).items()}
+    return found | await _sizes(database)
+
+
+async def _sizes(database: Database) -> dict[str, float]:
     parts = await database.query(
-        "SELECT table, count(), sum(rows), sum(bytes_on_disk) FROM system.parts"
-        " WHERE active AND database = currentDatabase() GROUP BY table ORDER BY table",
+        "SELECT table, count(), sum(rows), sum(bytes_on_disk) FROM system.parts WHERE active"
+        " AND database = currentDatabase() AND table IN ('events', 'executions') GROUP BY table ORDER BY table",
         {},
     )
-    tables = {table: {"parts": count, "rows": rows, "mb": round(size / 1e6)} for table, count, rows, size in parts}
-    return {"questions": found, "tables": tables, "written_meanwhile_per_s": options.writing}
+    found: dict[str, float] = {}
+    for table, count, rows, size in parts:
+        found |= {f"{table}, parts": count, f"{table}, rows": rows, f"{table}, MB": round(size / 1e6)}
+    return found
 
 
 async def _timed(
@@ -138,10 +146,9 @@ async def _timed(
         began = time.perf_counter()
         await question.ask(history, chance)
         taken.append((time.perf_counter() - began) * 1000)
-    cuts = statistics.quantiles(taken, n=100)
-    figures = {"p50_ms": round(cuts[49], 1), "p95_ms": round(cuts[94], 1), "max_ms": round(max(taken), 1)}
-    print(f"{question.name:52} {figures}", file=sys.stderr)
-    return figures
+    figures = {"p50": p(50, taken), "p95": p(95, taken), "most": max(taken)}
+    print(f"{question.name:52} " + "  ".join(f"{k} {v:7.1f} ms" for k, v in figures.items()), file=sys.stderr)
+    return {f"{question.name}, {name} ms": round(value, 1) for name, value in figures.items()}
 
 
 def _month(
@@ -188,15 +195,6 @@ QUESTIONS = (
     Question("agents", lambda h, c: h.agents()),
     Question("agent + month, then the events of the newest", _timeline),
 )
-
-
-def _report(figures: dict[str, object]) -> None:
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    line = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "commit": commit.stdout.strip(), **figures}
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(line) + "\n")
-    print(json.dumps(line, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A history as large as you like, made inside ClickHouse: ten events an execution, like those that the projection writes.
+"""A history as large as you like, made inside ClickHouse: ten events an execution, as the projection writes them.
 
 Each event of the story is made by the contract's own models and turned into its rows by the projection's own functions;
 the statement then repeats those rows under other ids, times, agents and texts. The same number gives the same history.
@@ -38,12 +38,13 @@ WAITING_SEQ = 5
 """The event after which an execution waits for a person, and is in `executions` as waiting."""
 
 _ID, _AGENT, _TEXT, _AT, _STARTED = "@id@", "@agent@", "@text@", datetime(2001, 1, 1), datetime(2002, 2, 2)
-_WORDS = (
-    "order invoice refund parcel customer late wrong address again please broken charge card twice email never arrived"
-    " support waiting since monday agent asked for photo of damage box returned label printed courier lost amount euro"
-    " promised answer policy allows exception manager approved goodwill credit voucher warehouse stock size colour"
-    " exchange warranty serial number account locked password reset two factor phone number changed delivery slot"
-).split()
+_WORDS = """
+order invoice refund parcel customer late wrong address again please broken charge card twice email never
+arrived support waiting since monday agent asked for photo of damage box returned label printed courier lost
+amount euro promised answer policy allows exception manager approved goodwill credit voucher warehouse stock
+size colour exchange warranty serial number account locked password reset two factor phone number changed
+delivery slot
+""".split()  # noqa: SIM905
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,8 @@ def _executions(part: Slice) -> str:
     agents, words = _literal(AGENTS), _literal(_WORDS)
     return f"""SELECT number AS n, concat('exec-', lower(hex(sipHash64(number)))) AS id,
         {agents}[1 + cityHash64(number, 1) % {len(AGENTS)}] AS agent,
-        fromUnixTimestamp64Micro(toInt64({start * 10**6} + cityHash64(number, 2) % {(end - start) * 10**6}), 'UTC') AS started,
+        fromUnixTimestamp64Micro(toInt64({start * 10**6} + cityHash64(number, 2) % {(end - start) * 10**6}), 'UTC')
+            AS started,
         multiIf(cityHash64(number, 3) % 100 < 90, 0, cityHash64(number, 3) % 100 < 96, 1, 2) AS ending,
         arrayStringConcat(arrayMap(i -> {words}[1 + cityHash64(number, i) % {len(_WORDS)}], range(10, 40)), ' ') AS text
         FROM numbers({part.first}, {part.count})"""
@@ -152,12 +154,12 @@ def _names(fields: Sequence[str]) -> str:
 
 def _story() -> Sequence[Event]:
     """Nine events and the three endings, with placeholders for what differs."""
-    call = {"call_id": "1-0", "tool": "issue_refund"}
+    call: dict[str, Any] = {"call_id": "1-0", "tool": "issue_refund"}
     args: dict[str, Any] = {"customer": "c-1042", "amount_usd": 25, "note": _TEXT}
-    hashed = {"args": args, "args_hash": "e" * 64}
-    decided = {"approval_id": f"{_ID}.1-0", **call, **hashed}
-    model = {"attempt": 1, "model": "anthropic/claude"}
-    replied = {
+    hashed: dict[str, Any] = {"args": args, "args_hash": "e" * 64}
+    decided: dict[str, Any] = {"approval_id": f"{_ID}.1-0", **call, **hashed}
+    model: dict[str, Any] = {"attempt": 1, "model": "anthropic/claude"}
+    replied: dict[str, Any] = {
         **model,
         "usage": Usage(input_tokens=900, output_tokens=120),
         "worker": "model-lane",
@@ -176,7 +178,8 @@ def _story() -> Sequence[Event]:
         ),
         Waiting(**_envelope(5, "waiting"), **decided),
         Approved(
-            **_envelope(6, "running"), by="user:bob", channel="ui", reason="goodwill", seen_args_hash="e" * 64, **decided
+            **_envelope(6, "running"), by="user:bob", channel="ui", reason="goodwill", seen_args_hash="e" * 64,
+            **decided,
         ),
         ToolResult(
             **_envelope(7, "running"), ok=True, value={"refunded": True, "text": _TEXT}, attempt=1, worker="w@shop/1",
