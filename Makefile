@@ -3,10 +3,12 @@
 
 PYTHON ?= python3
 SEED ?= 1
+ROUNDS ?= 50
 LOG ?= sqlite
 VENV := .venv
 BIN := $(VENV)/bin
 DATA := .agentspan/demo
+CHAOS := $(addprefix tests/kafka/,test_crash_matrix.py test_frozen.py test_storm.py test_three_brokers.py)
 SOURCES := schemas sdk services tests examples bench
 CHROMIUM := /usr/bin/chromium
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentspan-test/bin
@@ -16,7 +18,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" PIP_FIND_LINKS= $(BIN)/pip
 	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-kafka check check-deploy bench bench-parked bench-load bench-compare bench-history simulate schemas requirements browser
+.PHONY: help setup run demo test test-kafka chaos-kafka check check-deploy bench bench-parked bench-load bench-compare bench-history simulate schemas requirements browser
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +36,9 @@ test: setup browser  ## run all tests but those that need Kafka
 
 test-kafka: setup  ## run the tests that need Kafka, on a real broker (Docker, or Java and Maven)
 	$(BIN)/pytest -m kafka tests/contract tests/kafka tests/e2e/test_bench.py
+
+chaos-kafka: setup  ## fifty of each disaster on a real broker, and ten minutes of rebalances: make chaos-kafka ROUNDS=50
+	AGENTSPAN_CHAOS_ROUNDS=$(ROUNDS) $(BIN)/pytest -m kafka $(CHAOS)
 
 check: setup  ## lint, format, types, import rules, schema drift
 	$(BIN)/ruff check .
