@@ -37,9 +37,8 @@ class Snapshots:
         resource = ConfigResource(ResourceType.TOPIC, self.topic)
         for name, value in AT_ONCE.items():
             resource.add_incremental_config(ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET))
-        for altered in (
-            AdminClient({"bootstrap.servers": self.bootstrap}).incremental_alter_configs([resource]).values()
-        ):
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        for altered in admin.incremental_alter_configs([resource]).values():
             altered.result()
 
     def all(self) -> list[Raw]:
