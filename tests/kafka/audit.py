@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from confluent_kafka import TopicPartition
 
@@ -16,7 +17,9 @@ from tests.kafka import checks, checks_outside
 from tests.kafka.evidence import Evidence, gathered
 from tests.kafka.findings import Finding
 from tests.kafka.stories import Told, told
-from tests.support.kafka.topics import Cluster
+
+if TYPE_CHECKING:
+    from tests.support.kafka.topics import Cluster
 
 
 def judged(evidence: Evidence) -> list[Finding]:
@@ -70,7 +73,7 @@ class Line:
     last: bool
 
 
-def read(cluster: Cluster, partition: int = 0) -> list[Line]:
+def read(cluster: "Cluster", partition: int = 0) -> list[Line]:
     """All that stands."""
     consumer = cluster.consumer("audit")
     place = TopicPartition(f"{cluster.prefix}.events", partition, 0)

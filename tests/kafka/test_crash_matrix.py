@@ -7,9 +7,11 @@ topics, the effects and ClickHouse finds nothing afterwards.
 import random
 import time
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import pytest
 
+from tests.kafka import chaos
 from tests.kafka.chaos import rounds
 from tests.kafka.evidence import Raw
 from tests.kafka.failpoints import Order
@@ -39,9 +41,13 @@ MOMENTS = (
 that follows from what was released."""
 
 
-@pytest.fixture(scope="module")
+def scope(fixture_name: str, config: pytest.Config) -> Literal["module", "function"]:
+    """One fleet for all moments, whose topics hold all that went before; in chaos those would hold too much."""
+    return "function" if chaos.ROUNDS else "module"
+
+
+@pytest.fixture(scope=scope)
 def killed(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
-    """One fleet for all moments: its topics hold all that went before."""
     with matrix(tmp_path_factory.mktemp("matrix"), broker.bootstrap) as fleet:
         yield fleet
 
