@@ -1,15 +1,21 @@
 """The command line's upkeep of a ClickHouse that others run, and what a server says of one that it can't use."""
 
+import asyncio
 import json
+import socket
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from agentspan.cli import main
+from agentspan.eventlog.memory import MemoryLog
 from agentspan_query.adapters.clickhouse import Address, Database
 from agentspan_query.adapters.history import ClickHouseHistory
 from agentspan_query.adapters.migrations import known, migrate
@@ -17,10 +23,14 @@ from agentspan_query.adapters.retention import expire
 from agentspan_query.adapters.sink import ClickHouseSink
 from agentspan_query.domain.filters import ExecutionFilter
 from agentspan_standalone import upkeep
+from agentspan_standalone.health import router
+from agentspan_standalone.history import HistoryServices
+from agentspan_standalone.settings import Settings
 from tests.support.clickhouse import ClickHouse
 from tests.support.query_history import History, store
 
 ALL = ExecutionFilter()
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
 NAMES = [migration.name for migration in known()]
 
 
@@ -90,6 +100,54 @@ def test_a_rebuild_needs_a_log(clickhouse: ClickHouse, tmp_path: Path, capsys: p
     sqlite3.connect(tmp_path / "log.sqlite3").close()
     assert main(line) == 0
     assert "0 events of 0 executions" in capsys.readouterr().err
+
+
+async def test_history_says_what_it_waits_for_and_begins_once_it_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("agentspan_standalone.history.FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr("agentspan_standalone.history.LONGEST_PAUSE_S", 0.2)
+    log = MemoryLog(1)
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    away = f"http://127.0.0.1:{port}"
+    waiting = HistoryServices(Settings(data=tmp_path, clickhouse=away), log, lambda: NOW)
+    async with serving(waiting):
+        await until(lambda: "refused" in (waiting.trouble or ""))
+        assert _readyz(waiting) == {"status": "ok", "history": waiting.trouble}
+    with ClickHouse(tmp_path / "clickhouse") as clickhouse:
+        monkeypatch.setenv("AGENTSPAN_CLICKHOUSE_PASSWORD", clickhouse.password)
+        history = HistoryServices(Settings(data=tmp_path, clickhouse=clickhouse.address), log, lambda: NOW)
+        async with serving(history):
+            await until(lambda: "agentspan query migrate" in (history.trouble or ""))
+            await asyncio.to_thread(upkeep.migrate_tables, clickhouse.address)
+            await until(lambda: history.trouble is None)
+            assert _readyz(history) == {"status": "ok", "history": None}
+            page = await history.query.executions(ALL, cursor=None, limit=10)
+            assert (page.items, page.as_of) == ((), NOW)
+
+
+def _readyz(history: HistoryServices) -> object:
+    app = FastAPI()
+    app.include_router(router(lambda: None, lambda: history.trouble))
+    return TestClient(app).get("/readyz").json()
+
+
+@asynccontextmanager
+async def serving(history: HistoryServices) -> AsyncIterator[None]:
+    running = asyncio.create_task(history.run())
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        history.close()
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not reached():  # noqa: ASYNC110 - what it waits for is a property, not an event
+            await asyncio.sleep(0.02)
 
 
 async def test_what_ended_long_ago_leaves_history_and_what_has_not_ended_never_does(clickhouse: ClickHouse) -> None:
