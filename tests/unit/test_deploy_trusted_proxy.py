@@ -51,6 +51,9 @@ def test_behind_a_proxy_any_address_is_bound(tmp_path: Path, monkeypatch: pytest
         ("127.0.0.1", "http://localhost:6767"),
         ("0.0.0.0", "http://localhost:6767"),
         ("10.1.2.3", "http://10.1.2.3:6767"),
+        ("::1", "http://[::1]:6767"),
+        ("::", "http://[::1]:6767"),
+        ("fd00::7", "http://[fd00::7]:6767"),
     ],
 )
 def test_a_server_on_all_addresses_is_asked_on_loopback(tmp_path: Path, host: str, url: str) -> None:

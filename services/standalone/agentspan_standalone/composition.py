@@ -86,16 +86,15 @@ class Services:
         """Why no work can be taken now."""
         if self.draining:
             return "the server is stopping"
+        if self.orchestrator is not None and self._on.share.assigned is None:
+            return "the server's group has not said yet which partitions are its own; try again in a moment"
         if self._definitions is not None and not self._definitions.loaded.is_set():
             return "the server is reading what agents there are; try again in a moment"
         return self._not_restored(self.orchestrator) if self.orchestrator is not None else None
 
     def _not_restored(self, orchestrator: Orchestrator) -> str | None:
-        assigned = self._on.share.assigned
-        if assigned is None:
-            return "the server's group has not said yet which partitions are its own; try again in a moment"
         left = {each.number: each.to_restore for each in orchestrator.standings()}
-        for number in sorted(assigned):
+        for number in sorted(self._on.share.assigned or ()):
             if reason := orchestrator.unavailable(number):
                 to_go = f" ({left[number]} records of its log to go)" if left.get(number) else ""
                 return f"partition {number}: {reason}{to_go}"

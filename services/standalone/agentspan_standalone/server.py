@@ -41,10 +41,14 @@ class _Server(uvicorn.Server):
 
 def bound(settings: Settings) -> Sequence[socket.socket]:
     """The listening sockets: of the doors, and of metrics where they have their own. Raises PortTaken."""
-    sockets = [_bound(settings.host, settings.port, "another port goes with --port")]
-    if settings.metrics_port is not None:
-        sockets.append(_bound(settings.host, settings.metrics_port, "another one goes with AGENTSPAN_METRICS_PORT"))
-    return sockets
+    doors = _bound(settings.host, settings.port, "another port goes with --port")
+    if settings.metrics_port is None:
+        return [doors]
+    try:
+        return [doors, _bound(settings.host, settings.metrics_port, "another one goes with AGENTSPAN_METRICS_PORT")]
+    except PortTaken:
+        doors.close()
+        raise
 
 
 def _bound(host: str, port: int, hint: str) -> socket.socket:
