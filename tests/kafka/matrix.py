@@ -28,7 +28,10 @@ from tests.support.server import TERMINAL, Json, Server, eventually
 
 PARTITIONS = 6
 VICTIMS = 3
-CLIENTS = 6
+CLIENTS = 4
+LEASE_S = "10"
+"""No worker is killed here, and none shall be taken for lost on a busy machine."""
+
 ROUNDS = ("snapshots", "checkpoints")
 """What is written once a second, and all else for each run."""
 
@@ -208,6 +211,7 @@ def matrix(folder: Path, bootstrap: str, orchestrators: int = VICTIMS + 1) -> It
         rest.environment["AGENTSPAN_CLICKHOUSE_MIGRATE"] = "true"
         victims = [Victim(_made(folder / f"victim-{number}"), log) for number in range(orchestrators)]
         for process in (rest, *victims):
+            process.environment["AGENTSPAN_LEASE_S"] = LEASE_S
             stack.push(process)
         start((rest, *victims))
         urls = [each.url for each in victims]

@@ -13,11 +13,12 @@ import pytest
 
 from tests.kafka import chaos
 from tests.kafka.chaos import rounds
-from tests.kafka.evidence import Raw
+from tests.kafka.evidence import Raw, records_of
 from tests.kafka.failpoints import Order
 from tests.kafka.late_snapshots import Snapshots, of, outdated
 from tests.kafka.matrix import PARTITIONS, VICTIMS, Load, Matrix, die, load, matrix, start
 from tests.kafka.servers import Begun
+from tests.kafka.stories import told
 from tests.kafka.victim import DELIVERY_TIMEOUT_S
 from tests.support.kafka.broker import Broker
 from tests.support.server import eventually
@@ -64,6 +65,8 @@ def test_owners_that_are_killed(killed: Matrix, moment: str, of: str) -> None:
         for _ in range(waves()):
             die(killed, moment, of, chance)
             runs.goes_on()
+    if moment == "between":
+        assert told(records_of(killed.bootstrap, f"{killed.prefix}.events")).ghosts >= VICTIMS, "halves are there"
 
 
 def test_writes_that_nobody_acknowledges_in_time(killed: Matrix, broker: Broker) -> None:
