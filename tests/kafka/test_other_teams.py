@@ -1,10 +1,8 @@
 """What another team does with the topics of a real cluster, through our client and through a plain one."""
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from confluent_kafka import Message, TopicPartition
 
@@ -22,7 +20,6 @@ from tests.support.kafka.topics import Cluster
 from tests.unit.schemas_examples import ENVELOPE, EVENT_FIELDS
 from tests.unit.test_topics_client import REQUEST, request, seqs, take
 
-TICKETS_PAGE = Path(__file__).parents[2] / "docs" / "tickets.md"
 PARTITIONS = 2
 
 
@@ -69,15 +66,6 @@ async def test_tickets_and_decisions_that_are_sent_stand_on_their_topics(cluster
     [decision] = all_of(cluster, "decisions", 1)
     assert decision.key == REQUEST.approval_id.encode()
     assert DECISIONS.decode(decision.value).args_hash == REQUEST.args_hash
-
-
-async def test_the_documented_producer_sends_a_ticket(cluster: Cluster) -> None:
-    await cluster.create(t.TICKETS, PARTITIONS)
-    [sample] = re.findall(r"```python\n(.*?)```", TICKETS_PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    exec(sample.replace("localhost:9092", cluster.config.bootstrap).replace('"agentspan.', f'"{cluster.prefix}.'), {})
-    [sent] = all_of(cluster, "tickets", 1)
-    ticket, envelope = read_ticket(sent)
-    assert (ticket.id, ticket.source, ticket.agent, envelope.ce_type) == ("T-2", "crm", "support", "com.shop.complaint")
 
 
 async def test_requests_come_as_they_stand_and_as_they_change(cluster: Cluster) -> None:
