@@ -71,7 +71,7 @@ async def _planned(folder: Path, options: argparse.Namespace) -> AsyncIterator[P
     from .kafka import cluster  # needs what only the tests of Kafka need
 
     async with cluster(folder, options.partitions) as found:
-        yield replace(plan, log=found.log, broker_pid=found.pid)
+        yield replace(plan, log=found.log, bootstrap=found.bootstrap, broker_pid=found.pid)
 
 
 def _load(options: argparse.Namespace) -> jobs.Load:

@@ -48,6 +48,8 @@ class Answer(BaseModel):
     executions: list[str]
     start_to_waiting_ms: list[float] = []
     approve_to_completed_ms: list[float] = []
+    done_at: list[float] = []
+    """By the machine's monotonic clock."""
     decision_ms: list[float] = []
     resolved: int = 0
     wrong: list[str] = []
@@ -101,6 +103,7 @@ class Driver:
             raise WrongResult(f"{started.execution_id} has the events {followed.types}, not {list(job.EVENTS)}")
         _check_output(started.execution_id, name, output)
         answer.executions.append(started.execution_id)
+        answer.done_at.append(done)
         answer.start_to_waiting_ms.append((waiting - began) * 1000)
         answer.approve_to_completed_ms.append((done - waiting) * 1000)
 

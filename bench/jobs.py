@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from . import job
+from . import job, recovery, tickets
 from .calibration import Calibration
 from .driver import Answer, Command
 from .results import p
@@ -50,7 +50,19 @@ async def run(plan: Plan, load: Load, say: Say) -> dict[str, float]:
             site.check_effects(executions)
             figures |= {f"{concurrency}/{name}": value for name, value in found.items()}
             _show(concurrency, found, say)
-    return figures
+        more = await _more(site, load, executions)
+        for name, value in more.items():
+            say(f"{name:24} {value:.2f}")
+    return figures | more
+
+
+async def _more(site: Site, load: Load, executions: Sequence[str]) -> dict[str, float]:
+    """What is measured once, whatever the concurrency."""
+    found, answer = await recovery.measured(site, max(16, load.count // 3), min(32, max(load.concurrencies)))
+    site.check_effects([*executions, *answer.executions])
+    if site.plan.bootstrap:
+        found |= await tickets.measured(site, site.plan.bootstrap, load.samples)
+    return found
 
 
 async def _stage(site: Site, concurrency: int, count: int, before: int) -> tuple[dict[str, float], Answer]:

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import psutil
 
@@ -21,8 +20,7 @@ from tests.support.kafka.docker import DockerBroker, docker_answers
 
 from .errors import BenchError
 from .processes import ROOT
-
-PREFIX: Final = "bench"
+from .site import TOPIC_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class Cluster:
     @property
     def log(self) -> str:
         """As a server is told."""
-        return f"kafka://{self.bootstrap}?prefix={PREFIX}"
+        return f"kafka://{self.bootstrap}?prefix={TOPIC_PREFIX}"
 
 
 @asynccontextmanager

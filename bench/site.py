@@ -25,6 +25,7 @@ from .processes import ROOT, Processes, Started, free_port
 from .usage import children
 
 READY_WITHIN_S: Final = 600.0
+TOPIC_PREFIX: Final = "bench"
 LOOK_S: Final = 0.02
 SEEN_WITHIN_S: Final = 120.0
 
@@ -36,6 +37,8 @@ class Plan:
     folder: Path
     log: str = ""
     """`kafka://…`; empty: the file of the embedded log."""
+    bootstrap: str = ""
+    """Of the cluster, where there is one."""
     broker_pid: int | None = None
     worker: str = "bench.worker"
     """The program that serves the tools."""

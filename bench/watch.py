@@ -1,6 +1,6 @@
 """How a client learns what happens to its executions: one connection carries the events of all of them.
 
-Apart from the API because it alone knows frames and reconnects, and alone changes when there is a better way to learn it.
+Apart from the API because it alone knows frames and reconnects, and alone changes when there is a better way.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ def test_the_jobs_are_measured_and_their_figures_kept(tmp_path: Path) -> None:
         "stored_events_per_s", "calibration/cpu_ms", "calibration/flush_ms",
     ):  # fmt: skip
         assert found[f"4/{name}"] > 0, name
+    assert found["killed/nothing_moved_s"] > found["killed/ready_s"] > 0
     assert found["4/cpu_ms/all"] == pytest.approx(sum(found[f"4/cpu_ms/{name}"] for name in PROCESSES))
 
 
@@ -50,7 +51,9 @@ def test_the_jobs_are_measured_on_a_cluster_too(tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
     done = bench(*TINY, "--log", "kafka", "--partitions", "1", "--results", str(results))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert figures(results)["4/cpu_ms/broker"] > 0
+    found = figures(results)
+    assert found["4/peak_mb/broker"] > 0
+    assert found["ticket_to_model_ms/p50"] > 0
 
 
 @pytest.mark.parametrize(
