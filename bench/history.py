@@ -67,6 +67,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=Path(".agentspan/bench-history"), help="kept between runs")
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--writing", type=int, default=0, metavar="N", help="events a second, written meanwhile")
+    parser.add_argument("--only", default="", metavar="TEXT", help="questions whose name has this in it")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(argv)
     options.data.mkdir(parents=True, exist_ok=True)
@@ -112,7 +113,7 @@ async def _measured(database: Database, options: argparse.Namespace) -> dict[str
     writing = asyncio.create_task(write_on(database, options.writing)) if options.writing else None
     found: dict[str, float] = {}
     try:
-        for question in QUESTIONS:
+        for question in (each for each in QUESTIONS if options.only in each.name):
             found |= await _timed(question, history, random.Random(options.seed), options.samples)
     finally:
         if writing is not None:

@@ -123,7 +123,7 @@ def _personal(template: str) -> str:
         (f"{_STARTED.isoformat()}Z", moment.format("started")),
     ):
         template = f"replaceAll({template}, '{placeholder}', {value})"
-    return template.replace("started + toIntervalSecond(k)", "started + toIntervalSecond(j)")
+    return template.replace("started + toIntervalSecond(k)", f"started + toIntervalSecond(least(j, {EVENTS_EACH}))")
 
 
 def _element(name: str) -> str:
