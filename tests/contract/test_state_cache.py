@@ -187,3 +187,15 @@ def test_what_cannot_be_written_now_is_read_and_written_later(tmp_path: Path) ->
     other.close()
     assert cache.open("log-1") == (HERE, None)
     cache.close()
+
+
+def test_those_that_wait_are_counted(cache: StateCache) -> None:
+    cache.open("log-1")
+    cache.put([row("exec-a", busy=True), row("exec-b"), row("exec-c")], HERE, None)
+    state = started("exec-d")
+    cache.fill([Snapshot("exec-d", dump_state(state), HERE.offset + 1, None, busy=False, parked=True)])
+    cache.busy()  # returns when what was put can be counted
+    assert cache.parked() == 3
+    cache.put([row("exec-b", busy=True)], HERE, None)
+    cache.busy()
+    assert cache.parked() == 2
