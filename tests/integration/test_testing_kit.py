@@ -112,6 +112,7 @@ def test_a_real_model_is_not_called_by_a_test(
     assert LocalServer(tmp_path, real_models=True).environment()["ANTHROPIC_API_KEY"] == "sk-ant-of-the-developer"
 
 
+@pytest.mark.slow
 def test_a_run_survives_the_servers_crash(tmp_path: Path) -> None:
     with LocalServer(tmp_path) as server:
         agent = server.plays(AGENT, [REFUND, "Refunded."])
@@ -161,6 +162,7 @@ def test_a_server_that_ends_at_once_shows_its_log(tmp_path: Path) -> None:
         LocalServer(tmp_path, environment={"AGENTSPAN_LEASE_S": "none"}).start()
 
 
+@pytest.mark.slow
 def test_the_fixtures_and_the_option_in_an_authors_suite(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(

@@ -26,7 +26,7 @@ from agentspan.agents.testing._scripted_model import ScriptedModel, Turn
 NEEDS: Final = ("agentspan_standalone", "fastapi", "uvicorn", "chdb")
 """What only `agentspan[server]` brings."""
 
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 90.0
 STOPS_WITHIN_S = 15.0
 LOOK_S = 0.02
 TAIL_BYTES = 3000
