@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import httpx
 
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 120.0
 ENDS_WITHIN_S = 20.0
 EVENT_WITHIN_S = 20.0
 LOOK_S = 0.02
