@@ -133,7 +133,8 @@ PLACES: list[tuple[str, Callable[..., Any], Any]] = [
 def test_an_option_that_is_not_here_is_refused_whatever_its_value(
     where: str, call: Callable[..., Any], option: str, instead: str
 ) -> None:
-    for value in (None, [], "x"):
+    values: tuple[Any, ...] = (None, [], "x")
+    for value in values:
         with pytest.raises(NotSupported) as caught:
             call(**{option: value})
         assert str(caught.value) == f"{where} has no option {option!r}: {instead}"

@@ -1,6 +1,8 @@
 """The package as it is imported and as its programs end: names, import cost, errors, discovery, a clean exit."""
 
 import ast
+import doctest
+import importlib
 import inspect
 import os
 import re
@@ -9,10 +11,14 @@ import subprocess
 import sys
 import textwrap
 import time
+import zipfile
 from collections.abc import Awaitable, Callable, Iterator
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 import agentspan.agents
 from agentspan.agents import (
@@ -27,6 +33,7 @@ from agentspan.agents import (
     ServerError,
     ServerNotInstalled,
     ServerUnavailable,
+    _default,
     _discovery,
     _errors,
     testing,
@@ -72,6 +79,74 @@ def test_importing_it_imports_no_server_and_no_http_client() -> None:
 def modules_of(package: str) -> set[str]:
     code = f"import sys, {package}; print(*sys.modules)"
     return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def import_cpu_s(modules: str) -> float:
+    """The least CPU time of a few fresh processes that import these: the clock on the wall tells of the machine."""
+    code = f"import time; began = time.process_time(); import {modules}; print(time.process_time() - began)"
+    runs = (subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(4))
+    return min(float(run.stdout) for run in runs)
+
+
+def test_importing_it_costs_little_more_than_what_it_stands_on() -> None:
+    assert import_cpu_s("agentspan.agents") < 1.6 * import_cpu_s("pydantic, aiohttp")
+
+
+def test_the_wheel_is_small(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=root, check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    sizes = {one.filename: one.compress_size for one in zipfile.ZipFile(wheel).infolist()}
+    assert any(name.startswith("agentspan/agents/") for name in sizes)
+    assert sum(size for name, size in sizes.items() if not name.startswith(UI_ASSETS)) < 1_000_000
+
+
+UI_ASSETS = "agentspan_query/web/"
+
+# Docstrings
+
+
+def public_things() -> Iterator[tuple[str, Any]]:
+    """Every public name, and every public method and property of those that are classes of this package."""
+    for name in agentspan.agents.__all__:
+        value = getattr(agentspan.agents, name)
+        yield name, value
+        if inspect.isclass(value) and not issubclass(value, Exception | StrEnum | BaseModel):
+            for attribute, member in inspect.getmembers(value):
+                if not attribute.startswith("_") and (callable(member) or isinstance(member, property)):
+                    yield f"{name}.{attribute}", member
+
+
+@pytest.mark.parametrize(("name", "value"), list(public_things()))
+def test_everything_public_has_a_docstring(name: str, value: Any) -> None:
+    own = inspect.getdoc(value)
+    assert own, name
+    assert own != inspect.getdoc(type(value)), name
+
+
+MODULES = sorted(
+    path.relative_to(Path(agentspan.agents.__file__).parents[2]).with_suffix("").as_posix().replace("/", ".")
+    for path in Path(agentspan.agents.__file__).parent.rglob("*.py")
+    if path.name != "__init__.py" and "testing" not in path.parts
+)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_examples_in_docstrings_hold(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_default, "_DEFAULT", _default._Default())
+    imported = importlib.import_module(module)
+    names = {name: getattr(agentspan.agents, name) for name in agentspan.agents.__all__}
+    failed, _ = doctest.testmod(imported, extraglobs=names, optionflags=doctest.ELLIPSIS)
+    assert failed == 0
+
+
+def test_every_public_name_is_shown_in_a_docstring_or_in_the_page_about_the_sdk() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sdk.md").read_text()
+    for name in agentspan.agents.__all__:
+        value = getattr(agentspan.agents, name)
+        shown = ">>>" in (inspect.getdoc(value) or "") or re.search(rf"\b{name}\b", page)
+        assert shown, f"{name} is neither in docs/sdk.md nor has it an example"
 
 
 # Errors

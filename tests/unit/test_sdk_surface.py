@@ -137,7 +137,7 @@ def test_configure_says_which_server_and_only_before_the_first_use(
     direct: SmallServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AGENTSPAN_SERVER_URL", "http://127.0.0.1:1")
-    monkeypatch.setattr(sdk._default, "_DEFAULT", sdk._default._Default())  # type: ignore[attr-defined]
+    monkeypatch.setattr(sdk._default, "_DEFAULT", sdk._default._Default())
     configure(server_url=direct.url)
     assert run(AGENT, "pay").status == "completed"
     with pytest.raises(ConfigurationError, match=r"after the default runtime was first used; .* shutdown\(\) first"):
