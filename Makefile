@@ -18,7 +18,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" PIP_FIND_LINKS= $(BIN)/pip
 	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-kafka chaos-kafka check check-deploy bench bench-parked bench-load bench-compare bench-history simulate schemas requirements browser
+.PHONY: help setup run demo test test-kafka chaos-kafka check check-deploy bench bench-parked bench-load bench-compare bench-history simulate schemas requirements browser kafka-programs
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ demo: setup  ## handle 526 tickets, kill the server in the middle, and compare e
 test: setup browser  ## run all tests but those that need Kafka
 	$(BIN)/pytest -n auto -m "not kafka"
 
-test-kafka: setup  ## run the tests that need Kafka, on a real broker (Docker, or Java and Maven)
+test-kafka: setup kafka-programs  ## run the tests that need Kafka, on a real broker (Docker, or Java and Maven)
 	$(BIN)/pytest -m kafka tests/contract tests/kafka tests/e2e/test_bench.py
 
 chaos-kafka: setup  ## fifty of each disaster on a real broker, and ten minutes of rebalances: make chaos-kafka ROUNDS=50
@@ -113,4 +113,17 @@ browser:
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
 	else \
 		echo "The browser tests need $(CHROMIUM). Install it, on Debian with: sudo apt-get install chromium"; exit 1; \
+	fi
+
+# What the Kafka tests run beside the broker: the examples in Java, and kcat where the distribution has it.
+kafka-programs:
+	@if command -v mvn >/dev/null && command -v javac >/dev/null && command -v kcat >/dev/null; then :; \
+	elif [ "`id -u`" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing Java, Maven and kcat for the Kafka tests"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+			default-jdk-headless maven kcat; \
+	elif command -v mvn >/dev/null && command -v javac >/dev/null; then :; \
+	else \
+		echo "The Kafka tests need Java and Maven. Install them, on Debian with: sudo apt-get install default-jdk-headless maven"; \
+		exit 1; \
 	fi
