@@ -5,6 +5,7 @@ import logging
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 
+from agentspan.eventlog._errors import BeyondEnd
 from agentspan.eventlog._kafka_connection import Connection, TopicFacts
 from agentspan.eventlog._kafka_errors import OffsetGone
 from agentspan.eventlog._kafka_feed import Feed
@@ -40,10 +41,10 @@ class KafkaInbox:
         with feed.held():
             offset = await _kept(feed, offset)
             while True:
-                await feed.wait(offset)
                 try:
+                    await feed.wait(offset)
                     piece = await feed.read(offset, READ_LIMIT)
-                except OffsetGone:
+                except (OffsetGone, BeyondEnd):  # retention was faster than this process, or the topic is cut short
                     offset = await _kept(feed, offset)
                     continue
                 for at, record in piece.items:
