@@ -1,7 +1,7 @@
 """Writes what follows from the models: `python -m agentspan_schemas.generate [--check]`.
 
-The JSON Schemas and the AsyncAPI document beside the models, and the tables of docs/topics.md. Nothing reads them at
-run time; people and other languages do. `--check` fails when a file differs from its model.
+The JSON Schemas and the AsyncAPI document beside the models, the tables of docs/topics.md, and docs/topics-reference.md.
+Nothing reads them at run time; people and other languages do. `--check` fails when a file differs from its model.
 """
 
 import json
@@ -10,11 +10,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from agentspan_schemas import asyncapi
+from agentspan_schemas import asyncapi, reference
 from agentspan_schemas.codec import FAMILIES
 
 FOLDER = Path(__file__).resolve().parent.parent
 TOPICS_PAGE = FOLDER.parent / "docs" / "topics.md"
+REFERENCE_PAGE = FOLDER.parent / "docs" / "topics-reference.md"
 OTHERS = {"openapi.json"}
 """Beside the models, but written by others."""
 
@@ -47,6 +48,9 @@ def files() -> dict[Path, str]:
         **{FOLDER / name: text for name, text in schemas().items()},
         FOLDER / "asyncapi.yaml": asyncapi.text(),
         TOPICS_PAGE: filled(page, tables),
+        REFERENCE_PAGE: reference.page(
+            asyncapi.document(), {name: json.loads(text) for name, text in schemas().items()}
+        ),
     }
 
 

@@ -70,6 +70,20 @@ def test_every_topic_and_every_message_is_there() -> None:
     } - {"answer", "dead_letter_handled"}
 
 
+def test_the_reference_has_every_topic_message_header_and_field() -> None:
+    page = (ROOT / "docs" / "topics-reference.md").read_text(encoding="utf-8")
+    document = asyncapi.document()
+    for channel in document["channels"].values():
+        assert f"## `{channel['address']}`\n" in page
+    parts = {part.partition("\n")[0]: part for part in page.split("\n### ")[1:]}
+    assert parts.keys() == document["components"]["messages"].keys()
+    for name, message in document["components"]["messages"].items():
+        named = {*message["headers"]["properties"]}
+        if "$ref" in message["payload"]:
+            named |= {*json.loads(schemas()[f"{name}.json"])["properties"]}
+        assert {header for header in named if f"| `{header}` |" not in parts[name]} == set()
+
+
 def test_somebody_sends_and_receives_on_every_channel() -> None:
     document = asyncapi.document()
     actions = {(each["channel"]["$ref"], each["action"]) for each in document["operations"].values()}
