@@ -1,13 +1,13 @@
 """Where a partition begins and ends while its leader changes, and what an inbox does when that changes under it."""
 
 import asyncio
-from collections.abc import Iterable
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from confluent_kafka import TopicPartition
+from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from agentspan.eventlog import BeyondEnd, Record
 from agentspan.eventlog._kafka_live import Place
@@ -27,7 +27,7 @@ async def test_an_end_that_a_new_leader_does_not_know_yet_is_asked_for_again(
     admin = connection._admin
     asks, unknown = admin.list_offsets, iter([UNKNOWN, UNKNOWN])
 
-    def list_offsets(asked: Iterable[TopicPartition], **options: Any) -> Any:
+    def list_offsets(asked: dict[TopicPartition, OffsetSpec], **options: Any) -> Any:
         for offset in unknown:
             answer: Future[Any] = Future()
             answer.set_result(SimpleNamespace(offset=offset))
