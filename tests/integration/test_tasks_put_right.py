@@ -4,16 +4,17 @@ A resumed run opens the task of the same step and attempt again, so a tombstone 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from agentspan.eventlog import CaughtUp, Fenced, Record
+from agentspan.eventlog import CaughtUp, Change, Fenced, Record
 from agentspan.eventlog.memory import MemoryLog, MemoryTable
+from agentspan_orchestrator.domain import decide
 from agentspan_orchestrator.leases import Leases, Watch
 from agentspan_orchestrator.taskbook import TaskBook
 from agentspan_schemas import commands as c
-from tests.support.orchestration import EXECUTION, Clock, Process, World, ask, process, result, start
+from tests.support.orchestration import AGENT, EXECUTION, Clock, Process, World, ask, process, result, start
 
 OPEN = f"{EXECUTION}/1-0/1"
 
@@ -88,3 +89,25 @@ async def test_an_owner_that_was_replaced_puts_nothing_right_and_hears_of_it() -
     await tasks.put(OPEN, Record("tool", EXECUTION, b"{}"), partition=0)
     with pytest.raises(Fenced, match="'b'"):
         await running
+
+
+async def test_an_owner_that_was_replaced_while_it_read_what_stands_buries_nothing_of_its_successor() -> None:
+    """The simulation's seed 983: its own state knew the run, but not yet the call that the successor had opened."""
+    log, tasks, clock = MemoryLog(1), MemoryTable(), Clock()
+    ownership = await log.partition(0).take_over("a")
+    await log.partition(0).take_over("b")
+    await tasks.put(OPEN, Record("tool", EXECUTION, b"{}"), partition=0)
+    watch = Watch(Leases(MemoryTable(), now=clock.now, lease_s=10), clock.now)
+    book = TaskBook(tasks, 0, watch, clock.now, confirm=ownership.confirm)
+    outcome = decide(None, start(), clock.now(), AGENT)
+    with pytest.raises(Fenced, match="'b'"):
+        await book.run(lambda: None, lambda _: outcome.state)
+    standing = [change async for change in _until_caught_up(tasks)]
+    assert [(change.key, change.record is None) for change in standing] == [(OPEN, False)]
+
+
+async def _until_caught_up(tasks: MemoryTable) -> AsyncIterator[Change]:
+    async for change in tasks.follow():
+        if isinstance(change, CaughtUp):
+            return
+        yield change

@@ -86,7 +86,7 @@ class TaskBook:
             match change:
                 case CaughtUp():
                     restore()
-                    self._bury_closed(standing, get)
+                    await self._bury_closed(standing, get)
                     self.restored.set()
                 case Change() if not self.restored.is_set():
                     standing[change.key] = None
@@ -95,14 +95,17 @@ class TaskBook:
                 case _:
                     assert_never(change)
 
-    def _bury_closed(self, standing: Iterable[str], get: Callable[[str], Execution | None]) -> None:
-        """Tombstones for the tasks that stand on the topic although their execution says that they are closed.
+    async def _bury_closed(self, standing: Iterable[str], get: Callable[[str], Execution | None]) -> None:
+        """Tombstones for the tasks that stand on the topic although their execution says that they are not open.
 
-        A task of an execution that is unknown here is left alone: a later owner may have opened it.
+        A later owner may have opened them: it has taken over before it did, so the log tells. A task of an execution
+        that is unknown here is left alone.
         """
-        for key in standing:
-            if get(_execution_id(key)) is not None and not self._is_open(key):
-                self.bury(key)
+        closed = [key for key in standing if not self._is_open(key) and get(_execution_id(key)) is not None]
+        if closed:
+            await self._confirm()
+        for key in closed:
+            self.bury(key)
 
     async def _came(self, change: Change, get: Callable[[str], Execution | None]) -> None:
         """A change of the topic. One that we did not make is an earlier owner's, which was frozen and woke up, or a
