@@ -1,6 +1,6 @@
 """Writes what follows from the models: `python -m agentspan_schemas.generate [--check]`.
 
-The JSON Schemas and the AsyncAPI document beside the models, the tables of docs/topics.md, and docs/topics-reference.md.
+The JSON Schemas and the AsyncAPI document beside the models, the tables of docs/topics.md and docs/topics-reference.md.
 Nothing reads them at run time; people and other languages do. `--check` fails when a file differs from its model.
 """
 

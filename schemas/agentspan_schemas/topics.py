@@ -115,7 +115,8 @@ TOPICS: tuple[Topic, ...] = (
 )  # fmt: skip
 
 DLQ_RETENTION_MS = 30 * DAY_MS
-"""`<topic>.dlq` keeps what could not be read for 30 days."""
+"""`<topic>.dlq` keeps what could not be read for 30 days, and behind it notes which of it was handled
+(`agentspan_schemas.dead_letters.Handled`): only ever appended to, and never compacted."""
 
 
 def topic_name(topic: Topic, prefix: str = "agentspan") -> str:
