@@ -148,8 +148,7 @@ class TaskBook:
     def _put(self, key: str, record: Record | None) -> None:
         put = self._table.put(key, record, partition=self._partition)
         self._own[key, record is not None] += 1
-        done = asyncio.ensure_future(_awaited(put))
-        done.add_done_callback(self._check)
+        asyncio.ensure_future(put).add_done_callback(self._check)
 
     def _check(self, done: "asyncio.Future[object]") -> None:
         error = None if done.cancelled() else done.exception()
@@ -159,7 +158,3 @@ class TaskBook:
 
 def _execution_id(key: str) -> str:
     return key.partition("/")[0]
-
-
-async def _awaited(put: Awaitable[object]) -> object:
-    return await put
