@@ -77,6 +77,8 @@ class SmallServer:
         self.deltas: dict[int, str] = {}
         """Words that go out before the event of that seq, to those who asked for them."""
         self.wants_deltas: set[str] = set()
+        self.garbled = False
+        """Whether its streams are of another product."""
         self.forget_streams = False
         self.ahead = timedelta()
         """How far its clock is ahead of the real one."""
@@ -291,7 +293,7 @@ class SmallServer:
         self._follow(followed, StreamRequest.model_validate_json(await request.read()))
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        opened = json.dumps({"stream_id": stream_id})
+        opened = json.dumps({} if self.garbled else {"stream_id": stream_id})
         await response.write(f": hello\r\n\r\nevent: open\r\ndata: {opened}\r\n\r\n".encode())
         try:
             while True:

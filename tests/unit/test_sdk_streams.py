@@ -14,6 +14,7 @@ from agentspan.agents import (
     AgentRuntime,
     InvalidRequest,
     NotFound,
+    ServerError,
     ServerUnavailable,
     _streams,
     tool,
@@ -190,6 +191,17 @@ async def test_an_id_that_can_be_none_is_refused_before_it_is_asked_for(server: 
         with pytest.raises(InvalidRequest, match="can't be followed"):
             await seqs(one, "x" * 200)
     assert opened(server) == 0
+
+
+async def test_an_answer_that_is_none_of_a_server_is_told_and_nobody_waits_for_ever(
+    server: SmallServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = await asyncio.to_thread(begun, server)
+    server.garbled = True
+    async with streams(server) as one:
+        with pytest.raises(ServerError, match="not of the expected shape"):
+            await seqs(one, run)
+    assert "the stream of events can't be read" in caplog.text
 
 
 async def test_a_server_that_stays_away_is_told_to_every_reader(server: SmallServer) -> None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator
 
 from pydantic import ValidationError
 
-from agentspan.agents._errors import AgentspanError, InvalidRequest, NotFound, ServerUnavailable, error_of
+from agentspan.agents._errors import AgentspanError, InvalidRequest, NotFound, ServerError, ServerUnavailable, error_of
 from agentspan.agents._events import AgentDelta, AgentEvent, delta_view, read_event
 from agentspan.agents._http import Http, ServerSentEvent
 from agentspan_schemas.codec import describe
@@ -173,6 +173,9 @@ class Streams:
                 log.info("the stream of events broke, opening it again: %s", error)
             except AgentspanError as error:
                 self._fail(error)
+            except Exception as error:
+                log.exception("the stream of events can't be read")
+                self._fail(ServerError(f"the stream of events is not of the expected shape: {error!r}"))
             finally:
                 self._stream_id = None
             await asyncio.sleep(self._pause_s)

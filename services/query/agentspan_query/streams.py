@@ -127,7 +127,7 @@ class EventStream:
         self._reads = reads
         self._most, self._most_bytes = most, most_bytes
         self._followed: dict[str, _Followed] = {}
-        self._behind: dict[str, _Followed] = {}
+        self._behind: deque[_Followed] = deque()
         self._unread: deque[_Followed] = deque()
         """Those behind that need history."""
         self._readers: set[asyncio.Task[None]] = set()
@@ -152,7 +152,6 @@ class EventStream:
     def unfollow(self, execution_id: str) -> None:
         """Carry this execution no more; what is on its way may still arrive."""
         if self._followed.pop(execution_id, None) is not None:
-            self._behind.pop(execution_id, None)
             self._tail.detach(execution_id, self)
 
     async def batches(self) -> AsyncIterator[list[Sent]]:
@@ -196,15 +195,14 @@ class EventStream:
 
     def _fall_behind(self, followed: _Followed) -> None:
         followed.behind = True
-        self._behind[followed.asked.execution_id] = followed
+        self._behind.append(followed)
         self._woken.set()
 
     def _catch_up(self) -> None:
         """As far as there is room: from the tail at once, from history by a few readers."""
         while self._behind and self._has_room:
-            execution_id = next(iter(self._behind))
-            followed = self._behind.pop(execution_id)
-            if not self._catch_up_from_tail(followed):
+            followed = self._behind.popleft()
+            if self._is_current(followed) and not self._catch_up_from_tail(followed):
                 self._unread.append(followed)
         while self._unread and self._has_room and len(self._readers) < READERS:
             reader = asyncio.create_task(self._read(self._unread.popleft()))
