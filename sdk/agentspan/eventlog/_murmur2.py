@@ -1,6 +1,8 @@
 """Which partition a key belongs to: as Kafka's default partitioner says, on every log, so that an execution keeps its
 number wherever it is written."""
 
+from functools import lru_cache
+
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
 
@@ -20,6 +22,7 @@ def murmur2(data: bytes) -> int:
     return h ^ (h >> 15)
 
 
+@lru_cache(maxsize=10_000)
 def partition_for(key: str, partitions: int) -> int:
-    """The partition of a key."""
+    """The partition of a key. Kept for the last ones: an execution is asked for some thirty times."""
     return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions
