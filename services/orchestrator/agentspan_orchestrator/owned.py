@@ -7,6 +7,7 @@ Deciding is synchronous, so commands and timers never interleave; the log's orde
 import asyncio
 import heapq
 from base64 import b64encode
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,9 @@ from agentspan_schemas.tasks import ModelTask
 
 RELEASED_AT_ONCE = 500
 """How many released outcomes go into one write of the cache."""
+
+MOST_UNDER_WAY = 1_000
+"""So many outcomes are on their way to the log at most: commands wait in the inbox meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,9 @@ class OwnedPartition:
         self._definitions = definitions
         self._now = now
         self._states = States(cache)
-        self._under_way: asyncio.Queue[_UnderWay] = asyncio.Queue()
+        self._under_way: deque[_UnderWay] = deque()
+        self._appended = asyncio.Event()
+        self._acted = asyncio.Event()
         self._timers: list[tuple[datetime, str]] = []
         self.command_offset = command_offset
         """Of the last command whose outcome is released."""
@@ -96,9 +102,7 @@ class OwnedPartition:
         self._states.decided(command.execution_id, outcome.state)
         came_back = _task_key(command) if isinstance(outcome.note, Refused) else None
         acknowledge = self._observer.appending(command.type, _answer(outcome))
-        self._under_way.put_nowait(
-            _UnderWay(command.execution_id, outcome.state, came_back, command_offset, released, acknowledge)
-        )
+        self._send(_UnderWay(command.execution_id, outcome.state, came_back, command_offset, released, acknowledge))
 
     def unreadable(self, record: Record, error: Unreadable, command_offset: str) -> None:
         """Keep bytes that are no command, whole, beside the events."""
@@ -112,18 +116,34 @@ class OwnedPartition:
         released = self._ownership.append([log_record(note, command_offset)])
         self._states.decided(record.key, None)
         acknowledge = self._observer.appending("unreadable", "unreadable")
-        self._under_way.put_nowait(_UnderWay(record.key, None, None, command_offset, released, acknowledge))
+        self._send(_UnderWay(record.key, None, None, command_offset, released, acknowledge))
+
+    async def room(self) -> None:
+        """Return when another outcome may be sent on its way."""
+        while len(self._under_way) >= MOST_UNDER_WAY:
+            self._acted.clear()
+            await self._acted.wait()
 
     async def release(self) -> None:
         """Act on outcomes as they are released, in order. Raises what ended the ownership."""
         while True:
-            batch = [await self._under_way.get()]
-            await batch[0].released
-            while len(batch) < RELEASED_AT_ONCE and not self._under_way.empty():
-                following = self._under_way.get_nowait()
-                await following.released
-                batch.append(following)
-            self._act(batch)
+            while not self._under_way:
+                self._appended.clear()
+                await self._appended.wait()
+            await self._under_way[0].released
+            self._act(self._released())
+            self._acted.set()
+
+    def _send(self, item: _UnderWay) -> None:
+        self._under_way.append(item)
+        self._appended.set()
+
+    def _released(self) -> Sequence[_UnderWay]:
+        """Those that are released by now, from the oldest on."""
+        batch: list[_UnderWay] = []
+        while self._under_way and len(batch) < RELEASED_AT_ONCE and self._under_way[0].released.done():
+            batch.append(self._under_way.popleft())
+        return batch
 
     def fire_due(self) -> None:
         """Decide the timers that are due; a retry opens its task by itself."""

@@ -209,6 +209,7 @@ class Partition:
         inbox = self._around.inbox
         async for offset, record in inbox.receive(self._number, _next_offset(inbox.id, command_offset)):
             at = f"{inbox.id}/{offset}"
+            await owned.room()
             try:
                 command = record.message or COMMANDS.decode(record.value)
             except Unreadable as error:

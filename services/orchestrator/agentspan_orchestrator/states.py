@@ -5,8 +5,8 @@ from collections import Counter, OrderedDict
 from agentspan_orchestrator.domain import Execution
 from agentspan_orchestrator.ports import StateCache
 
-HOT_STATES = 10_000
-"""How many states stay in memory beside those with outcomes under way."""
+HOT_STATES = 1_000
+"""How many states stay in memory beside those with outcomes under way: a parked execution costs none."""
 
 
 class States:

@@ -14,6 +14,7 @@ from agentspan.eventlog._lockfile import LockFile
 from agentspan.eventlog.intake import DeadLetters, Source
 from agentspan.eventlog.memory import MemoryInbox, MemoryTable
 from agentspan.eventlog.sqlite import SqliteLog
+from agentspan_orchestrator.owned import MOST_UNDER_WAY
 from agentspan_orchestrator.partition import always
 from agentspan_schemas.topics import AGENTS, APPROVALS, DECISIONS, SETTINGS, SNAPSHOTS, TASKS, TICKETS, WORKERS, Topic
 from agentspan_standalone.lags import Lags, LogLags
@@ -111,7 +112,7 @@ def embedded(settings: Settings) -> Plumbing:
     log = SqliteLog.open(settings.data / LOG_FILE, PARTITIONS)
     return Plumbing(
         log=log,
-        inbox=MemoryInbox(PARTITIONS, id=uuid.uuid4().hex),
+        inbox=MemoryInbox(PARTITIONS, id=uuid.uuid4().hex, keep=2 * MOST_UNDER_WAY),
         agents=log.table("agents"),
         tasks=MemoryTable(PARTITIONS),
         workers=MemoryTable(),

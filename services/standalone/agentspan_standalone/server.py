@@ -1,6 +1,7 @@
 """Serving on a port: one uvicorn server, from an open socket to a clean end on SIGTERM or Ctrl-C."""
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -80,6 +81,7 @@ async def serve(settings: Settings, listening: Sequence[socket.socket]) -> bool:
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
         )
+        _spare_the_collector()
         server = _Server(config)
         draining = asyncio.create_task(_drain(server, services.drain))
         standing = settings.data / STANDING
@@ -91,6 +93,14 @@ async def serve(settings: Settings, listening: Sequence[socket.socket]) -> bool:
             draining.cancel()
             standing.unlink(missing_ok=True)
     return not failed.is_set()
+
+
+def _spare_the_collector() -> None:
+    """What stands now stays: the collector need not walk it again, nor come after every 700 objects. It took a third of
+    the server's time under load (docs/performance.md)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 async def _drain(server: _Server, drain: Callable[[], Awaitable[None]]) -> None:
