@@ -180,9 +180,9 @@ def test_status_as_json_has_all_of_it(server: FakeServer, capsys: pytest.Capture
 def test_status_of_a_call_in_doubt_says_how_to_resolve_it(
     server: FakeServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.approvals(record(state="in_doubt"))
+    server.approvals(record(state="in_doubt", attempt=2))
     assert main(["agent", "status", RUN]) == 0
-    assert f"POST /api/v1/executions/{RUN}/calls/2-0/resolve" in capsys.readouterr().out
+    assert f"agentspan execution resolve {RUN}.2-0 --attempt 2 --succeeded JSON" in capsys.readouterr().out
 
 
 def test_status_of_a_failed_run_has_its_error(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,7 +195,9 @@ def test_status_of_a_failed_run_has_its_error(server: FakeServer, capsys: pytest
 def test_status_of_an_unknown_run_is_not_found(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
     server.on("GET", f"/executions/{RUN}", problem(404, "unknown_execution", f"there is no execution {RUN!r}"))
     assert main(["agent", "status", RUN]) == 4
-    assert capsys.readouterr().err == f"error: there is no execution {RUN!r}\n"
+    assert capsys.readouterr().err == (
+        f"error: there is no execution {RUN!r}\nnext:  `agentspan execution list` shows what there is\n"
+    )
 
 
 # stream

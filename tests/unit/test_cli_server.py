@@ -48,7 +48,6 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         ),
         ("stop", ("stop", None)),
         ("stop --data here", ("stop", Path("here"))),
-        ("status --data here", ("status", Path("here"))),
     ],
 )
 def test_the_servers_commands_are_called_and_their_exit_code_is_ours(

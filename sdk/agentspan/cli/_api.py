@@ -5,7 +5,7 @@ The connection is the SDK's own, under the name of the command line and of the p
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeVar
 
@@ -30,6 +30,8 @@ RETRY_FOR_S = 1.0
 
 PAGE = 100
 EVENT_PAGE = 500
+LOOKUPS = 8
+"""So many runs' events are read at a time."""
 
 
 class _Approvals(Wire):
@@ -49,36 +51,67 @@ class Server:
 
     def __init__(self, http: Http) -> None:
         self._http = http
+        self._lookups = asyncio.Semaphore(LOOKUPS)
         self.client = Client(http)
 
-    async def executions(self, filters: Sequence[tuple[str, str]], limit: int) -> tuple[list[ExecutionView], str]:
-        """The newest that fit, and up to when the list is complete."""
-        found: list[ExecutionView] = []
+    async def pages(self, filters: Sequence[tuple[str, str]], size: int = PAGE) -> AsyncGenerator[ExecutionPage, None]:
+        """The list of executions, newest first, a page at a time."""
         cursor: str | None = None
         while True:
-            params = MultiDict([*filters, ("limit", str(min(PAGE, limit - len(found))))])
+            params = MultiDict([*filters, ("limit", str(size))])
             if cursor is not None:
                 params.add("cursor", cursor)
             reply = await self._http.request("GET", "/executions", params=params)
             page = ExecutionPage.model_validate_json(reply.body)
-            found += page.items
+            yield page
             cursor = page.cursor
-            if cursor is None or not page.items or len(found) >= limit:
-                return found[:limit], page.as_of.isoformat()
+            if cursor is None or not page.items:
+                return
 
-    async def events(self, execution: ExecutionView) -> list[Event]:
-        """Every event of the execution that this version can read."""
-        found: list[Event] = []
-        after = 0
-        while after < execution.seq:
-            params = {"after": str(after), "limit": str(EVENT_PAGE)}
-            path = f"/executions/{execution.execution_id}/events"
-            items = _Events.model_validate_json((await self._http.request("GET", path, params=params)).body).items
-            if not items:
+    async def executions(self, filters: Sequence[tuple[str, str]], limit: int) -> tuple[list[ExecutionView], str]:
+        """The newest that fit, and up to when the list is complete."""
+        found: list[ExecutionView] = []
+        as_of = ""
+        async for page in self.pages(filters, min(PAGE, limit)):
+            found += page.items
+            as_of = page.as_of.isoformat()
+            if len(found) >= limit:
                 break
-            after = max(after + 1, *(int(str(item["seq"])) for item in items))
+        return found[:limit], as_of
+
+    async def events(self, execution: ExecutionView, after: int = 0) -> list[Event]:
+        """Every event of the execution behind `after` that this version can read."""
+        found: list[Event] = []
+        async for items in self._event_pages(execution, after):
             found += [event for item in items if (event := _read(item)) is not None]
         return found
+
+    async def called(self, execution: ExecutionView, tool: str) -> bool:
+        """Whether the run ever called this tool."""
+        if execution.totals.tool_calls == 0:
+            return False
+        if tool in execution.totals.waiting_on:
+            return True
+        async with self._lookups:
+            async for items in self._event_pages(execution, 0):
+                if any(item.get("type") == "tool_call" and item.get("tool") == tool for item in items):
+                    return True
+        return False
+
+    async def _event_pages(self, execution: ExecutionView, after: int) -> AsyncGenerator[tuple[JsonObject, ...], None]:
+        path = f"/executions/{execution.execution_id}/events"
+        while after < execution.seq:
+            params = {"after": str(after), "limit": str(EVENT_PAGE)}
+            items = _Events.model_validate_json((await self._http.request("GET", path, params=params)).body).items
+            if not items:
+                return
+            yield items
+            after = max(after + 1, *(int(str(item["seq"])) for item in items))
+
+    async def approval(self, approval_id: str) -> ApprovalRecord:
+        """One request for a decision."""
+        reply = await self._http.request("GET", f"/approvals/{approval_id}")
+        return ApprovalRecord.model_validate_json(reply.body)
 
     async def approvals(self, filters: Sequence[tuple[str, str]], limit: int = 1000) -> tuple[ApprovalRecord, ...]:
         """Requests for a decision, oldest first."""

@@ -11,6 +11,7 @@ from agentspan.agents import (
     AlreadyDecided,
     ConfigurationError,
     NotFound,
+    ServerError,
     ServerUnavailable,
     SeveralPending,
 )
@@ -35,13 +36,16 @@ class Explained:
 
     code: ExitCode
     message: str
+    next: str | None = None
+    """What to do, where the message does not say it."""
 
 
 def explained(error: Exception) -> Explained | None:
     """What to say about an error; None for one that nobody foresaw."""
     match error:
         case AgentspanError():
-            return Explained(_code(error), printable(str(error)))
+            message = printable(str(error), lines=isinstance(error, SeveralPending))
+            return Explained(_code(error), message, _next(error, message))
         case _:
             return None
 
@@ -58,3 +62,17 @@ def _code(error: AgentspanError) -> ExitCode:
             return ExitCode.DECIDED
         case _:
             return ExitCode.REFUSED
+
+
+def _next(error: AgentspanError, message: str) -> str | None:
+    if "`agentspan " in message:
+        return None
+    match error:
+        case NotFound():
+            return "`agentspan execution list` shows what there is"
+        case ServerUnavailable():
+            return "the same command again is safe; `agentspan doctor` says what is wrong with the server"
+        case ServerError():
+            return "`agentspan doctor` says what is wrong with the server, `agentspan server logs` what it did"
+        case _:
+            return None

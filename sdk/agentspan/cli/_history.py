@@ -1,12 +1,16 @@
-"""`agent list`, `agent status` and `approvals list`: what there is, and what a person can do about it."""
+"""`agent list` and `agent status`: what there is, and what a person can do about it."""
 
+import asyncio
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agentspan.cli._api import Server
-from agentspan.cli._options import Format, ListFormat
+from agentspan.cli._colours import painted
+from agentspan.cli._options import Format
 from agentspan.cli._respond import missing_for
-from agentspan.cli._show import as_json, as_json_lines, compact, moment, out, printable, say, table
+from agentspan.cli._respond import steps as respond_steps
+from agentspan.cli._show import compact, many, moment, one, out, printable, say
 from agentspan_schemas import events as e
 from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.events import TERMINAL
@@ -60,11 +64,11 @@ def open_calls(events: Sequence[e.Event]) -> list[e.ToolCall]:
 
 def next_steps(standing: Standing) -> list[str]:
     """What to do so that the run goes on, as commands or sentences."""
-    steps = [step for record in standing.approvals for step in _steps(record)]
+    steps = [step for record in standing.approvals for step in respond_steps(record)]
     run = standing.execution
     match run.status:
         case "paused":
-            steps.append(f"resume it: AgentHandle({run.execution_id!r}).resume(), or the history page")
+            steps.append(f"agentspan agent resume {run.execution_id}")
         case "running" if not standing.missing:
             steps.append(f"agentspan agent stream {run.execution_id}")
         case _:
@@ -75,90 +79,75 @@ def next_steps(standing: Standing) -> list[str]:
 def show_standing(standing: Standing, output: Format) -> None:
     """`agent status`."""
     steps = next_steps(standing)
-    match output:
-        case Format.JSON:
-            as_json({
-                "execution": standing.execution,
-                "approvals": standing.approvals,
-                "missing_workers": standing.missing,
-                "next": steps,
-            })  # fmt: skip
-        case Format.TEXT:
-            for name, value in _facts(standing.execution):
-                out(f"{name:<10} {value}")
-            for record in standing.approvals:
-                out(f"{_awaits(record):<10} {record.tool} {compact(record.args)}, since {moment(record.requested_at)}")
-            for step in steps:
-                out(f"{'next':<10} {step}")
+    if output is not Format.TABLE:
+        whole = {
+            "execution": standing.execution,
+            "approvals": standing.approvals,
+            "missing_workers": standing.missing,
+            "next": steps,
+        }
+        return one(whole, output)
+    for name, value in facts(standing.execution):
+        out(f"{name:<10} {value}")
+    for record in standing.approvals:
+        out(f"{_awaits(record):<10} {record.tool} {compact(record.args)}, since {moment(record.requested_at)}")
+    for step in steps:
+        out(f"{'next':<10} {step}")
 
 
-def show_executions(executions: Sequence[ExecutionView], as_of: str, output: ListFormat) -> None:
-    """`agent list`."""
-    match output:
-        case ListFormat.JSON:
-            as_json(list(executions))
-        case ListFormat.JSONL:
-            as_json_lines(executions)
-        case ListFormat.TABLE if not executions:
-            say(f"no executions fit (as of {as_of})")
-        case ListFormat.TABLE:
-            titles = ("EXECUTION", "AGENT", "STATUS", "WAITING ON", "STARTED", "PROMPT")
-            table(titles, [_row(execution) for execution in executions])
-            say(f"as of {as_of}")
+async def found(
+    server: Server, filters: Sequence[tuple[str, str]], tool: str | None, limit: int
+) -> tuple[list[ExecutionView], str]:
+    """The newest that fit, and up to when the list is complete. With `tool`, those that called it."""
+    if tool is None:
+        return await server.executions(filters, limit)
+    fitting: list[ExecutionView] = []
+    looked_at, as_of = 0, ""
+    async for page in server.pages(filters):
+        as_of = page.as_of.isoformat()
+        called = await asyncio.gather(*(server.called(run, tool) for run in page.items))
+        fitting += [run for run, has in zip(page.items, called, strict=True) if has]
+        looked_at += len(page.items)
+        if len(fitting) >= limit:
+            break
+        if page.cursor is not None:
+            say(f"looked at {looked_at} runs, {len(fitting)} of them called {tool!r}; going on")
+    return fitting[:limit], as_of
 
 
-def show_approvals(records: Sequence[ApprovalRecord], output: ListFormat) -> None:
-    """`approvals list`."""
-    match output:
-        case ListFormat.JSON:
-            as_json(list(records))
-        case ListFormat.JSONL:
-            as_json_lines(records)
-        case ListFormat.TABLE if not records:
-            say("no approvals fit")
-        case ListFormat.TABLE:
-            table(
-                ("APPROVAL", "STATE", "AGENT", "SINCE", "TOOL", "ARGS"),
-                [(r.approval_id, r.state, r.agent, moment(r.requested_at), r.tool, compact(r.args)) for r in records],
-            )
-
-
-def _steps(record: ApprovalRecord) -> list[str]:
-    if record.state == "in_doubt":
-        return [
-            f"find out whether {record.tool} ran, then say so: POST /api/v1/executions/{record.execution_id}/calls/"
-            f'{record.call_id}/resolve {{"attempt": {record.attempt}, "outcome": "succeeded" | "failed" | "not_run"}}'
-        ]
-    return [
-        f"agentspan agent respond {record.approval_id} --approve",
-        f'agentspan agent respond {record.approval_id} --reject "why"',
-    ]
+def show_executions(executions: Sequence[ExecutionView], as_of: str, output: Format) -> None:
+    """`agent list`, `execution list`."""
+    titles = ("EXECUTION", "AGENT", "STATUS", "WAITING ON", "STARTED", "PROMPT")
+    many(executions, output, titles, _row, f"no executions fit (as of {as_of})")
+    if executions and output is Format.TABLE:
+        say(f"as of {as_of}")
 
 
 def _awaits(record: ApprovalRecord) -> str:
     return "in doubt" if record.state == "in_doubt" else "waits for"
 
 
-def _facts(run: ExecutionView) -> list[tuple[str, str]]:
+def facts(run: ExecutionView) -> list[tuple[str, str]]:
+    """What there is to know about it, for people."""
     totals = run.totals
     spent = f"{totals.turns} turns, {totals.tool_calls} tool calls, {totals.input_tokens} tokens in"
-    facts = [
+    known = [
         ("execution", run.execution_id),
-        ("status", run.status),
+        ("status", painted(run.status, sys.stdout)),
         ("agent", f"{run.agent} (version {run.agent_version})"),
         ("started", moment(run.started_at) + (f" by {run.requested_by}" if run.requested_by else "")),
         ("updated", f"{moment(run.updated_at)}, event {run.seq}"),
         ("totals", f"{spent}, {totals.output_tokens} out"),
     ]
     if run.prompt:
-        facts.append(("prompt", _excerpt(run.prompt)))
+        known.append(("prompt", _excerpt(run.prompt)))
     if run.output is not None:
-        facts.append(("output", compact(run.output)))
+        known.append(("output", compact(run.output)))
     if run.output_error:
-        facts.append(("", printable(f"not of the agent's output type: {run.output_error}")))
+        known.append(("", printable(f"not of the agent's output type: {run.output_error}")))
     if run.error:
-        facts.append(("error", printable(f"{run.error.message} ({run.error.kind})")))
-    return facts
+        known.append(("error", printable(f"{run.error.message} ({run.error.kind})")))
+    return known
 
 
 def _row(run: ExecutionView) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from agentspan.cli._options import Format, ListFormat
-from agentspan.cli._show import as_json, as_json_lines, moment, out, printable, say, table
+from agentspan.cli._options import Format
+from agentspan.cli._show import as_json, as_json_lines, moment, one, out, printable, say, table
 
 if TYPE_CHECKING:
     from agentspan_standalone.dlq import Done, Letter
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 LONGEST_KEY = 40
 
 
-def show_list(letters: "Sequence[Letter]", output: ListFormat, *, handled: bool) -> None:
+def show_list(letters: "Sequence[Letter]", output: Format, *, handled: bool) -> None:
     """Those that were found, and how many."""
     _rows(letters, output, handled=handled)
     say(f"{len(letters)} dead letters" if letters else "no dead letters")
 
 
-def show_done(done: "Done", verb: str, output: ListFormat) -> None:
+def show_done(done: "Done", verb: str, output: Format) -> None:
     """What was done with which, and what was not."""
     _rows(done.letters, output, handled=False)
     say(f"{verb}: {len(done.letters)}")
@@ -39,8 +39,8 @@ def show_done(done: "Done", verb: str, output: ListFormat) -> None:
 
 def show(letter: "Letter", output: Format) -> None:
     """One, whole."""
-    if output is Format.JSON:
-        return as_json(_facts(letter) | _contents(letter))
+    if output is not Format.TABLE:
+        return one(_facts(letter) | _contents(letter), output)
     from agentspan_schemas.dead_letters import what_to_do
 
     lines = {
@@ -68,16 +68,16 @@ def write_raw(letter: "Letter") -> None:
     sys.stdout.buffer.flush()
 
 
-def _rows(letters: "Sequence[Letter]", output: ListFormat, *, handled: bool) -> None:
+def _rows(letters: "Sequence[Letter]", output: Format, *, handled: bool) -> None:
     match output:
-        case ListFormat.JSON:
+        case Format.JSON:
             as_json([_facts(letter) for letter in letters])
-        case ListFormat.JSONL:
+        case Format.JSONL:
             as_json_lines(_facts(letter) for letter in letters)
-        case ListFormat.TABLE if letters:
+        case Format.TABLE if letters:
             titles = ["ID", "AT", "WHY", "FROM", "KEY", "SIZE"] + (["HANDLED"] if handled else [])
             table(titles, [_row(letter)[: len(titles)] for letter in letters])
-        case ListFormat.TABLE:
+        case Format.TABLE:
             pass
 
 

@@ -3,12 +3,20 @@
 Nothing heavy is imported here or by the modules that declare commands: `agentspan --help` has to be there at once.
 """
 
+import os
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
-from agentspan.cli import agent, approvals, dlq, query, server, topics
+from agentspan.cli import agent, approvals, completion, dlq, doctor, execution, query, server, topics
+
+PROGRAM = "agentspan"
+COMPLETE = "_AGENTSPAN_COMPLETE"
+"""Set by the shell's completion when it asks what may come next."""
+
+INTERRUPTED = 130
 
 EPILOG = """\b
 Data goes to standard output, everything else to standard error.
@@ -31,8 +39,29 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    add_completion=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"agentspan {version('agentspan')}")
+        raise typer.Exit(0)
+
+
+@app.callback()
+def agentspan(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the release.")
+    ] = False,
+) -> None:
+    """Durable agent runs that stop for a human where it matters."""
+
+
 app.add_typer(agent.app, name="agent")
+app.add_typer(execution.app, name="execution")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(server.app, name="server")
 app.add_typer(topics.app, name="topics")
@@ -40,20 +69,74 @@ app.add_typer(dlq.app, name="dlq")
 app.add_typer(query.app, name="query")
 for alone in (server.orchestrator, server.tool_runner):
     app.command()(alone)
+app.command()(doctor.doctor)
+app.command()(completion.completion)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line says; the exit code. `argv` is what stands behind the program's name."""
-    try:
-        app(args=list(argv) if argv is not None else None, prog_name="agentspan")
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except Exception as error:
-        from agentspan.cli._exits import explained
+    if COMPLETE in os.environ:
+        from typer.completion import completion_init  # type: ignore[attr-defined]  # it names the shells
 
-        known = explained(error)
-        if known is None:
-            raise
-        print(f"error: {known.message}", file=sys.stderr)
+        completion_init()
+    try:
+        ended = app(args=list(argv) if argv is not None else None, prog_name=PROGRAM, standalone_mode=False)
+    except SystemExit as left:
+        return left.code if isinstance(left.code, int) else int(left.code is not None)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except typer.Abort:
+        return INTERRUPTED
+    except Exception as error:
+        return _told(error)
+    return ended if isinstance(ended, int) else 0
+
+
+def _told(error: Exception) -> int:
+    """The error as a person reads it, and its exit code."""
+    wrong = _wrong_line(error)
+    if wrong is not None:
+        return wrong
+    from agentspan.cli._exits import explained
+    from agentspan.cli._show import printable
+
+    if known := explained(error):
+        _say(known.message, known.next)
         return known.code
-    return 0
+    if os.environ.get("AGENTSPAN_DEBUG"):
+        raise error
+    what = printable(f"{type(error).__name__}: {error}")
+    _say(f"{what}; this is a fault of agentspan", "AGENTSPAN_DEBUG=1 before the same command shows where: report that")
+    return 1
+
+
+def _wrong_line(error: Exception) -> int | None:
+    """Of a command line that is wrong: what, and where the help is; None for other errors."""
+    describe = getattr(error, "format_message", None)
+    if describe is None:
+        return None
+    context = getattr(error, "ctx", None)
+    message = str(describe())
+    if message.startswith("Usage: "):  # a group without a command
+        print(message, file=sys.stderr)
+    else:
+        path = context.command_path if context is not None else PROGRAM
+        _say(_plain(message), f"`{path} --help` shows what it takes")
+    return int(getattr(error, "exit_code", 2))
+
+
+def _plain(message: str) -> str:
+    """Without the parser's own opening, and begun as all our sentences are."""
+    message = message.removeprefix("Invalid value: ")
+    for opening in ("Invalid value for", "Missing", "No such", "Got unexpected", "Option '"):
+        if message.startswith(opening):
+            return message[0].lower() + message[1:].removesuffix(".")
+    return message
+
+
+def _say(message: str, then: str | None) -> None:
+    from agentspan.cli._colours import painted
+
+    print(f"{painted('error:', sys.stderr)} {message}", file=sys.stderr)
+    if then is not None:
+        print(f"next:  {then}", file=sys.stderr)

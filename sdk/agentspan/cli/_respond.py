@@ -10,7 +10,8 @@ from typing import Literal
 
 from agentspan.agents import AlreadyDecided, Conflict, NotFound, NothingPending, SeveralPending
 from agentspan.cli._api import Server
-from agentspan.cli._show import as_json, compact, moment, out, say
+from agentspan.cli._options import Format
+from agentspan.cli._show import compact, moment, one, out, say
 from agentspan_schemas import JsonObject
 from agentspan_schemas.answers import Winner
 from agentspan_schemas.approvals import ApprovalRecord
@@ -37,10 +38,12 @@ class Decided:
     """What to start so that the approved call runs; None when somebody can take it."""
 
 
-async def respond(server: Server, execution_id: str, call_id: str | None, response: Response) -> Decided:
-    """Decide the call that is meant. Raises why there is none, or who was first."""
-    records = await server.approvals([("execution_id", execution_id)])
-    record = await _meant(server, execution_id, call_id, records)
+async def respond(
+    server: Server, execution_id: str, call_id: str | None, response: Response, args_hash: str | None = None
+) -> Decided:
+    """Decide the call that is meant, if its args are still those of `args_hash`. Raises why there is none, or who was
+    first."""
+    record, records = await meant(server, execution_id, call_id, args_hash)
     try:
         after = await server.decide(record, response.decision, response.reason, response.args)
     except Conflict as error:
@@ -48,6 +51,30 @@ async def respond(server: Server, execution_id: str, call_id: str | None, respon
     others = tuple(r for r in records if r.state == "pending" and r.call_id != record.call_id)
     missing = await missing_worker(server, after) if response.decision == "approve" else None
     return Decided(after, others, missing)
+
+
+async def meant(
+    server: Server, execution_id: str, call_id: str | None, args_hash: str | None = None
+) -> tuple[ApprovalRecord, Sequence[ApprovalRecord]]:
+    """The call that waits and is meant, and all requests of its run. Raises why there is none."""
+    records = await server.approvals([("execution_id", execution_id)])
+    asked = [record for record in records if call_id in (None, record.call_id)]
+    match [record for record in asked if record.state == "pending"]:
+        case [record]:
+            pass
+        case []:
+            raise await _nothing(server, execution_id, call_id, asked)
+        case several:
+            raise SeveralPending(
+                f"{len(several)} calls of {execution_id!r} wait; name one:\n{listed(several)}",
+                tuple(record.call_id for record in several),
+            )
+    if args_hash not in (None, record.args_hash):
+        raise Conflict(
+            f"call {record.call_id!r} of {record.tool!r} waits with other arguments than those that you read: "
+            f"`agentspan approvals show {record.approval_id}` has them"
+        )
+    return record, records
 
 
 async def missing_worker(server: Server, record: ApprovalRecord) -> str | None:
@@ -71,11 +98,11 @@ async def missing_for(server: Server, agent: str, tool: str, input_schema_hash: 
     )
 
 
-def show(decided: Decided, *, json_output: bool) -> None:
+def show(decided: Decided, output: Format) -> None:
     """Tell the person."""
     record = decided.record
-    if json_output:
-        as_json(record)
+    if output is not Format.TABLE:
+        one(record, output)
     else:
         args = record.edited_args if record.edited_args is not None else record.args
         edited = " (edited)" if record.edited_args is not None else ""
@@ -86,25 +113,22 @@ def show(decided: Decided, *, json_output: bool) -> None:
         say(f"still waiting for a decision:\n{listed(decided.others)}")
 
 
+def steps(record: ApprovalRecord) -> list[str]:
+    """What a person can do about it, as commands."""
+    if record.state == "in_doubt":
+        command = f"agentspan execution resolve {record.approval_id} --attempt {record.attempt}"
+        return [
+            f"find out whether {record.tool} ran, then say so: {command} --succeeded JSON | --failed TEXT | --not-run"
+        ]
+    return [
+        f"agentspan agent respond {record.approval_id} --approve",
+        f'agentspan agent respond {record.approval_id} --reject "why"',
+    ]
+
+
 def listed(records: Sequence[ApprovalRecord]) -> str:
     """One line a call: what it would do, and how to name it."""
     return "\n".join(f"  --call {record.call_id}  {record.tool} {compact(record.args)}" for record in records)
-
-
-async def _meant(
-    server: Server, execution_id: str, call_id: str | None, records: Sequence[ApprovalRecord]
-) -> ApprovalRecord:
-    asked = [record for record in records if call_id in (None, record.call_id)]
-    match [record for record in asked if record.state == "pending"]:
-        case [record]:
-            return record
-        case []:
-            raise await _nothing(server, execution_id, call_id, asked)
-        case several:
-            raise SeveralPending(
-                f"{len(several)} calls of {execution_id!r} wait; name one:\n{listed(several)}",
-                tuple(record.call_id for record in several),
-            )
 
 
 async def _nothing(
@@ -116,7 +140,7 @@ async def _nothing(
     if doubtful := next((record for record in asked if record.state == "in_doubt"), None):
         return NothingPending(
             f"call {doubtful.call_id!r} of {doubtful.tool!r} is in doubt: its worker was lost after it had begun. "
-            f"Find out whether it ran, then resolve it; {next_step}"
+            f"Find out whether it ran, then resolve it (`agentspan execution resolve`); {next_step}"
         )
     if decided := [record for record in asked if record.decided_at is not None]:
         last = max(decided, key=lambda record: record.seq)

@@ -4,15 +4,17 @@ import difflib
 import importlib
 import json
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 from agentspan.agents import Agent, AgentEvent, AgentHandle, AgentRuntime, ConfigurationError, EventType
-from agentspan.cli._api import Server
+from agentspan.agents._client import new_key
+from agentspan.cli._api import Server, talk
 from agentspan.cli._exits import ExitCode
-from agentspan.cli._options import StreamFormat
-from agentspan.cli._show import as_json_lines, compact, out, printable, say
-from agentspan_schemas.http import ExecutionRef
+from agentspan.cli._options import Format
+from agentspan.cli._show import as_json, as_json_lines, compact, one, out, printable, say
 
 
 def load_agent(target: str, folder: Path) -> Agent:
@@ -24,10 +26,8 @@ def load_agent(target: str, folder: Path) -> Agent:
         sys.path.insert(0, str(folder))
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise
-        raise ConfigurationError(f"there is no module {module_name!r} in {str(folder)!r} or on the path") from error
+    except Exception as error:  # whatever the author's own code raises
+        raise _not_imported(module_name, folder, error) from error
     found = getattr(module, name, None)
     if not isinstance(found, Agent):
         agents = [known for known, value in vars(module).items() if isinstance(value, Agent)]
@@ -37,48 +37,85 @@ def load_agent(target: str, folder: Path) -> Agent:
     return found
 
 
-def run(agent: Agent, prompt: str, metadata: Mapping[str, str], output: StreamFormat, target: str) -> ExitCode:
+def text_of(given: str) -> str:
+    """The words that are meant: `-` stands for standard input. Raises ConfigurationError when there are none."""
+    text = sys.stdin.read() if given == "-" else given
+    if not text.strip():
+        where = "standard input is empty" if given == "-" else "the text is empty"
+        raise ConfigurationError(f"{where}, and the agent would have nothing to read: write what it is asked or told")
+    return text
+
+
+class Printer:
+    """Events as data: a line each, a JSON document a line, or one JSON array that is closed in the end."""
+
+    def __init__(self, output: Format) -> None:
+        self._output = output
+        self._has_any = False
+
+    def __enter__(self) -> Self:
+        if self._output is Format.JSON:
+            out("[")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._output is Format.JSON:
+            out("\n]" if self._has_any else "]")
+
+    def show(self, event: AgentEvent) -> None:
+        """One more."""
+        match self._output:
+            case Format.JSONL:
+                as_json_lines([event.data])
+            case Format.JSON:
+                print(",\n" if self._has_any else "", event.data.model_dump_json(), sep="", end="", flush=True)
+            case Format.TABLE:
+                out(line(event))
+        self._has_any = True
+
+
+def run(agent: Agent, prompt: str, metadata: Mapping[str, str], output: Format, target: str) -> ExitCode:
     """Start a run, serve its tools and follow it to its end: OK when it completed."""
     with AgentRuntime() as runtime:
         handle = runtime.start(agent, prompt, metadata=metadata)
         say(f"run {handle.execution_id}")
         try:
-            return _follow(handle, output)
+            code = _follow(handle, output)
         except KeyboardInterrupt:
             say(
                 f"{handle.execution_id} goes on without you; its tools run while somebody serves them:\n"
                 f"  agentspan agent serve {target}\n  agentspan agent stream {handle.execution_id}"
             )
             return ExitCode.INTERRUPTED
+    if output is Format.JSON:
+        as_json(talk(lambda server: server.client.execution(handle.execution_id)))
+    return code
 
 
-async def start(server: Server, agent: Agent, prompt: str, metadata: Mapping[str, str], key: str) -> ExecutionRef:
+def start_only(agent: Agent, prompt: str, metadata: Mapping[str, str], output: Format, target: str) -> None:
     """Start a run and leave it to other workers."""
-    return await server.client.start(agent.definition, prompt, metadata, key, None)
+    key = new_key()
+    ref = talk(lambda server: server.client.start(agent.definition, prompt, metadata, key, None))
+    if output is Format.TABLE:
+        out(ref.execution_id)
+    else:
+        one(ref, output)
+    say(f"its tools run while somebody serves them: `agentspan agent serve {target}`")
 
 
-def serve(agents: list[Agent]) -> None:
+def serve(agents: list[Agent], *, autostart: bool | None = None) -> None:
     """Run these agents' tools until interrupted."""
-    with AgentRuntime() as runtime:
+    with AgentRuntime(autostart=autostart) as runtime:
         runtime.serve(*agents, blocking=False)
         say(f"serving {', '.join(agent.name for agent in agents)}; Ctrl-C ends it")
         runtime.serve(*agents)
 
 
-async def stream(server: Server, execution_id: str, after: int, output: StreamFormat) -> None:
+async def stream(server: Server, execution_id: str, after: int, printer: Printer) -> None:
     """The events behind `after`, until the run has ended."""
     await server.client.execution(execution_id)  # an unknown one is refused at once
     async for event in server.client.stream(execution_id, after):
-        show(event, output)
-
-
-def show(event: AgentEvent, output: StreamFormat) -> None:
-    """One event, as data."""
-    match output:
-        case StreamFormat.JSONL:
-            as_json_lines([event.data])
-        case StreamFormat.TEXT:
-            out(line(event))
+        printer.show(event)
 
 
 def line(event: AgentEvent) -> str:
@@ -93,24 +130,40 @@ def line(event: AgentEvent) -> str:
     return f"{event.seq:>4}  {event.at.astimezone():%H:%M:%S}  {event.type:<16} {details}".rstrip()
 
 
-def _follow(handle: AgentHandle, output: StreamFormat) -> ExitCode:
-    """Text: events as messages, the answer as data. JSONL: events as data."""
+def _follow(handle: AgentHandle, output: Format) -> ExitCode:
+    """JSONL: events as data. Else events as messages; for people the answer is the data."""
     last: AgentEvent | None = None
     for event in handle.stream(after=0):
         last = event
         match output:
-            case StreamFormat.JSONL:
-                show(event, output)
-            case StreamFormat.TEXT:
+            case Format.JSONL:
+                as_json_lines([event.data])
+            case Format.TABLE | Format.JSON:
                 say(line(event))
         if event.type is EventType.WAITING:
             approval = f"{event.execution_id}.{event.call_id}"
             say(f'      agentspan agent respond {approval} --approve   (or --reject "why")')
     if last is None or last.status != "completed":
         return ExitCode.REFUSED
-    if output is StreamFormat.TEXT:
+    if output is Format.TABLE:
         out(_answer(last.output))
     return ExitCode.OK
+
+
+def _not_imported(module_name: str, folder: Path, error: Exception) -> ConfigurationError:
+    """Why the module can't be had: there is none, or its own code raised, and where."""
+    is_absent = isinstance(error, ModuleNotFoundError) and error.name is not None
+    if is_absent and f"{module_name}.".startswith(f"{error.name}."):  # type: ignore[attr-defined]
+        return ConfigurationError(
+            f"there is no module {module_name!r} in {str(folder)!r} or on the path; go to the folder that holds it, "
+            "or install its package"
+        )
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return ConfigurationError(
+        f"importing {module_name!r} failed: {type(error).__name__}: {error}{where}; "
+        f"try it with `{Path(sys.executable).name} -c 'import {module_name}'`"
+    )
 
 
 def _answer(output: object) -> str:

@@ -1,4 +1,6 @@
-"""How things look on a terminal and in a pipe: data on standard output, words on standard error, no colours.
+"""How things look on a terminal and in a pipe: data on standard output, words on standard error.
+
+A colour only repeats what a word says, and only on a terminal that wants it (NO_COLOR, TERM=dumb).
 
 What models, tools and customers wrote is shown escaped: a terminal obeys control characters, and an approver must see
 what is there.
@@ -7,11 +9,16 @@ what is there.
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
+
+from agentspan.cli._colours import COLOURS, has_colour, painted
+from agentspan.cli._options import Format
+
+T = TypeVar("T")
 
 GAP = "  "
 
@@ -53,14 +60,49 @@ def as_json_lines(values: Iterable[Any]) -> None:
         out(json.dumps(_plain(value)))
 
 
+def one(value: Any, output: Format) -> None:
+    """One thing as JSON, over several lines or on one."""
+    if output is Format.JSONL:
+        as_json_lines([value])
+    else:
+        as_json(value)
+
+
+def many(
+    values: Sequence[T], output: Format, titles: Sequence[str], row: Callable[[T], Sequence[str]], nothing: str
+) -> None:
+    """A list: a table, or JSON; what there is to say when it is empty goes to the person."""
+    match output:
+        case Format.JSON:
+            as_json(list(values))
+        case Format.JSONL:
+            as_json_lines(values)
+        case Format.TABLE if values:
+            table(titles, [row(value) for value in values])
+        case Format.TABLE:
+            say(nothing)
+
+
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns; on a terminal, a line that is too long is cut at its edge."""
     lines = [titles, *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
     edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in lines:
+    coloured = has_colour(sys.stdout)
+    for number, line in enumerate(lines):
         text = GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        out(text if edge is None or len(text) <= edge else text[: edge - 1] + "…")
+        text = text if edge is None or len(text) <= edge else text[: edge - 1] + "…"
+        out(_painted_line(text, line, widths) if coloured and number else text)
+
+
+def _painted_line(text: str, cells: Sequence[str], widths: Sequence[int]) -> str:
+    """The line with those of its cells in colour that have one, from the last: what is before keeps its place."""
+    for column in range(len(cells) - 1, -1, -1):
+        begin = sum(widths[:column]) + len(GAP) * column
+        end = begin + len(cells[column])
+        if cells[column] in COLOURS and end <= len(text):
+            text = text[:begin] + painted(cells[column], sys.stdout) + text[end:]
+    return text
 
 
 def _plain(value: Any) -> Any:

@@ -3,39 +3,41 @@
 Each command imports its work when it is called, so that `--help` does not.
 """
 
-import json
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentspan.cli import _complete, execution
 from agentspan.cli._options import (
+    DryRun,
     Format,
-    Limit,
-    ListFormat,
-    ListOutput,
     Output,
+    Reason,
     RunId,
-    Status,
-    StreamFormat,
-    StreamOutput,
-    read_moment,
+    RunIds,
+    edited_args,
+    pair,
     run_id,
     split_id,
 )
 
 if TYPE_CHECKING:
+    from agentspan.cli._control import Verb
     from agentspan.cli._respond import Response
 
-app = typer.Typer(help="Runs: start, follow, decide.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Runs: start, follow, decide, steer.", no_args_is_help=True, rich_markup_mode=None)
+app.command("list")(execution.list_)
 
 Target = Annotated[str, typer.Argument(metavar="MODULE:AGENT", help="Looked for from the current folder.")]
 
 
 @app.command()
 def respond(
-    target: Annotated[str, typer.Argument(metavar="ID", help="An execution's id, or an approval's.")],
+    target: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="An execution's id, or an approval's.", autocompletion=_complete.executions),
+    ],
     approve: Annotated[bool, typer.Option("--approve", help="Let the waiting call run.")] = False,
     reject: Annotated[
         str | None, typer.Option("--reject", metavar="REASON", help="Don't run it; the agent reads why.")
@@ -46,7 +48,7 @@ def respond(
     args: Annotated[
         str | None, typer.Option("--args", metavar="JSON", help="Approve it with these arguments instead.")
     ] = None,
-    output: Output = Format.TEXT,
+    output: Output = Format.TABLE,
 ) -> None:
     """Approve or reject the call that a run waits with."""
     execution_id, named = split_id(target)
@@ -58,44 +60,35 @@ def respond(
     from agentspan.cli._api import talk
 
     decided = talk(lambda server: _respond.respond(server, execution_id, named or call, response))
-    _respond.show(decided, json_output=output is Format.JSON)
+    _respond.show(decided, output)
 
 
 @app.command()
 def run(
     target: Target,
-    prompt: Annotated[str, typer.Argument(help="What the agent is asked.")],
+    prompt: Annotated[str, typer.Argument(help="What the agent is asked; - reads it from standard input.")],
     metadata: Annotated[
         list[str] | None, typer.Option("--metadata", "-m", metavar="KEY=VALUE", help="Kept with the run; repeatable.")
     ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Print the run's id and leave its tools to other workers.")
     ] = False,
-    output: StreamOutput = StreamFormat.TEXT,
+    output: Output = Format.TABLE,
 ) -> None:
     """Start a run of an agent, run its tools here, and follow it to its end.
 
-    Its answer goes to standard output, its events to standard error; with -o jsonl, the events are the output.
+    Its answer goes to standard output, its events to standard error. With -o jsonl the events are the output, with
+    -o json the run as it is in the end.
     """
-    pairs = dict(_pair(text) for text in metadata or ())
+    pairs = dict(pair(text) for text in metadata or ())
 
     from agentspan.cli import _run
 
+    asked = _run.text_of(prompt)
     agent = _run.load_agent(target, Path.cwd())
     if not detach:
-        raise typer.Exit(_run.run(agent, prompt, pairs, output, target))
-
-    from agentspan.agents._client import new_key
-    from agentspan.cli._api import talk
-    from agentspan.cli._show import as_json_lines, out, say
-
-    key = new_key()
-    ref = talk(lambda server: _run.start(server, agent, prompt, pairs, key))
-    if output is StreamFormat.JSONL:
-        as_json_lines([ref])
-    else:
-        out(ref.execution_id)
-    say(f"its tools run while somebody serves them: `agentspan agent serve {target}`")
+        raise typer.Exit(_run.run(agent, asked, pairs, output, target))
+    _run.start_only(agent, asked, pairs, output, target)
 
 
 @app.command()
@@ -110,38 +103,8 @@ def serve(
     _run.serve([_run.load_agent(target, Path.cwd()) for target in targets])
 
 
-@app.command("list")
-def list_(
-    agent: Annotated[str | None, typer.Option(help="Only of this agent.")] = None,
-    status: Annotated[list[Status] | None, typer.Option(help="Only with this status; repeatable.")] = None,
-    since: Annotated[
-        str | None, typer.Option("--from", metavar="WHEN", help="Started at or after: 2026-05-01, or 7d ago.")
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option("--to", metavar="WHEN", help="Started before; a date includes its day.")
-    ] = None,
-    limit: Limit = 50,
-    output: ListOutput = ListFormat.TABLE,
-) -> None:
-    """Runs, newest first."""
-    now = datetime.now(UTC)
-    filters = [("status", str(wanted)) for wanted in status or ()]
-    if agent is not None:
-        filters.append(("agent", agent))
-    if since is not None:
-        filters.append(("from", read_moment(since, now).isoformat()))
-    if until is not None:
-        filters.append(("to", read_moment(until, now, end=True).isoformat()))
-
-    from agentspan.cli import _history
-    from agentspan.cli._api import talk
-
-    executions, as_of = talk(lambda server: server.executions(filters, limit))
-    _history.show_executions(executions, as_of, output)
-
-
 @app.command()
-def status(target: RunId, output: Output = Format.TEXT) -> None:
+def status(target: RunId, output: Output = Format.TABLE) -> None:
     """Where a run stands, what it waits for, and what to do next."""
     execution_id = run_id(target)
 
@@ -155,7 +118,7 @@ def status(target: RunId, output: Output = Format.TEXT) -> None:
 def stream(
     target: RunId,
     after: Annotated[int, typer.Option(min=0, help="Begin behind this event; 0 replays all.")] = 0,
-    output: StreamOutput = StreamFormat.TEXT,
+    output: Output = Format.TABLE,
 ) -> None:
     """A run's events as they come, until it ends."""
     execution_id = run_id(target)
@@ -163,7 +126,75 @@ def stream(
     from agentspan.cli import _run
     from agentspan.cli._api import talk
 
-    talk(lambda server: _run.stream(server, execution_id, after, output))
+    with _run.Printer(output) as printer:
+        talk(lambda server: _run.stream(server, execution_id, after, printer))
+
+
+@app.command()
+def cancel(targets: RunIds, reason: Reason = None, dry_run: DryRun = False, output: Output = Format.TABLE) -> None:
+    """End runs. A call that was handed out already is waited for: the run ends with its result."""
+    _steer("cancel", targets, reason, dry_run, output)
+
+
+@app.command()
+def pause(targets: RunIds, reason: Reason = None, dry_run: DryRun = False, output: Output = Format.TABLE) -> None:
+    """Let runs start nothing new. What works may finish, and decisions are kept."""
+    _steer("pause", targets, reason, dry_run, output)
+
+
+@app.command()
+def resume(targets: RunIds, reason: Reason = None, dry_run: DryRun = False, output: Output = Format.TABLE) -> None:
+    """Let paused runs go on. What was decided meanwhile takes effect."""
+    _steer("resume", targets, reason, dry_run, output)
+
+
+@app.command()
+def send(
+    target: RunId,
+    text: Annotated[str, typer.Argument(help="What the agent reads before its next turn; - reads standard input.")],
+    output: Output = Format.TABLE,
+) -> None:
+    """Tell a run's agent something."""
+    execution_id = run_id(target)
+
+    from agentspan.cli import _control
+    from agentspan.cli._api import talk
+    from agentspan.cli._run import text_of
+
+    message = text_of(text)
+    _control.show_sent(talk(lambda server: server.client.send(execution_id, message)), output)
+
+
+@app.command()
+def rebind(
+    target: Target,
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID...]", help="Runs of this agent; none: all that have not ended."),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Say which runs this code can finish, and do no more.")
+    ] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Finish runs that began with an earlier version of an agent: see which of their calls this code can run, then run
+    them until those runs end.
+
+    A run keeps the model, the instructions and the tools that it began with. What is bound anew is who runs its calls:
+    code whose tool has the same name and parameters.
+    """
+    named = [run_id(text) for text in targets or ()]
+
+    from agentspan.cli import _rebind, _run
+
+    raise typer.Exit(_rebind.rebind(_run.load_agent(target, Path.cwd()), named, output, target, only_check=check))
+
+
+def _steer(verb: "Verb", targets: list[str], reason: str | None, dry_run: bool, output: Format) -> None:
+    from agentspan.cli import _batch, _control
+
+    named = _batch.named(targets, of_calls=False)
+    raise typer.Exit(_control.steer(verb, named, reason, output, dry_run=dry_run))
 
 
 def _response(approve: bool, reject: str | None, deny: bool, reason: str | None, args: str | None) -> "Response":
@@ -175,25 +206,8 @@ def _response(approve: bool, reject: str | None, deny: bool, reason: str | None,
         raise typer.BadParameter("--reject needs a reason: the agent reads it and goes on with it")
     if args is not None and not approve:
         raise typer.BadParameter("--args goes with --approve: a rejected call does not run")
-    edited = _args(args) if args is not None else None
+    edited = edited_args(args) if args is not None else None
 
     from agentspan.cli._respond import Response
 
     return Response("approve" if approve else "reject", reject or reason, edited)
-
-
-def _args(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"--args is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise typer.BadParameter("--args is a JSON object, such as '{\"amount_usd\": 20}'")
-    return value
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise typer.BadParameter(f"--metadata {text!r}: write KEY=VALUE")
-    return name, value

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from agentspan.cli._extra import packages_of_a_server
-from agentspan.cli._options import Format, ListFormat, ListOutput, read_moment
+from agentspan.cli._options import Format, Output, read_moment
 from agentspan.cli.topics import Log
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def list_(
     why: Why = None,
     since: Since = None,
     handled: Annotated[bool, typer.Option("--handled", help="Also those that were replayed or discarded.")] = False,
-    output: ListOutput = ListFormat.TABLE,
+    output: Output = Format.TABLE,
     log: Log = None,
 ) -> None:
     """What waits for somebody, oldest first."""
@@ -53,7 +53,7 @@ def show(
     raw: Annotated[
         bool, typer.Option("--raw", help="Nothing but the bytes of the record's value, as they came.")
     ] = False,
-    output: Annotated[Format, typer.Option("--output", "-o", help="How it is written.")] = Format.TEXT,
+    output: Output = Format.TABLE,
     log: Log = None,
 ) -> None:
     """One dead letter: why it was put aside, what to do next, its headers and its bytes."""
@@ -75,7 +75,7 @@ def replay(
     since: Since = None,
     again: Annotated[bool, typer.Option("--again", help="Also what was replayed or discarded before.")] = False,
     dry_run: DryRun = False,
-    output: ListOutput = ListFormat.TABLE,
+    output: Output = Format.TABLE,
     log: Log = None,
 ) -> None:
     """Send records to their topic again, with their own key, headers and bytes. Twice is harmless."""
@@ -98,7 +98,7 @@ def discard(
     why: Why = None,
     since: Since = None,
     dry_run: DryRun = False,
-    output: ListOutput = ListFormat.TABLE,
+    output: Output = Format.TABLE,
     log: Log = None,
 ) -> None:
     """Put letters away: the list no longer shows them. Nothing is deleted; `list --handled` has them."""
@@ -148,7 +148,7 @@ def _note(dlq: ModuleType, reason: str | None) -> "Note":
     return note
 
 
-def _act(ask: "Callable[[ModuleType], Done]", verb: str, output: ListFormat) -> None:
+def _act(ask: "Callable[[ModuleType], Done]", verb: str, output: Format) -> None:
     """Do it, show what was done, and end with 1 when something was not."""
     from agentspan.cli import _letters
     from agentspan.cli._exits import ExitCode

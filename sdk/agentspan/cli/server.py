@@ -1,7 +1,8 @@
 """`agentspan server …`: services on this machine, which the extra `server` brings. And `agentspan orchestrator`
 and `tool-runner`: one of them alone, beside others on the log of a cluster (`query` has a module of its own)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, NoReturn
@@ -9,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from agentspan.cli._extra import packages_of_a_server
+from agentspan.cli._options import Format, Output
 
 app = typer.Typer(help="The server on this machine.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -38,6 +40,16 @@ ClickHouse = Annotated[
 ]
 
 
+class Level(StrEnum):
+    """How bad a line is; each includes those behind it."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+
 @app.command()
 def start(
     detach: Detach = False,
@@ -47,7 +59,7 @@ def start(
     log: Log = None,
     roles: Roles = None,
     clickhouse: ClickHouse = None,
-) -> None:
+) -> NoReturn:
     """Start a server, here or detached."""
     _end_with(
         lambda commands: commands.start(data, host, port, detach=detach, log=log, roles=roles, clickhouse=clickhouse)
@@ -61,9 +73,43 @@ def stop(data: Data = None) -> None:
 
 
 @app.command()
-def status(data: Data = None) -> None:
-    """Whether a server runs on a data folder, and where."""
-    _end_with(lambda commands: commands.status(data))
+def status(data: Data = None, output: Output = Format.TABLE) -> None:
+    """Whether a server runs on a data folder, where, and whether it takes work. Exit code 1 when it does not."""
+
+    def show(standing: Mapping[str, object]) -> None:
+        from agentspan.cli._show import one, out
+
+        if output is not Format.TABLE:
+            return one(dict(standing), output)
+        for name, value in standing.items():
+            out(f"{name:<10} {value}")
+
+    _end_with(lambda commands: commands.status(data, show))
+
+
+@app.command()
+def logs(
+    data: Data = None,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="So many of the last that fit.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as more come, until interrupted.")] = False,
+    level: Annotated[Level, typer.Option(help="Only of this level and above.")] = Level.DEBUG,
+    output: Output = Format.TABLE,
+) -> None:
+    """What a server that was started with --detach has logged."""
+    if follow and output is Format.JSON:
+        raise typer.BadParameter("--follow has no end, and -o json is one document: take -o jsonl, one a line")
+    with packages_of_a_server():
+        from agentspan_standalone.errors import SettingsError
+        from agentspan_standalone.settings import Settings
+
+    from agentspan.agents import ConfigurationError
+    from agentspan.cli import _logs
+
+    try:
+        folder = Settings.given(data=data.absolute() if data else None).data
+    except SettingsError as error:
+        raise ConfigurationError(str(error)) from error
+    _logs.show(folder, lines, level, output, follow=follow)
 
 
 def orchestrator(
@@ -74,10 +120,34 @@ def orchestrator(
 
 
 def tool_runner(
-    log: Log = None, data: Data = None, port: Port = None, host: Host = None, detach: Detach = False
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODULE:AGENT...]", help="Run these agents' tools; looked for from the current folder."
+        ),
+    ] = None,
+    log: Log = None,
+    data: Data = None,
+    port: Port = None,
+    host: Host = None,
+    detach: Detach = False,
 ) -> None:
-    """Start a tool-runner alone, on the log of a cluster."""
-    start(detach, data, port, host, log, "tool-runner")
+    """Run agents' tools without their author's program: load each, register its tools with the server, and serve until
+    interrupted.
+
+    Without an agent: start the service of that name alone, on the log of a cluster.
+    """
+    if not targets:
+        start(detach, data, port, host, log, "tool-runner")
+    given = {"--log": log, "--data": data, "--port": port, "--host": host, "--detach": detach or None}
+    if names := [name for name, value in given.items() if value is not None]:
+        raise typer.BadParameter(
+            f"{', '.join(names)} start the service of a cluster, and {targets[0]!r} is an agent whose tools are run: "
+            "leave one out; the server of an agent is in AGENTSPAN_SERVER_URL"
+        )
+    from agentspan.cli import _run
+
+    _run.serve([_run.load_agent(target, Path.cwd()) for target in targets], autostart=False)
 
 
 def _end_with(command: Callable[[ModuleType], int]) -> NoReturn:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from agentspan.cli._extra import packages_of_a_server
-from agentspan.cli._options import Format, ListFormat, ListOutput, Output
+from agentspan.cli._options import Format, Output
 
 if TYPE_CHECKING:
     from agentspan_standalone.topics import Report
@@ -33,7 +33,7 @@ def create(
     partitions: Partitions = 12,
     replication: Replication = 3,
     min_insync: MinInsync = 2,
-    output: ListOutput = ListFormat.TABLE,
+    output: Output = Format.TABLE,
 ) -> None:
     """Make the topics that are missing. Those that exist are left as they are."""
     _show(lambda topics: topics.create(log, topics.Counts(partitions, replication, min_insync)), output)
@@ -45,49 +45,52 @@ def check(
     partitions: Partitions = 12,
     replication: Replication = 3,
     min_insync: MinInsync = 2,
-    output: ListOutput = ListFormat.TABLE,
+    output: Output = Format.TABLE,
 ) -> None:
     """What is not as planned on the live cluster. Exit code 1 when anything is not."""
     _show(lambda topics: topics.check(log, topics.Counts(partitions, replication, min_insync)), output)
 
 
 @app.command()
-def describe(log: Log = None, output: ListOutput = ListFormat.TABLE) -> None:
+def describe(log: Log = None, output: Output = Format.TABLE) -> None:
     """The topics that there are. Exit code 1 when one is missing."""
     _show(lambda topics: topics.describe(log), output)
 
 
 @app.command()
-def acls(log: Log = None, output: Output = Format.TEXT) -> None:
+def acls(log: Log = None, output: Output = Format.TABLE) -> None:
     """What each service has to be allowed, and no more: lines for kafka-acls.sh, or JSON. Asks no cluster."""
-    from agentspan.cli._show import as_json, out, say
+    from agentspan.cli._show import as_json, as_json_lines, out, say
 
     report = _report(lambda topics: topics.acls(log))
-    if output is Format.JSON:
-        as_json(report.items)
-    else:
-        for line in report.lines:
-            out(line)
+    match output:
+        case Format.JSON:
+            as_json(report.items)
+        case Format.JSONL:
+            as_json_lines(report.items)
+        case Format.TABLE:
+            for line in report.lines:
+                out(line)
     say(report.said)
 
 
-def _show(ask: "Callable[[ModuleType], Report]", output: ListFormat) -> NoReturn:
+def _show(ask: "Callable[[ModuleType], Report]", output: Format) -> NoReturn:
     """Print the report, and end with its exit code."""
     from agentspan.cli._exits import ExitCode
     from agentspan.cli._show import as_json, as_json_lines, say, table
 
     report = _report(ask)
     match output:
-        case ListFormat.JSON:
+        case Format.JSON:
             as_json(report.items)
-        case ListFormat.JSONL:
+        case Format.JSONL:
             as_json_lines(report.items)
-        case ListFormat.TABLE if report.items:
+        case Format.TABLE if report.items:
             titles = list(report.items[0])
             table(
                 [title.upper() for title in titles], [[str(item[title]) for title in titles] for item in report.items]
             )
-        case ListFormat.TABLE:
+        case Format.TABLE:
             pass
     say(report.said)
     raise typer.Exit(ExitCode.OK if report.as_planned else ExitCode.REFUSED)

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypedDict
 
@@ -48,9 +48,14 @@ def stop(data: Path | None = None) -> int:
     return _reported(lambda: _stop(_settings(data)))
 
 
-def status(data: Path | None = None) -> int:
+def as_line(standing: Mapping[str, object]) -> None:
+    """What there is to say of a server, as a line of JSON."""
+    print(json.dumps(standing))
+
+
+def status(data: Path | None = None, show: Callable[[Mapping[str, object]], None] = as_line) -> int:
     """Say whether a server runs on a data folder, where, and whether it takes work."""
-    return _reported(lambda: _status(_settings(data)))
+    return _reported(lambda: _status(_settings(data), show))
 
 
 def _reported(work: Callable[[], int]) -> int:
@@ -92,14 +97,14 @@ def _stop(settings: Settings) -> int:
     return 0
 
 
-def _status(settings: Settings) -> int:
+def _status(settings: Settings, show: Callable[[Mapping[str, object]], None]) -> int:
     standing = _standing(settings)
     if standing is None:
         print(f"no server runs on {settings.data}; `agentspan server start` starts one", file=sys.stderr)
         return 1
     health, history = _readiness(standing["url"]), _history(standing["url"])
     told = {"history": history} if history else {}
-    print(json.dumps({**standing, "data": str(settings.data), "status": health or "not answering", **told}))
+    show({**standing, "data": str(settings.data), "status": health or "not answering", **told})
     return 0 if health == "ok" else 1
 
 

@@ -1,0 +1,194 @@
+"""The checks that need no server: the release, the interpreter, what is installed, settings, the data folder, keys."""
+
+import difflib
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from agentspan.cli._checks import Check
+
+EXTRAS = {"server": ("fastapi", "chdb", "pydantic_settings"), "kafka": ("confluent_kafka",)}
+"""A module of each that nothing else brings."""
+
+KEYS = {
+    "anthropic": ("ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY_FILE"),
+    "openai": ("OPENAI_API_KEY", "OPENAI_API_KEY_FILE"),
+}
+"""What a provider's key is called, and the file that may hold it."""
+
+OTHER_SETTINGS = ("SERVER_URL", "AUTOSTART", "DEBUG", "REPLAY_DIR", "SCRIPTED_MODEL_URL")
+"""Those that are no settings of a server."""
+
+FEW_BYTES = 500_000_000
+SOME_BYTES = 2_000_000_000
+
+
+class Here:
+    """What is looked at on this machine."""
+
+    def __init__(self, data: Path | None, environ: Mapping[str, str] = os.environ) -> None:
+        self._environ = environ
+        self.has_server = all(find_spec(module) is not None for module in EXTRAS["server"])
+        self.url = (environ.get("AGENTSPAN_SERVER_URL") or "http://localhost:6767").rstrip("/")
+        self._settings: Any = None
+        self._wrong: str | None = None
+        if self.has_server:
+            self._settings, self._wrong = _settings(data)
+
+    def checks(self) -> Sequence[Callable[[], Check | None]]:
+        """In the order in which somebody would ask."""
+        return (
+            self.release, self.python, self.extras, self.settings, self.names, self.log, self.history, self.data,
+            self.disk, self.keys,
+        )  # fmt: skip
+
+    def release(self) -> Check:
+        """Which one."""
+        try:
+            return Check("agentspan", "ok", f"{version('agentspan')} in {Path(__file__).parents[2]}")
+        except PackageNotFoundError:
+            return Check("agentspan", "warn", "it runs from a folder that is not installed", "pip install agentspan")
+
+    def python(self) -> Check:
+        """The interpreter; the package itself does not start on an older one."""
+        return Check("python", "ok", f"{platform.python_version()} at {sys.executable}, {platform.platform()}")
+
+    def extras(self) -> Check:
+        """What is installed beyond the SDK."""
+        has = {extra: all(find_spec(module) for module in modules) for extra, modules in EXTRAS.items()}
+        there = ", ".join(f"{extra}: {'installed' if is_there else 'not installed'}" for extra, is_there in has.items())
+        if self._environ.get("AGENTSPAN_LOG") and not has["kafka"]:
+            return Check(
+                "extras", "fail", f"{there}; AGENTSPAN_LOG needs kafka", "pip install 'agentspan[server,kafka]'"
+            )
+        return Check("extras", "ok", there)
+
+    def settings(self) -> Check | None:
+        """Whether a server could be started with them."""
+        if not self.has_server:
+            return None
+        if self._wrong is not None:
+            return Check("settings", "fail", self._wrong, "correct it, and run `agentspan doctor` again")
+        return Check("settings", "ok", "a server can be started with them")
+
+    def names(self) -> Check | None:
+        """Settings that nothing reads, which are misspelt as a rule."""
+        if self._settings is None:
+            return None
+        known = {f"AGENTSPAN_{name.upper()}" for name in type(self._settings).model_fields}
+        known |= {f"{name}_FILE" for name in known} | {f"AGENTSPAN_{name}" for name in OTHER_SETTINGS}
+        given = {name for name in self._environ if name.startswith("AGENTSPAN_")}
+        unknown = sorted(name for name in given - known if "__" not in name)
+        if not unknown:
+            return None
+        close = difflib.get_close_matches(unknown[0], known, n=1)
+        said = f"nothing reads {', '.join(unknown)}"
+        return Check("names", "warn", said, f"did you mean {close[0]}?" if close else "take it out of the environment")
+
+    def log(self) -> Check | None:
+        """Where the truth is kept."""
+        if self._settings is None:
+            return None
+        kept = str(self._settings.log)
+        if not kept:
+            return Check("log", "ok", f"a file in {self._settings.data}")
+        brokers = kept.removeprefix("kafka://").partition("?")[0]
+        return Check("log", "ok", f"Kafka at {brokers}", "`agentspan topics check` looks at its topics")
+
+    def history(self) -> Check | None:
+        """Which ClickHouse answers questions about the past."""
+        if self._settings is None:
+            return None
+        url = str(self._settings.clickhouse)
+        if not url:
+            return Check("clickhouse", "ok", "embedded: a child process of the server")
+        at = urlsplit(url)
+        host = f"{at.hostname}:{at.port}" if at.port else f"{at.hostname}"
+        return Check("clickhouse", "ok", f"at {host}", "`agentspan query migrate --check` looks at its tables")
+
+    def data(self) -> Check | None:
+        """Whether the data folder can be used."""
+        if self._settings is None:
+            return None
+        folder: Path = self._settings.data
+        if not folder.exists():
+            return Check("data", "ok", f"{folder} is not there yet: the first start makes it")
+        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            return Check(
+                "data", "fail", f"{folder} is not yours to write", f"chown it, or name another: --data, {DATA}"
+            )
+        return Check("data", "ok", f"{folder}, {_megabytes(_size(folder))}")
+
+    def disk(self) -> Check | None:
+        """What is left for the log: what can't be written down is not done."""
+        if self._settings is None:
+            return None
+        folder = next(path for path in (self._settings.data, *self._settings.data.parents) if path.exists())
+        free = shutil.disk_usage(folder).free
+        said = f"{_megabytes(free)} free at {folder}"
+        if free < FEW_BYTES:
+            return Check("disk", "fail", said, f"make room, or move the data folder: --data, {DATA}")
+        if free < SOME_BYTES:
+            return Check("disk", "warn", said, "make room: a server that can't write takes no work")
+        return Check("disk", "ok", said)
+
+    def keys(self) -> Check:
+        """Which providers have a key here; never the key."""
+        found = {name: self._key(*variables) for name, variables in KEYS.items()}
+        said = ", ".join(f"{name}: {how}" for name, how in found.items())
+        if any("can't be read" in how for how in found.values()):
+            return Check("model keys", "fail", said, "make the file readable to who runs the server")
+        if not any(how.startswith("set") for how in found.values()):
+            return Check(
+                "model keys", "warn", f"{said}, in this environment",
+                "set one where the server is started; replay/… and scripted/… models need none",
+            )  # fmt: skip
+        return Check("model keys", "ok", f"{said}, in this environment (a server reads its own)")
+
+    def _key(self, variable: str, file_variable: str) -> str:
+        if self._environ.get(variable, "").strip():
+            return "set"
+        path = self._environ.get(file_variable)
+        if not path:
+            return "not set"
+        return (
+            f"set by {file_variable}"
+            if os.access(path, os.R_OK)
+            else f"{file_variable} names a file that can't be read"
+        )
+
+
+DATA = "AGENTSPAN_DATA"
+
+
+def _settings(data: Path | None) -> tuple[Any, str | None]:
+    """A server's settings as they would be, or what is wrong with them."""
+    from agentspan_standalone.errors import SettingsError
+    from agentspan_standalone.settings import Settings
+
+    try:
+        return Settings.given(data=data.absolute() if data else None), None
+    except SettingsError as error:
+        return None, str(error)
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for base, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += (Path(base) / name).stat().st_size
+            except OSError:  # it went while it was looked at
+                continue
+    return total
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
