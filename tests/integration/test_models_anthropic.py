@@ -1,7 +1,7 @@
 """The Anthropic provider through the official client, against a server that speaks the Messages wire format."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from agentspan_tool_runner.models.anthropic import Anthropic
 from tests.support.messages_server import (
     KEY,
     CutOff,
+    Events,
     Fault,
     MessagesServer,
     Raw,
@@ -38,20 +39,28 @@ async def server() -> AsyncIterator[MessagesServer]:
         yield server
 
 
+@pytest.fixture(params=["on", "off"])
+async def model(server: MessagesServer, request: pytest.FixtureRequest) -> AsyncIterator[Anthropic]:
+    provider = provider_for(server.base_url, stream=request.param)
+    yield provider
+    await provider.aclose()
+
+
 @pytest.fixture
-async def model(server: MessagesServer) -> AsyncIterator[Anthropic]:
+async def streaming(server: MessagesServer) -> AsyncIterator[Anthropic]:
     provider = provider_for(server.base_url)
     yield provider
     await provider.aclose()
 
 
-def provider_for(base_url: str, *, key: str = KEY, timeout_s: float = 30.0) -> Anthropic:
-    environment = {"ANTHROPIC_API_KEY": key, "ANTHROPIC_BASE_URL": base_url}
+def provider_for(base_url: str, *, key: str = KEY, timeout_s: float = 30.0, stream: str = "on") -> Anthropic:
+    environment = {"ANTHROPIC_API_KEY": key, "ANTHROPIC_BASE_URL": base_url, "ANTHROPIC_STREAM": stream}
     return Anthropic(ModelSettings(environment, now=lambda: NOW), timeout_s=timeout_s)
 
 
-def request(*messages: Message) -> ModelRequest:
+def request(*messages: Message, on_text: Callable[[str], None] | None = None) -> ModelRequest:
     return ModelRequest(
+        on_text=on_text,
         definition=AGENT,
         messages=messages or (UserMessage(text="Where is order 7?"),),
         metadata={},
@@ -111,7 +120,7 @@ async def test_a_conversation_with_parallel_calls_and_thinking_goes_through(
     }
     sent = server.requests[1]
     assert sent["model"] == "claude-sonnet-4-6"
-    assert sent["system"] == "Be kind."
+    assert sent["system"][0]["text"] == "Be kind."
     assert sent["messages"][1] == {"role": "assistant", "content": asks}
     assert [block["type"] for block in sent["messages"][2]["content"]] == ["tool_result", "tool_result", "text"]
     assert sent["messages"][2]["content"][1]["is_error"] is True
@@ -200,12 +209,12 @@ async def test_an_error_page_of_a_proxy_is_still_a_clear_error(server: MessagesS
 
 
 @pytest.mark.parametrize("answer", [CutOff(), CutOff(after=100)])
-async def test_a_connection_that_breaks_is_a_connection_error(
-    server: MessagesServer, model: Anthropic, answer: CutOff
-) -> None:
+async def test_a_connection_that_breaks_is_a_connection_error(server: MessagesServer, answer: CutOff) -> None:
+    model = provider_for(server.base_url, stream="off")
     server.script(answer)
     error = await failure(model)
     assert (error.kind, error.retryable) == ("connection", True)
+    await model.aclose()
 
 
 async def test_a_server_that_is_not_there_is_a_connection_error(server: MessagesServer) -> None:
@@ -263,3 +272,123 @@ async def test_without_a_key_nothing_is_sent(server: MessagesServer) -> None:
     error = await failure(model)
     assert (error.kind, error.retryable) == ("missing_key", False)
     assert not server.requests
+
+
+async def test_words_come_as_they_are_generated(server: MessagesServer, streaming: Anthropic) -> None:
+    thinking = {"type": "thinking", "thinking": "Let me see.", "signature": "c2ln"}
+    server.script(Reply([thinking, text("Order 7 is "), tool_use("toolu_1", "look_up", {}), text("on its way.")]))
+    heard: list[str] = []
+    reply = await streaming.reply(request(on_text=heard.append))
+    assert "".join(heard) == reply.text == "Order 7 is on its way."
+    assert len(heard) > 2
+    assert server.requests[0]["stream"] is True
+
+
+async def test_thinking_signed_or_redacted_goes_back_as_it_came(server: MessagesServer, model: Anthropic) -> None:
+    blocks: list[dict[str, Any]] = [
+        {"type": "thinking", "thinking": "Two orders. One is 7.", "signature": "c2lnbmF0dXJl"},
+        {"type": "redacted_thinking", "data": "ZW5jcnlwdGVk"},
+        {"type": "a_later_kind", "of": ["block"]},
+        tool_use("toolu_1", "look_up", {"n": 7, "deep": {"list": [1, 2.5, None]}}),
+    ]
+    server.script(Reply(blocks, "tool_use"), Reply([text("Done.")]))
+    said = as_message(await model.reply(request()))
+    await model.reply(request(UserMessage(text="Go"), said, as_result(said.tool_calls[0], value=1)))
+    assert server.requests[1]["messages"][1] == {"role": "assistant", "content": blocks}
+
+
+async def test_instructions_tools_and_the_conversation_are_cached(server: MessagesServer, model: Anthropic) -> None:
+    server.script(Reply([text("Hello")]))
+    await model.reply(request())
+    sent = server.requests[0]
+    assert sent["system"][-1]["cache_control"] == {"type": "ephemeral"}
+    assert sent["messages"][-1]["content"][-1]["cache_control"] == {"type": "ephemeral"}
+
+
+async def test_a_paused_turn_is_carried_on(server: MessagesServer, model: Anthropic) -> None:
+    server.script(Reply([text("One, ")], "pause_turn"), Reply([text("two.")]))
+    reply = await model.reply(request())
+    assert (reply.text, reply.usage.output_tokens) == ("One, two.", 14)
+    assert server.requests[1]["messages"][-1] == {"role": "assistant", "content": [text("One, ")]}
+
+
+async def test_a_turn_that_pauses_for_ever_is_an_error(server: MessagesServer, model: Anthropic) -> None:
+    server.script(*[Reply([text("…")], "pause_turn")] * 9)
+    assert (await failure(model)).kind == "pause_turn"
+    assert len(server.requests) == 9
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("after", [1, 4, 6])
+async def test_a_stream_that_ends_in_the_middle_is_no_reply(
+    server: MessagesServer, streaming: Anthropic, after: int, reset: bool
+) -> None:
+    server.script(Reply([text("Order 7 is on its way.")], cut_after=after, reset=reset))
+    error = await failure(streaming)
+    assert (error.kind, error.retryable) == ("connection", True)
+
+
+@pytest.mark.parametrize(
+    ("error_type", "kind", "retryable"),
+    [
+        ("overloaded_error", "overloaded", True),
+        ("rate_limit_error", "rate_limit", True),
+        ("api_error", "api_error", True),
+        ("invalid_request_error", "invalid_request", False),
+        ("an_error_of_later", "api_error", True),
+    ],
+)
+async def test_an_error_in_the_middle_of_a_stream_is_as_clear_as_one_before_it(
+    server: MessagesServer, streaming: Anthropic, error_type: str, kind: str, retryable: bool
+) -> None:
+    error = {"type": "error", "error": {"type": error_type, "message": "these are the API's words"}}
+    server.script(Events([{"type": "message_start", "message": {"model": "claude", "usage": {}}}, error]))
+    failed = await failure(streaming)
+    assert (failed.kind, failed.retryable) == (kind, retryable)
+    assert "these are the API's words" in failed.message
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "content_block_start", "index": "first", "content_block": {}},
+        {"type": "content_block_delta", "index": 7, "delta": {"type": "text_delta", "text": "?"}},
+        {"type": "message_delta", "delta": "end"},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+    ],
+)
+async def test_events_that_make_no_message_are_malformed(
+    server: MessagesServer, streaming: Anthropic, event: dict[str, Any]
+) -> None:
+    server.script(Events([event]))
+    error = await failure(streaming)
+    assert (error.kind, error.retryable) == ("malformed_reply", True)
+
+
+async def test_arguments_that_are_no_json_are_told_to_the_model(server: MessagesServer, model: Anthropic) -> None:
+    server.script(Reply([tool_use("toolu_1", "look_up", '{"n": 7')], "tool_use"), Reply([text("Sorry.")]))
+    reply = await model.reply(request())
+    assert "is a JSON object, not" in str(reply.tool_calls[0].args_error)
+    said = as_message(reply)
+    failed = as_result(said.tool_calls[0], error=Failure(kind="invalid_args", message="no JSON"))
+    assert (await model.reply(request(UserMessage(text="Go"), said, failed))).text == "Sorry."
+
+
+async def test_a_character_cut_in_two_is_whole_again_and_half_a_one_is_mended(
+    server: MessagesServer, model: Anthropic
+) -> None:
+    server.script(Reply([text("1234\ud83d"), text("\ude00!")]), Reply([text("1234\ud83d\ude00")]))
+    halves, whole = await model.reply(request()), await model.reply(request())
+    assert halves.text == "1234\ufffd\ufffd!"
+    assert whole.text == "1234\U0001f600"
+
+
+async def test_a_reply_without_content_is_an_empty_one(server: MessagesServer, model: Anthropic) -> None:
+    server.script(Reply([]))
+    reply = await model.reply(request())
+    assert (reply.text, reply.tool_calls, reply.blocks) == ("", (), ())
+
+
+async def test_what_is_no_stream_names_the_setting(server: MessagesServer, streaming: Anthropic) -> None:
+    server.script(Raw(b"<html>hello from a proxy</html>", content_type="text/html"))
+    assert "set ANTHROPIC_STREAM=off" in (await failure(streaming)).message

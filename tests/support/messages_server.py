@@ -37,6 +37,17 @@ class Reply:
     stop_reason: str = "end_turn"
     usage: dict[str, Any] = field(default_factory=lambda: {"input_tokens": 11, "output_tokens": 7})
     stop_details: dict[str, Any] | None = None
+    cut_after: int | None = None
+    """A stream of it ends after so many events."""
+    reset: bool = False
+    """Whether it then ends by a reset, not in peace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """A stream of these very events."""
+
+    events: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +80,7 @@ class Silence:
     """No answer, until the client gives up."""
 
 
-Answer = Reply | Fault | Raw | CutOff | Silence
+Answer = Reply | Events | Fault | Raw | CutOff | Silence
 
 
 def text(words: str) -> dict[str, Any]:
@@ -85,6 +96,9 @@ def tool_use(call_id: str, name: str, args: object) -> dict[str, Any]:
 class MessagesServer:
     """`async with MessagesServer() as server`: listens on `server.base_url` and plays what was scripted."""
 
+    path = "/v1/messages"
+    stream_type = "text/event-stream"
+
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
         """The bodies that kept the rules, in order."""
@@ -93,7 +107,7 @@ class MessagesServer:
         self._count = 0
         self._closing = asyncio.Event()
         app = web.Application()
-        app.router.add_post("/v1/messages", self._messages)
+        app.router.add_post(self.path, self._messages)
         self._runner = web.AppRunner(app, shutdown_timeout=1.0)
 
     def script(self, *answers: Answer) -> None:
@@ -116,10 +130,10 @@ class MessagesServer:
     async def _messages(self, request: web.Request) -> web.StreamResponse:
         self._count += 1
         request_id = f"req_{self._count:04}"
-        if refusal := _bad_headers(request):
+        if refusal := self.bad_headers(request):
             return _fault(refusal, request_id)
         try:
-            body = json.loads(await request.read())
+            body = self.body_of(request, json.loads(await request.read()))
         except ValueError:
             return _fault(Fault(400, "The request body is not valid JSON"), request_id)
         if problem := _problem(body):
@@ -127,12 +141,36 @@ class MessagesServer:
         self.requests.append(body)
         return await self._answer(self._answers.popleft(), request, body, request_id)
 
+    def bad_headers(self, request: web.Request) -> Fault | None:
+        """What the API would refuse in these headers."""
+        key = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
+        if key != KEY:
+            return Fault(401, "invalid x-api-key" if key else "x-api-key header is required")
+        if "anthropic-version" not in request.headers:
+            return Fault(400, "anthropic-version: header is required")
+        if request.content_type != "application/json":
+            return Fault(400, "content-type: application/json is required")
+        return None
+
+    def body_of(self, request: web.Request, body: Any) -> Any:
+        """The request as it would be at the API itself."""
+        return body
+
+    def frame(self, event: dict[str, Any]) -> bytes:
+        """An event as a stream carries it."""
+        return f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
+
     async def _answer(
         self, answer: Answer, request: web.Request, body: dict[str, Any], request_id: str
     ) -> web.StreamResponse:
         match answer:
+            case Reply() if body.get("stream"):
+                events = events_of(_message(answer, body, request_id))[: answer.cut_after]
+                return await self._stream(request, events, reset=answer.reset)
             case Reply():
                 return _json(200, _message(answer, body, request_id), request_id)
+            case Events():
+                return await self._stream(request, answer.events)
             case Fault():
                 return _fault(answer, request_id)
             case Raw():
@@ -144,6 +182,58 @@ class MessagesServer:
                 return web.Response()
             case _:
                 assert_never(answer)
+
+    async def _stream(
+        self, request: web.Request, events: list[dict[str, Any]], *, reset: bool = False
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": self.stream_type})
+        await response.prepare(request)
+        for event in events:
+            await response.write(self.frame(event))
+        if reset and request.transport is not None:
+            request.transport.abort()
+        return response
+
+
+def events_of(message: dict[str, Any]) -> list[dict[str, Any]]:
+    """The events that a stream of this message has: every text in pieces, pings and what is new in between."""
+    usage = {**message["usage"], "output_tokens": 1}
+    began = {**message, "content": [], "stop_reason": None, "stop_details": None, "usage": usage}
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": began}, {"type": "ping"}]
+    for at, block in enumerate(message["content"]):
+        start, deltas = _in_pieces(block)
+        events.append({"type": "content_block_start", "index": at, "content_block": start})
+        events += [{"type": "content_block_delta", "index": at, "delta": delta} for delta in deltas]
+        events.append({"type": "content_block_stop", "index": at})
+    delta = {"stop_reason": message["stop_reason"], "stop_sequence": None, "stop_details": message["stop_details"]}
+    events.append({"type": "message_delta", "delta": delta, "usage": {"output_tokens": usage_of(message)}})
+    return [*events, {"type": "a_later_kind", "of": "event"}, {"type": "message_stop"}]
+
+
+def usage_of(message: dict[str, Any]) -> int:
+    """The tokens of the reply."""
+    count: int = message["usage"]["output_tokens"]
+    return count
+
+
+def _in_pieces(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    match block:
+        case {"type": "text", "text": str(words)}:
+            return {**block, "text": ""}, [{"type": "text_delta", "text": piece} for piece in _pieces(words)]
+        case {"type": "thinking", "thinking": str(words), "signature": str(signature)}:
+            deltas = [{"type": "thinking_delta", "thinking": piece} for piece in _pieces(words)]
+            start = {**block, "thinking": "", "signature": ""}
+            return start, [*deltas, {"type": "signature_delta", "signature": signature}]
+        case {"type": "tool_use", "input": args}:
+            written = args if isinstance(args, str) else json.dumps(args)
+            deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in ["", *_pieces(written)]]
+            return {**block, "input": {}}, deltas
+        case _:
+            return block, []
+
+
+def _pieces(words: str, length: int = 5) -> list[str]:
+    return [words[at : at + length] for at in range(0, len(words), length)]
 
 
 def _message(reply: Reply, body: dict[str, Any], request_id: str) -> dict[str, Any]:
@@ -183,17 +273,6 @@ async def _cut_off(cut: CutOff, request: web.Request) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.close()
     return response
-
-
-def _bad_headers(request: web.Request) -> Fault | None:
-    key = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
-    if key != KEY:
-        return Fault(401, "invalid x-api-key" if key else "x-api-key header is required")
-    if "anthropic-version" not in request.headers:
-        return Fault(400, "anthropic-version: header is required")
-    if request.content_type != "application/json":
-        return Fault(400, "content-type: application/json is required")
-    return None
 
 
 def _problem(body: object) -> str | None:
@@ -251,6 +330,10 @@ def _blocks_problem(at: int, role: str, blocks: list[dict[str, Any]]) -> str | N
                 if not _TOOL_USE_ID.match(call_id):
                     return f"{where}.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'"
             case {"type": "thinking", "thinking": str(), "signature": str()} if role == "assistant":
+                pass
+            case {"type": "redacted_thinking", "data": str()} if role == "assistant":
+                pass
+            case {"type": "a_later_kind"} if role == "assistant":
                 pass
             case {"type": "tool_result", "tool_use_id": str(), "content": str()} if role == "user":
                 if place and blocks[place - 1]["type"] != "tool_result":

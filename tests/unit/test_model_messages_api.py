@@ -8,8 +8,9 @@ import pytest
 from agentspan_schemas import Failure, JsonObject
 from agentspan_schemas.agents import AgentDefinition, ToolDefinition
 from agentspan_schemas.messages import AssistantMessage, Message, RequestedCall, ToolMessage, UserMessage
-from agentspan_tool_runner.models import ModelError, ModelRequest
+from agentspan_tool_runner.models import ModelError, ModelRequest, ModelResponse
 from agentspan_tool_runner.models import _messages_api as api
+from agentspan_tool_runner.models._reading import parsed
 
 AGENT = AgentDefinition(name="triage", model="anthropic/claude-sonnet-4-6", instructions="Be kind.", max_tokens=512)
 
@@ -35,6 +36,10 @@ def reply(*content: object, stop_reason: str = "end_turn", **fields: object) -> 
     return json.dumps(whole).encode()
 
 
+def read(raw: bytes) -> ModelResponse:
+    return api.response([api.reply(parsed(raw, "the API"), "the API")], AGENT, "the API")
+
+
 def test_a_request_names_the_model_without_its_provider_and_leaves_out_what_is_empty() -> None:
     plain = AgentDefinition(name="plain", model="anthropic/claude-haiku-4-5")
     assert api.request_body(request(UserMessage(text="Hello"), definition=plain)) == {
@@ -48,7 +53,7 @@ def test_a_request_carries_instructions_tools_and_the_limit_of_tokens() -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
     tool = ToolDefinition(name="look_up", description="Find it.", input_schema=schema)
     body = api.request_body(request(UserMessage(text="Hi"), definition=AGENT.model_copy(update={"tools": (tool,)})))
-    assert body["system"] == "Be kind."
+    assert body["system"] == [{"type": "text", "text": "Be kind.", "cache_control": {"type": "ephemeral"}}]
     assert body["max_tokens"] == 512
     assert body["tools"] == [{"name": "look_up", "description": "Find it.", "input_schema": schema}]
 
@@ -144,7 +149,7 @@ def test_a_reply_becomes_text_calls_blocks_and_usage() -> None:
             "cache_creation_input_tokens": 4,
         },
     )
-    response = api.response(raw, AGENT)
+    response = read(raw)
     assert response.text == "Let me look."
     assert [(asked.model_call_id, asked.tool, asked.args) for asked in response.tool_calls] == [
         ("toolu_9", "look_up", {"n": 9})
@@ -161,9 +166,9 @@ def test_a_reply_becomes_text_calls_blocks_and_usage() -> None:
 
 def test_input_that_is_no_object_is_kept_as_an_error_of_its_call() -> None:
     raw = reply({"type": "tool_use", "id": "a", "name": "b", "input": "half a st"}, stop_reason="tool_use")
-    (asked,) = api.response(raw, AGENT).tool_calls
+    (asked,) = read(raw).tool_calls
     assert asked.args == {}
-    assert asked.args_error == 'the input of a call is a JSON object, not "half a st"'
+    assert str(asked.args_error).startswith('the input of a call is a JSON object, not "half a st"')
 
 
 @pytest.mark.parametrize(
@@ -172,13 +177,14 @@ def test_input_that_is_no_object_is_kept_as_an_error_of_its_call() -> None:
         ("max_tokens", "cut off at max_tokens=512: give agent 'triage' a larger max_tokens"),
         ("refusal", "refused to answer: not that; change what it is asked"),
         ("model_context_window_exceeded", "longer than model 'claude' can read"),
-        ("pause_turn", "stopped with 'pause_turn'"),
+        ("pause_turn", "paused its turn again and again"),
+        ("later", "stopped with 'later', which no agent here asks for"),
     ],
 )
 def test_half_an_answer_is_an_error_that_says_what_to_change(stop_reason: str, words: str) -> None:
     raw = reply({"type": "text", "text": "I"}, stop_reason=stop_reason, stop_details={"explanation": "not that"})
     with pytest.raises(ModelError, match=words.replace("(", r"\(")) as caught:
-        api.response(raw, AGENT)
+        read(raw)
     assert caught.value.kind == stop_reason
     assert not caught.value.retryable
 
@@ -198,5 +204,74 @@ def test_half_an_answer_is_an_error_that_says_what_to_change(stop_reason: str, w
 )
 def test_what_is_no_reply_may_be_asked_for_again(raw: bytes) -> None:
     with pytest.raises(ModelError) as caught:
-        api.response(raw, AGENT)
+        read(raw)
     assert (caught.value.kind, caught.value.retryable) == ("malformed_reply", True)
+
+
+def test_the_conversation_is_cached_to_its_end_and_to_the_end_it_had_before() -> None:
+    said = AssistantMessage(text="Looking.", tool_calls=(call(0),))
+    again = AssistantMessage(text="And again.", tool_calls=(call(1),))
+    tool = ToolDefinition(name="look_up", input_schema={"type": "object"})
+    agent = AGENT.model_copy(update={"tools": (tool,)})
+    messages = (UserMessage(text="Go"), said, result(0, "a"), again, result(1, "b"))
+    turns = api.request_body(request(*messages, definition=agent))["messages"]
+    marked = [at for at, turn in enumerate(turns) if any("cache_control" in block for block in turn["content"])]
+    assert marked == [2, 4]
+    assert turns[4]["content"][-1]["cache_control"] == {"type": "ephemeral"}
+
+
+def test_a_conversation_that_has_no_next_turn_is_not_written_to_the_cache() -> None:
+    body = api.request_body(request(UserMessage(text="Hi")))
+    assert "cache_control" not in body["messages"][0]["content"][0]
+
+
+def test_the_agents_temperature_is_passed_on() -> None:
+    warm = AGENT.model_copy(update={"temperature": 0.3})
+    assert api.request_body(request(UserMessage(text="Hi"), definition=warm))["temperature"] == 0.3
+
+
+def test_a_turn_that_was_paused_is_one_reply_with_all_its_blocks_and_tokens() -> None:
+    parts = [
+        api.reply(parsed(reply({"type": "text", "text": words}, stop_reason=stop), "the API"), "the API")
+        for words, stop in (("One, ", "pause_turn"), ("two.", "end_turn"))
+    ]
+    response = api.response(parts, AGENT, "the API")
+    assert (response.text, response.stop_reason) == ("One, two.", "end_turn")
+    assert response.usage.model_dump() == {
+        "input_tokens": 6,
+        "output_tokens": 8,
+        "cache_read_tokens": 0,
+        "cache_write_tokens": 0,
+    }
+
+
+def test_blocks_of_another_models_api_are_told_anew() -> None:
+    foreign: tuple[JsonObject, ...] = ({"type": "reasoning", "id": "rs_1"}, {"type": "function_call", "call_id": "c"})
+    said = AssistantMessage(text="Looking.", tool_calls=(call(0),), blocks=foreign)
+    turns = api.conversation([UserMessage(text="Go"), said])
+    assert [block["type"] for block in turns[1]["content"]] == ["text", "tool_use"]
+
+
+def test_input_that_is_no_object_goes_back_as_an_empty_one() -> None:
+    response = read(reply({"type": "tool_use", "id": "a", "name": "b", "input": "half"}, stop_reason="tool_use"))
+    assert response.blocks == ({"type": "tool_use", "id": "a", "name": "b", "input": {}},)
+
+
+@pytest.mark.parametrize(
+    ("escaped", "words"), [("hi \\ud83d", "hi \ufffd"), ("\\ud83d\\ude00", "\U0001f600"), ("\\ude00!", "\ufffd!")]
+)
+def test_half_a_character_in_an_answer_is_mended(escaped: str, words: str) -> None:
+    raw = reply({"type": "text", "text": "WORDS"}).replace(b"WORDS", escaped.encode())
+    response = read(raw)
+    assert response.text == words
+    assert response.blocks == ({"type": "text", "text": words},)
+
+
+@pytest.mark.parametrize("args", ["NaN", "1e999", '{"n": NaN}', "[" * 5000 + "]" * 5000, "[1]", "9" * 5000])
+def test_arguments_that_no_message_can_hold_are_the_models_mistake(args: str) -> None:
+    from agentspan_tool_runner.models._reading import asked
+
+    call = asked("toolu_1", "look_up", args, "the API")
+    assert call.args == {}
+    assert call.args_error is not None
+    assert len(call.args_error) < 500

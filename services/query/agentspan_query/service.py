@@ -104,6 +104,10 @@ class Query:
         """Words of a model's reply as they are generated, to the streams that asked for them."""
         self._tail.publish(delta)
 
+    def wanted(self, execution_id: str) -> bool:
+        """Whether anybody follows this execution word by word now."""
+        return self._tail.wanted(execution_id)
+
     async def exists(self, execution_id: str, *, at: At | None = None) -> bool:
         """Whether there is such an execution."""
         await self.see(at)

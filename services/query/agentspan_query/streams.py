@@ -185,6 +185,10 @@ class EventStream:
             followed.passed = seq
             self._fall_behind(followed)
 
+    def wants_deltas(self, execution_id: str) -> bool:
+        """As the tail's follower."""
+        return self._followed[execution_id].asked.deltas
+
     def take_delta(self, delta: Delta) -> None:
         """Words of an execution that is followed; dropped where the client is late."""
         followed = self._followed[delta.execution_id]

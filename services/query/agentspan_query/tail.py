@@ -44,6 +44,8 @@ class Follower(Protocol):
 
     def take_delta(self, delta: Delta) -> None: ...
 
+    def wants_deltas(self, execution_id: str) -> bool: ...
+
 
 class Tail:
     """Follows every partition from where its end was when it began."""
@@ -126,6 +128,10 @@ class Tail:
         """Words of a model's reply as they are generated, for whoever follows the execution now. They are not kept."""
         for follower in self._followers.get(delta.execution_id, ()):
             follower.take_delta(delta)
+
+    def wanted(self, execution_id: str) -> bool:
+        """Whether anybody follows the execution word by word now."""
+        return any(follower.wants_deltas(execution_id) for follower in self._followers.get(execution_id, ()))
 
     async def _follow(self, number: int) -> None:
         partition = self._log.partition(number)

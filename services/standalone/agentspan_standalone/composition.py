@@ -62,12 +62,12 @@ class Services:
         self.providers = Providers.installed(ModelSettings(environment=os.environ, now=now))
         self.orchestrator = self._orchestrator() if "orchestrator" in settings.roles else None
         self._commands = CommandLog(on.log, on.inbox, unavailable=self._unavailable) if on.inbox else None
+        self.history = HistoryServices(settings, on.log, now) if "query" in settings.roles else None
         self.tool_runner = self._tool_runner() if "tool-runner" in settings.roles else None
         self._store = self._approval_store() if "approvals" in settings.roles else None
         self._publisher = self._published(on.requests, self._store) if on.requests and self._store else None
         self.approvals = self._approvals(self._store) if self._store else None
         self.mappings = TicketMappings(_needed(on.settings)) if self.orchestrator else None
-        self.history = HistoryServices(settings, on.log, now) if "query" in settings.roles else None
 
         prefix = settings.kafka().prefix if settings.log else "agentspan"
         self._lags = standing.ConsumerLags(on, prefix, self.orchestrator, self.history)
@@ -231,6 +231,7 @@ class Services:
             chance=random.random,
             model_calls=self._settings.model_calls,
             lease_s=self._settings.lease_s,
+            deltas=self.history.query if self.history is not None else None,
         )
 
     def _approval_store(self) -> SqliteApprovalStore:

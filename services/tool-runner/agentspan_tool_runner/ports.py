@@ -2,8 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import Protocol
 
 from agentspan_schemas.agents import AgentDefinition
+from agentspan_schemas.http import Delta
 
 Now = Callable[[], datetime]
 """The time, with its zone."""
@@ -19,3 +21,15 @@ Chance = Callable[[], float]
 
 DefinitionOf = Callable[[str, str], Awaitable[AgentDefinition | None]]
 """The definition of an agent's name and version, waited for a moment when its news are on their way; None: unknown."""
+
+
+class Deltas(Protocol):
+    """Where words of replies go while they are generated. Nothing is kept there, and nothing waits."""
+
+    def wanted(self, execution_id: str) -> bool:
+        """Whether anybody follows this execution word by word now."""
+        ...
+
+    def publish(self, delta: Delta) -> None:
+        """Hand words to whoever follows."""
+        ...

@@ -1,6 +1,7 @@
-"""Models: the provider port, what finds providers, and the two that come with the server."""
+"""Models: the provider port, what finds providers, and those that come with the server."""
 
+from agentspan_tool_runner.models._reading import mended_text
 from agentspan_tool_runner.models.ports import ModelError, ModelProvider, ModelRequest, ModelResponse, ModelSettings
 from agentspan_tool_runner.models.providers import Providers
 
-__all__ = ["ModelError", "ModelProvider", "ModelRequest", "ModelResponse", "ModelSettings", "Providers"]
+__all__ = ["ModelError", "ModelProvider", "ModelRequest", "ModelResponse", "ModelSettings", "Providers", "mended_text"]

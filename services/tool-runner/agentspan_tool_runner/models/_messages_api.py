@@ -9,19 +9,27 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any, assert_never
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from agentspan_schemas import JsonObject, Usage
 from agentspan_schemas.agents import AgentDefinition, ToolDefinition
 from agentspan_schemas.codec import describe
-from agentspan_schemas.commands import AskedCall
 from agentspan_schemas.messages import AssistantMessage, Message, ToolMessage, UserMessage
+from agentspan_tool_runner.models._reading import asked, malformed
 from agentspan_tool_runner.models.ports import ModelError, ModelRequest, ModelResponse
 
 Block = dict[str, Any]
 
 COMPLETE = ("end_turn", "tool_use", "stop_sequence")
 """The stop reasons of a whole reply."""
+
+PAUSED = "pause_turn"
+"""The model goes on when it is handed back what it said so far."""
+
+FOREIGN = ("message", "function_call", "reasoning", "reasoning_content")
+"""Blocks of the other dialects: a run may have begun with another model."""
+
+_CACHED = {"cache_control": {"type": "ephemeral"}}
 
 
 def request_body(request: ModelRequest) -> dict[str, Any]:
@@ -32,13 +40,24 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
         "max_tokens": definition.max_tokens,
         "messages": conversation(request.messages),
     }
+    if definition.tools or len(body["messages"]) > 1:  # or there is no next turn that would read it
+        _mark_cached(body["messages"])
     if definition.temperature is not None:
         body["temperature"] = definition.temperature
     if system := system_prompt(definition):
-        body["system"] = system
+        body["system"] = [{"type": "text", "text": system, **_CACHED}]
     if definition.tools:
         body["tools"] = [_tool(tool) for tool in definition.tools]
     return body
+
+
+def _mark_cached(turns: list[Block]) -> None:
+    """The conversation is cached up to its end, and read up to the end that it had one turn ago.
+
+    Both are marked because the API looks back over twenty blocks alone, and one turn may have more results than that.
+    """
+    for turn in [turn for turn in turns if turn["role"] == "user"][-2:]:
+        turn["content"][-1] = {**turn["content"][-1], **_CACHED}
 
 
 def system_prompt(definition: AgentDefinition) -> str:
@@ -77,6 +96,8 @@ def _blocks(message: Message) -> list[Block]:
                 {"type": "tool_use", "id": call.model_call_id, "name": call.tool, "input": call.args}
                 for call in message.tool_calls
             ]
+        case AssistantMessage() if any(block.get("type") in FOREIGN for block in message.blocks or ()):
+            return _blocks(message.model_copy(update={"blocks": None}))
         case AssistantMessage():
             return [dict(block) for block in message.blocks or () if not _is_blank(block)]
         case ToolMessage():
@@ -119,53 +140,72 @@ class _Tokens(BaseModel):
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
 
+    def usage(self) -> Usage:
+        """As our messages count them."""
+        return Usage(
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            cache_read_tokens=self.cache_read_input_tokens or 0,
+            cache_write_tokens=self.cache_creation_input_tokens or 0,
+        )
 
-class _Reply(BaseModel):
+
+class Reply(BaseModel):
+    """One answer of the API."""
+
     model_config = ConfigDict(extra="ignore")
 
     model: str
     content: tuple[JsonObject, ...]
     stop_reason: str
     stop_details: JsonObject | None = None
-    usage: _Tokens
+    usage: _Tokens = Field(default_factory=_Tokens)
 
 
-def response(raw: bytes, definition: AgentDefinition) -> ModelResponse:
-    """The reply that these bytes are. Raises ModelError when they are none, or when the model stopped in the middle."""
+def reply(message: Any, api: str) -> Reply:
+    """The answer that this value is. Raises ModelError when it is none."""
     try:
-        reply = _Reply.model_validate_json(raw)
+        return Reply.model_validate(message)
     except ValidationError as error:
-        raise ModelError(
-            "malformed_reply", f"the Messages API answered with something else: {describe(error)}", retryable=True
-        ) from error
-    if reply.stop_reason not in COMPLETE:
-        raise _stopped(reply, definition)
+        raise malformed(api, describe(error)) from error
+
+
+def response(replies: list[Reply], definition: AgentDefinition, api: str) -> ModelResponse:
+    """One turn of these answers, of which each goes on where the one before paused.
+
+    Raises ModelError when the model stopped in the middle.
+    """
+    last = replies[-1]
+    if last.stop_reason not in COMPLETE:
+        raise _stopped(last, definition)
+    content = [block for each in replies for block in each.content]
+    calls = tuple(
+        asked(block.get("id"), block.get("name"), block.get("input"), api)
+        for block in content
+        if block.get("type") == "tool_use"
+    )
     return ModelResponse(
-        model=reply.model,
-        text="".join(str(block.get("text", "")) for block in reply.content if block.get("type") == "text"),
-        tool_calls=tuple(_asked(block) for block in reply.content if block.get("type") == "tool_use"),
-        blocks=reply.content,
-        stop_reason=reply.stop_reason,
-        usage=Usage(
-            input_tokens=reply.usage.input_tokens,
-            output_tokens=reply.usage.output_tokens,
-            cache_read_tokens=reply.usage.cache_read_input_tokens or 0,
-            cache_write_tokens=reply.usage.cache_creation_input_tokens or 0,
-        ),
+        model=last.model,
+        text="".join(str(block.get("text", "")) for block in content if block.get("type") == "text"),
+        tool_calls=calls,
+        blocks=tuple(_returnable(block) for block in content),
+        stop_reason=last.stop_reason,
+        usage=_total([each.usage.usage() for each in replies]),
     )
 
 
-def _asked(block: JsonObject) -> AskedCall:
-    args, call_id, tool = block.get("input"), block.get("id"), block.get("name")
-    if not isinstance(call_id, str) or not isinstance(tool, str):
-        raise ModelError("malformed_reply", f"a tool_use block without id or name: {block!r}", retryable=True)
-    if isinstance(args, dict):
-        return AskedCall(model_call_id=call_id, tool=tool, args=args)
-    error = f"the input of a call is a JSON object, not {_json(args)[:200]}"
-    return AskedCall(model_call_id=call_id, tool=tool, args={}, args_error=error)
+def _returnable(block: JsonObject) -> JsonObject:
+    """The block as the API takes it back: input that is no object (the model is told so) it would refuse."""
+    if block.get("type") == "tool_use" and not isinstance(block.get("input"), dict):
+        return {**block, "input": {}}
+    return block
 
 
-def _stopped(reply: _Reply, definition: AgentDefinition) -> ModelError:
+def _total(parts: list[Usage]) -> Usage:
+    return Usage(**{name: sum(getattr(part, name) for part in parts) for name in Usage.model_fields})
+
+
+def _stopped(reply: Reply, definition: AgentDefinition) -> ModelError:
     """A reply that is cut off is no answer, and a call cut off is no call: nothing goes on from half a sentence."""
     match reply.stop_reason:
         case "max_tokens":
@@ -181,6 +221,8 @@ def _stopped(reply: _Reply, definition: AgentDefinition) -> ModelError:
                 f"the conversation is longer than model {reply.model!r} can read: "
                 "use a model with a larger context window, or tools that return less"
             )
+        case "pause_turn":
+            message = f"model {reply.model!r} paused its turn again and again; ask it for less at a time"
         case other:
             message = f"model {reply.model!r} stopped with {other!r}, which no agent here asks for"
     return ModelError(reply.stop_reason, message, retryable=False)

@@ -1,104 +1,119 @@
-"""`anthropic/<model>`: the Messages API, through the official client.
+"""`anthropic/<model>`: the Messages API, through the official client, and what Bedrock and Vertex share of it.
 
-The key is the server's alone, is read anew for each call (a rotated file needs no restart), and is cut out of every
-error's text.
+Each platform says how it is reached (`_ready`, `_client`); a turn is the same on all of them.
 """
 
 import asyncio
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
 
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_tool_runner.models import _messages_api as messages_api
+from agentspan_tool_runner.models._failures import Api
+from agentspan_tool_runner.models._keys import key_of, streams, without
+from agentspan_tool_runner.models._messages_stream import Assembly
+from agentspan_tool_runner.models._reading import mended, parsed
 from agentspan_tool_runner.models.ports import ModelError, ModelRequest, ModelResponse, ModelSettings
 
 if TYPE_CHECKING:
     from agentspan_tool_runner.models._anthropic_client import Client
 
 KEY = "ANTHROPIC_API_KEY"
-KEY_FILE = "ANTHROPIC_API_KEY_FILE"
 BASE_URL = "ANTHROPIC_BASE_URL"
 
 TIMEOUT_S = 600.0
-"""How long one reply may take. Given explicitly, so that the client refuses no large max_tokens by its own estimate."""
+"""How long the API may stay silent; a reply that is streamed may take longer."""
 
 TOOL_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,128}$")
 """What the Messages API takes as a tool's name."""
 
+HOTTEST = 1.0
+"""The highest temperature that the Messages API takes."""
 
-class Anthropic:
-    """The provider. One client is kept for as long as key and address stay the same."""
+PAUSES = 8
+"""So often a turn that the model paused is carried on."""
+
+
+class MessagesProvider(ABC):
+    """A provider on one platform of the Messages API. One client is kept for all calls."""
+
+    api: Api
 
     def __init__(self, settings: ModelSettings, *, timeout_s: float = TIMEOUT_S) -> None:
         self._environment = settings.environment
         self._now = settings.now
         self._timeout_s = timeout_s
-        self._client: Client | None = None
+        self._connected: Client | None = None
+
+    @abstractmethod
+    def _ready(self, definition: AgentDefinition) -> str:
+        """The key of the next call; "" where the platform has other credentials. Raises ModelError: what is missing."""
+
+    @abstractmethod
+    def _client(self) -> "Client":
+        """Make the client. In a thread: importing the official one takes seconds of CPU, and the server goes on."""
 
     def check(self, definition: AgentDefinition) -> str | None:
         """As the port says."""
-        for tool in definition.tools:
-            if not TOOL_NAME.match(tool.name):
-                return (
-                    f"tool {tool.name!r} of agent {definition.name!r} cannot be offered to {definition.model!r}: "
-                    "the Messages API takes letters, digits, _ and - in a tool's name; rename it"
-                )
         try:
-            self._key(definition)
+            self._ready(definition)
         except ModelError as error:
             return error.message
-        return None
+        return _not_offered(definition) or _too_hot(definition)
 
     async def reply(self, request: ModelRequest) -> ModelResponse:
-        """One call of the Messages API."""
-        key = self._key(request.definition)
-        client = self._client
-        if client is None:
-            client = await asyncio.to_thread(self._connected)
+        """One turn of the model."""
+        key = self._ready(request.definition)
+        client = self._connected if self._connected is not None else await asyncio.to_thread(self._connect)
         try:
-            return messages_api.response(
-                await client.create(key, messages_api.request_body(request)), request.definition
-            )
+            return await self._turn(client, key, request)
         except ModelError as error:
-            raise _without(key, error) from None
+            raise without(key, error) from None
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        if self._connected is not None:
+            await self._connected.aclose()
+            self._connected = None
 
-    def _key(self, definition: AgentDefinition) -> str:
-        key = self._environment.get(KEY, "").strip() or self._key_in_file()
-        if not key:
-            raise _key_error(
-                f"model {definition.model!r} of agent {definition.name!r} needs a key: "
-                f"set {KEY} or {KEY_FILE} on the server and start it again"
-            )
-        if not (key.isascii() and key.isprintable()):
-            raise _key_error(f"{KEY} on the server is no key: it holds characters that no HTTP header can carry")
-        return key
+    def _connect(self) -> "Client":
+        self._connected = client = self._connected or self._client()
+        return client
 
-    def _key_in_file(self) -> str:
-        path = self._environment.get(KEY_FILE, "")
-        if not path:
-            return ""
-        try:
-            return Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise _key_error(
-                f"{KEY_FILE}={path!r} on the server cannot be read ({type(error).__name__}): "
-                "name a text file that the server may read"
-            ) from None
+    async def _turn(self, client: "Client", key: str, request: ModelRequest) -> ModelResponse:
+        body = messages_api.request_body(request)
+        replies: list[messages_api.Reply] = []
+        while not replies or (replies[-1].stop_reason == messages_api.PAUSED and len(replies) <= PAUSES):
+            message = await self._message(client, key, body, request)
+            replies.append(messages_api.reply(message, self.api.name))
+            body = {**body, "messages": [*body["messages"], {"role": "assistant", "content": replies[-1].content}]}
+        return messages_api.response(replies, request.definition, self.api.name)
 
-    def _connected(self) -> "Client":
-        """In a thread: importing the official client takes seconds of CPU, and the server goes on meanwhile."""
-        from agentspan_tool_runner.models._anthropic_client import Client
+    async def _message(self, client: "Client", key: str, body: dict[str, Any], request: ModelRequest) -> Any:
+        if not streams(self._environment, request.provider):
+            return parsed(await client.whole(key, body), self.api.name)
+        assembly = Assembly(self.api.name, request.on_text)
+        async with aclosing(client.events(key, body)) as events:
+            async for event in events:
+                assembly.take(event)
+        return mended(assembly.message())
+
+
+class Anthropic(MessagesProvider):
+    """The API itself."""
+
+    api = Api("the Messages API", KEY, BASE_URL, "ANTHROPIC_STREAM")
+
+    def _ready(self, definition: AgentDefinition) -> str:
+        return key_of(self._environment, KEY, definition)
+
+    def _client(self) -> "Client":
+        from agentspan_tool_runner.models._anthropic_client import Client, anthropic
 
         base_url = self._environment.get(BASE_URL) or "https://api.anthropic.com"
-        self._client = client = self._client or Client(base_url, self._timeout_s, self._now)
-        return client
+        return Client(anthropic(base_url, self._timeout_s), self.api, self._now)
 
 
 def provider(settings: ModelSettings) -> Anthropic:
@@ -106,11 +121,20 @@ def provider(settings: ModelSettings) -> Anthropic:
     return Anthropic(settings)
 
 
-def _key_error(message: str) -> ModelError:
-    return ModelError("missing_key", message, retryable=False)
+def _not_offered(definition: AgentDefinition) -> str | None:
+    for tool in definition.tools:
+        if not TOOL_NAME.match(tool.name):
+            return (
+                f"tool {tool.name!r} of agent {definition.name!r} cannot be offered to {definition.model!r}: "
+                "the Messages API takes letters, digits, _ and - in a tool's name; rename it"
+            )
+    return None
 
 
-def _without(key: str, error: ModelError) -> ModelError:
-    """The same error without the key, should an API or a library have repeated it."""
-    message = error.message.replace(key, "…")
-    return ModelError(error.kind, message, retryable=error.retryable, retry_after_s=error.retry_after_s)
+def _too_hot(definition: AgentDefinition) -> str | None:
+    if definition.temperature is not None and definition.temperature > HOTTEST:
+        return (
+            f"agent {definition.name!r} has temperature={definition.temperature:g}: "
+            f"{definition.model!r} takes 0 to {HOTTEST:g}; lower it"
+        )
+    return None

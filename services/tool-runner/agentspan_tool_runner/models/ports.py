@@ -35,6 +35,14 @@ class ModelRequest:
     turn: int
     key: str = ""
     """The ticket's id, or the start's idempotency key."""
+    on_text: Callable[[str], None] | None = None
+    """Where words of the reply may go as they are generated, in order, while somebody may be watching. It never waits,
+    and a provider need not use it: the response has the whole text."""
+
+    @property
+    def provider(self) -> str:
+        """The model's provider, as the agent names it."""
+        return self.definition.model.partition("/")[0]
 
     @property
     def model(self) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 
 from agentspan_schemas.agents import AgentDefinition
+from agentspan_tool_runner.models._keys import setting_prefix
+from agentspan_tool_runner.models.openai import compatible
 from agentspan_tool_runner.models.ports import ModelError, ModelProvider, ModelRequest, ModelResponse, ModelSettings
 
 GROUP = "agentspan.models"
@@ -16,14 +18,21 @@ GROUP = "agentspan.models"
 class Providers:
     """All providers that are installed, each made when it is first asked for."""
 
-    def __init__(self, makers: Mapping[str, Callable[[], ModelProvider]]) -> None:
+    def __init__(
+        self,
+        makers: Mapping[str, Callable[[], ModelProvider]],
+        otherwise: Callable[[str], ModelProvider | None] = lambda name: None,
+    ) -> None:
+        """`otherwise`: the provider of a name that has no maker, or None."""
         self._makers = dict(makers)
+        self._otherwise = otherwise
         self._made: dict[str, ModelProvider] = {}
 
     @classmethod
     def installed(cls, settings: ModelSettings) -> "Providers":
-        """The providers that installed packages offer."""
-        return cls({entry.name: _maker(entry, settings) for entry in entry_points(group=GROUP)})
+        """The providers that installed packages offer, and the endpoints that are compatible with OpenAI's."""
+        makers = {entry.name: _maker(entry, settings) for entry in entry_points(group=GROUP)}
+        return cls(makers, lambda name: compatible(name, settings))
 
     def check(self, definition: AgentDefinition) -> str | None:
         """What is missing to serve this agent's model, and what to do about it; None when nothing is."""
@@ -45,9 +54,10 @@ class Providers:
     def _provider_of(self, definition: AgentDefinition) -> ModelProvider:
         name = definition.model.partition("/")[0]
         if name not in self._made:
-            if name not in self._makers:
+            made = self._makers[name]() if name in self._makers else self._otherwise(name)
+            if made is None:
                 raise _unknown(definition, self._makers)
-            self._made[name] = self._makers[name]()
+            self._made[name] = made
         return self._made[name]
 
 
@@ -67,10 +77,12 @@ def _maker(entry: EntryPoint, settings: ModelSettings) -> Callable[[], ModelProv
 
 
 def _unknown(definition: AgentDefinition, makers: Mapping[str, object]) -> ModelError:
+    name = definition.model.partition("/")[0]
     known = ", ".join(f"{name}/…" for name in sorted(makers)) or "none"
     return ModelError(
         "unknown_provider",
         f"no provider for model {definition.model!r} of agent {definition.name!r}; the server has {known}: "
-        f"use one of these, or install a package with an entry point in group {GROUP!r}",
+        f"use one of these, set {setting_prefix(name)}_BASE_URL on the server if it speaks OpenAI's API, "
+        f"or install a package with an entry point in group {GROUP!r}",
         retryable=False,
     )

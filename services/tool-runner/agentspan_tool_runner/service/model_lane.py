@@ -17,8 +17,9 @@ from agentspan_schemas.tasks import MODEL_LANE, ModelTask, WorkerSession
 from agentspan_tool_runner.domain.lanes import LaneRules
 from agentspan_tool_runner.domain.peers import News, Peers
 from agentspan_tool_runner.models import ModelError, ModelRequest, Providers
-from agentspan_tool_runner.ports import Chance, DefinitionOf, Now, Sleep
+from agentspan_tool_runner.ports import Chance, DefinitionOf, Deltas, Now, Sleep
 from agentspan_tool_runner.service.announcer import Announcer
+from agentspan_tool_runner.service.words import Words
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +42,10 @@ class ModelLane:
         chance: Chance,
         limit: int,
         announcer: Announcer | None = None,
+        deltas: Deltas | None = None,
     ) -> None:
-        """`limit`: so many calls at a time. `announcer`: how they are shared with other lanes; None: it is alone."""
+        """`limit`: so many calls at a time. `announcer`: how they are shared with other lanes; None: it is alone.
+        `deltas`: where words go as they are generated; None: nobody can follow them from here."""
         self._worker = worker
         self._providers = providers
         self._commands = commands
@@ -52,6 +55,7 @@ class ModelLane:
         self._chance = chance
         self._limit = limit
         self._announcer = announcer
+        self._deltas = deltas
         self._peers = announcer.peers if announcer else Peers(timedelta.max)
         self._rules = LaneRules(worker, self._peers)
         if announcer:
@@ -187,14 +191,18 @@ class ModelLane:
 
     async def _ask(self, task: ModelTask) -> ModelReply | ModelFailed:
         began_at = self._now()
+        words = Words(task, self._deltas, self._sleep) if self._deltas else None
         try:
-            response = await self._providers.reply(await self._request(task))
+            response = await self._providers.reply(await self._request(task, words))
         except ModelError as error:
             return self._failed(task, error)
         except Exception as error:  # a plug-in's mistake must not stop the others' calls
             log.exception("the provider of task %r failed", task.task_key)
             message = f"the model provider failed with {type(error).__name__}; the server's log has the details"
             return self._failed(task, ModelError("provider_failed", message, retryable=True))
+        finally:
+            if words is not None:
+                words.close()
         duration_ms = (self._now() - began_at).total_seconds() * 1000
         return ModelReply(
             command_id=f"{task.task_key}/result",
@@ -212,7 +220,7 @@ class ModelLane:
             usage=response.usage,
         )
 
-    async def _request(self, task: ModelTask) -> ModelRequest:
+    async def _request(self, task: ModelTask, words: Words | None) -> ModelRequest:
         definition = await self._definition_of(task.agent, task.agent_version)
         if definition is None:
             message = f"agent {task.agent!r} has no version {task.agent_version!r} here (yet): register it again"
@@ -224,6 +232,7 @@ class ModelLane:
             execution_id=task.execution_id,
             turn=task.turn,
             key=task.key,
+            on_text=words.take if words is not None else None,
         )
 
     def _failed(self, task: ModelTask, error: ModelError) -> ModelFailed:

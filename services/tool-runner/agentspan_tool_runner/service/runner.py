@@ -14,7 +14,7 @@ from agentspan_schemas import Unreadable
 from agentspan_schemas.codec import TASKS
 from agentspan_schemas.tasks import ModelTask, Task, ToolTask
 from agentspan_tool_runner.models import Providers
-from agentspan_tool_runner.ports import Chance, DefinitionOf, NewId, Now, Sleep
+from agentspan_tool_runner.ports import Chance, DefinitionOf, Deltas, NewId, Now, Sleep
 from agentspan_tool_runner.service.gateway import Gateway
 from agentspan_tool_runner.service.model_lane import ModelLane
 
@@ -39,8 +39,10 @@ class ToolRunner:
         model_calls: int = 32,
         lease_s: float = 10.0,
         grant_s: float = 5.0,
+        deltas: Deltas | None = None,
     ) -> None:
-        """`model_calls`: so many at a time. `lease_s`, `grant_s`: as the gateway tells its workers."""
+        """`model_calls`: so many at a time. `lease_s`, `grant_s`: as the gateway tells its workers. `deltas`: as the
+        model lane says."""
         gateway_id = new_id()
         self._tasks = tasks
         self._providers = providers
@@ -66,6 +68,7 @@ class ToolRunner:
             chance=chance,
             limit=model_calls,
             announcer=self.gateway.announcer,
+            deltas=deltas,
         )
 
     async def run(self) -> None:
