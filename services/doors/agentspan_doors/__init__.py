@@ -4,7 +4,7 @@ Not a service: it decides nothing and knows no other part than the contract. Apa
 say the same thing in the same words (docs/decisions: doors).
 """
 
-from agentspan_doors.app import create_app
+from agentspan_doors.app import Application, create_app
 from agentspan_doors.callers import Caller, CallerOf, CommandKey, command_id
 from agentspan_doors.guard import Guard
 from agentspan_doors.openapi import PlainDoor
@@ -12,6 +12,7 @@ from agentspan_doors.plain import Asked, Said, write_route
 from agentspan_doors.problems import DoorError, accepted, not_found, problem_response
 
 __all__ = [
+    "Application",
     "Asked",
     "Caller",
     "CallerOf",

@@ -1,6 +1,7 @@
 """An application of any set of services: their routers, the shared errors, the guard, one OpenAPI document."""
 
 from collections.abc import Callable, Collection, Iterable
+from functools import cached_property
 from importlib.metadata import version
 from time import perf_counter
 
@@ -9,6 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agentspan.eventlog.commands import OutcomeUnknown, Unavailable
 from agentspan_doors import problems
@@ -17,10 +20,32 @@ from agentspan_doors.measured import Measured, Requests
 from agentspan_doors.openapi import Document, PlainDoor, completed
 
 
-class _Application(FastAPI):
-    """FastAPI, with a document that has the plain routes too."""
+class Application(FastAPI):
+    """FastAPI, with plain routes beside its own, and a document that has both.
+
+    Every execution passes the plain routes. They come first and past FastAPI's own layers, which took as long as the
+    routes themselves; what was added with `add_middleware` stands before them as before all others.
+    """
 
     plain: tuple[PlainDoor, ...] = ()
+    plain_routes: tuple[Route, ...] = ()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        for route in self.plain_routes if scope["type"] == "http" else ():
+            match, found = route.matches(scope)
+            if match is Match.FULL:
+                scope.update(found, app=self, route=route)
+                scope["starlette.exception_handlers"] = (self.exception_handlers, {})
+                await self._plain_stack(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
+
+    @cached_property
+    def _plain_stack(self) -> ASGIApp:
+        stack: ASGIApp = _to_route
+        for middleware in reversed(self.user_middleware):
+            stack = middleware.cls(stack, *middleware.args, **middleware.kwargs)
+        return stack
 
     def openapi(self) -> Document:
         if self.openapi_schema is None:
@@ -32,15 +57,19 @@ def create_app(
     routers: Iterable[APIRouter],
     *,
     plain: Iterable[PlainDoor] = (),
+    plain_routes: Iterable[Route] = (),
     hosts: Collection[str] = LOOPBACK,
     named: bool = False,
     by_address: Collection[str] = (),
     requests: Requests | None = None,
     clock: Callable[[], float] = perf_counter,
-) -> FastAPI:
-    """The application. Errors of every kind leave it as problems. `plain` describes the plain routes that join it;
-    `named`: a write must say who calls; `by_address`: as the guard says; `requests` counts them."""
-    app = _Application(
+) -> Application:
+    """The application. Errors of every kind leave it as problems.
+
+    `plain` describes the `plain_routes`; `named`: a write must say who calls; `by_address`: as the guard says;
+    `requests` counts them.
+    """
+    app = Application(
         title="Agentspan",
         version=version("agentspan"),
         description="Durable AI agents with humans in the loop.",
@@ -48,7 +77,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    app.plain = tuple(plain)
+    app.plain, app.plain_routes = tuple(plain), tuple(plain_routes)
     app.add_middleware(Guard, hosts=hosts, named=named, by_address=by_address)
     if requests is not None:
         app.add_middleware(Measured, requests=requests, clock=clock)
@@ -59,7 +88,12 @@ def create_app(
     app.add_exception_handler(OutcomeUnknown, _on_outcome_unknown)
     for router in routers:
         app.include_router(router)
+    app.router.routes.extend(app.plain_routes)  # for what it says to a wrong method
     return app
+
+
+async def _to_route(scope: Scope, receive: Receive, send: Send) -> None:
+    await scope["route"].handle(scope, receive, send)
 
 
 async def _on_unavailable(request: Request, error: Exception) -> Response:

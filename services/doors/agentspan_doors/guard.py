@@ -3,9 +3,8 @@ JSON (a form of any page can send those), and bodies beyond the limit.
 """
 
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentspan_doors.problems import DoorError, problem_response
@@ -46,7 +45,7 @@ class Guard:
         await self._app(scope, _limited(receive), send)
 
     def _refusal(self, scope: Scope) -> DoorError | None:
-        headers = Headers(scope=scope)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
         if scope["path"] in self._by_address:
             return _not_by_address(headers, _without_port(host))
@@ -66,7 +65,7 @@ class Guard:
         return _too_large(headers) or _not_json(headers)
 
 
-def _not_by_address(headers: Headers, host: str) -> DoorError | None:
+def _not_by_address(headers: Mapping[str, str], host: str) -> DoorError | None:
     if host not in LOOPBACK and not _is_address(host.strip("[]")):
         hint = "ask it by the address of its machine or pod, or as localhost"
         return DoorError(403, "host_refused", f"this is for machines and does not answer to the host {host!r}; {hint}")
@@ -86,14 +85,14 @@ def _without_port(host: str) -> str:
     return host if host.endswith("]") else host.rpartition(":")[0] or host
 
 
-def _too_large(headers: Headers) -> DoorError | None:
+def _too_large(headers: Mapping[str, str]) -> DoorError | None:
     length = headers.get("content-length", "0")
     if length.isdigit() and int(length) > MAX_VALUE_BYTES:
         return _over(int(length))
     return None
 
 
-def _not_json(headers: Headers) -> DoorError | None:
+def _not_json(headers: Mapping[str, str]) -> DoorError | None:
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if not has_body or media_type == "application/json":

@@ -58,7 +58,7 @@ class Measured:
         """The template of the path, as `/api/v1/executions/{execution_id}`."""
         if (route := scope.get("route")) is not None:
             return getattr(route, "path", OTHER)
-        # of a plain route, FastAPI says only which function answers
+        # of a plain route among its own, as the pages are, FastAPI says only which function answers
         if (endpoint := scope.get("endpoint")) is None:
             return OTHER
         if endpoint not in self._plain:

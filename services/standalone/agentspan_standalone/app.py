@@ -6,12 +6,12 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
 from starlette.routing import Route
 
 from agentspan_approvals.api import DECIDE, decide_route
 from agentspan_approvals.api import router as approvals_router
-from agentspan_doors import PlainDoor, create_app
+from agentspan_doors import Application, PlainDoor, create_app
 from agentspan_doors.guard import LOOPBACK
 from agentspan_orchestrator.api import START, start_route
 from agentspan_orchestrator.api import router as orchestrator_router
@@ -53,11 +53,12 @@ def _ended(life: "asyncio.Task[None]", on_failure: Callable[[], None]) -> None:
         on_failure()
 
 
-def make_app(settings: Settings, services: Services) -> FastAPI:
+def make_app(settings: Settings, services: Services) -> Application:
     """The doors of the services that there are. Whoever runs the app runs the services."""
     app = create_app(
         [health_router(services.unready, services.behind), metrics_router(services.samples), *_routers(services)],
         plain=_plain_doors(services),
+        plain_routes=_plain_routes(services),
         hosts=(*LOOPBACK, *settings.allowed_hosts),
         named=settings.trusted_proxy,
         by_address=(METRICS_PATH,),
@@ -65,7 +66,6 @@ def make_app(settings: Settings, services: Services) -> FastAPI:
     )
     if settings.metrics_port is not None:
         app.add_middleware(OnItsOwnPort, port=settings.metrics_port)
-    app.router.routes[:0] = _plain_routes(services)  # first, as every execution passes them
     if services.history is not None:
         app.router.routes.extend(web_routes(services.history.query, now=now))
     return app

@@ -79,6 +79,7 @@ async def serve(settings: Settings, listening: Sequence[socket.socket]) -> bool:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=GRACE_S,
         )
         _spare_the_collector()
