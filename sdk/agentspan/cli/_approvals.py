@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from agentspan.agents import ServerUnavailable
 from agentspan.cli import _respond
 from agentspan.cli._api import Server, talk
-from agentspan.cli._batch import Named, Outcome, each
+from agentspan.cli._batch import WOULD, Named, Outcome, each
 from agentspan.cli._batch import show as show_outcomes
 from agentspan.cli._colours import painted
 from agentspan.cli._exits import ExitCode
@@ -96,7 +96,7 @@ def _outcome(record: ApprovalRecord, response: Response, *, would: bool) -> Outc
     args = response.args if response.args is not None else record.edited_args or record.args
     details = f"{record.tool} {compact(args)}"
     return Outcome(
-        record.approval_id, f"would be {done}" if would else done, details, data=record.model_dump(mode="json")
+        record.approval_id, f"{WOULD} {done}" if would else done, details, data=record.model_dump(mode="json")
     )
 
 

@@ -19,6 +19,9 @@ from agentspan.cli._show import as_json, as_json_lines, say, table
 
 STDIN = "-"
 
+WOULD = "would be"
+"""What an outcome begins with where nothing was done."""
+
 
 @dataclass(frozen=True, slots=True)
 class Named:
@@ -89,7 +92,9 @@ def show(outcomes: Sequence[Outcome], output: Format) -> ExitCode:
         case Format.TABLE:
             table(("ID", "OUTCOME", "DETAILS"), [(o.id, o.outcome, o.details) for o in outcomes])
     left = [outcome for outcome in outcomes if outcome.code is not ExitCode.OK]
-    if len(outcomes) > 1:
+    if any(outcome.outcome.startswith(WOULD) for outcome in outcomes):
+        say("nothing was done: --dry-run")
+    elif len(outcomes) > 1:
         say(f"{len(outcomes) - len(left)} done, {len(left)} not" if left else f"{len(outcomes)} done")
     if not left:
         return ExitCode.OK

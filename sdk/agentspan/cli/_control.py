@@ -1,11 +1,12 @@
 """`agent cancel|pause|resume|send` and `execution resolve`: what is asked of the server, and what is said of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal, assert_never
 
 from agentspan.agents import Conflict
 from agentspan.cli._api import Server, talk
-from agentspan.cli._batch import Named, Outcome, each, show
+from agentspan.cli._batch import WOULD, Named, Outcome, each, show
 from agentspan.cli._exits import ExitCode
 from agentspan.cli._options import Format
 from agentspan.cli._show import compact, one, out, say
@@ -55,8 +56,32 @@ def show_resolved(ref: ExecutionRef, call_id: str, resolution: ResolutionRequest
     say(f"`agentspan agent status {ref.execution_id}` shows where it stands")
 
 
+async def send(server: Server, execution_id: str, text: str) -> ExecutionRef:
+    """Tell the run's agent something."""
+    with _about(execution_id):
+        return await server.client.send(execution_id, text)
+
+
+async def resolve(server: Server, execution_id: str, call_id: str, resolution: ResolutionRequest) -> ExecutionRef:
+    """Say what became of a call in doubt."""
+    with _about(execution_id):
+        return await server.client.resolve(execution_id, call_id, resolution)
+
+
+@contextmanager
+def _about(execution_id: str) -> Iterator[None]:
+    """A refusal names its run, and where to look."""
+    try:
+        yield
+    except Conflict as error:
+        said = str(error) if execution_id in str(error) else f"{execution_id!r}: {error}"
+        where = f"`agentspan agent status {execution_id}` shows where it stands"
+        raise Conflict(f"{said}; {where}", status=error.status, code=error.code) from error
+
+
 async def _steered(server: Server, verb: Verb, execution_id: str, reason: str | None) -> Outcome:
-    ref = await server.client.control(execution_id, verb, reason)
+    with _about(execution_id):
+        ref = await server.client.control(execution_id, verb, reason)
     now = await server.client.execution(execution_id, ref.position)
     details = "ends with the call that is out" if verb == "cancel" and now.status not in TERMINAL else ""
     return Outcome(execution_id, now.status, details, data=now.model_dump(mode="json"))
@@ -70,4 +95,4 @@ def _would(verb: Verb, run: ExecutionView) -> Outcome:
         why = "paused already" if verb == "pause" else f"{run.status}, not paused"
         raise Conflict(f"{run.execution_id!r} is {why}: there is nothing to {verb}; leave it out")
     done = {"cancel": "cancelled", "pause": "paused", "resume": "resumed"}[verb]
-    return Outcome(run.execution_id, f"would be {done}", f"now {run.status}", data=run.model_dump(mode="json"))
+    return Outcome(run.execution_id, f"{WOULD} {done}", f"now {run.status}", data=run.model_dump(mode="json"))

@@ -127,7 +127,7 @@ def _wrong_line(error: Exception) -> int | None:
 
 def _plain(message: str) -> str:
     """Without the parser's own opening, and begun as all our sentences are."""
-    message = message.removeprefix("Invalid value: ")
+    message = message.removeprefix("Invalid value: ").replace(": Value error, ", ": ")
     for opening in ("Invalid value for", "Missing", "No such", "Got unexpected", "Option '"):
         if message.startswith(opening):
             return message[0].lower() + message[1:].removesuffix(".")

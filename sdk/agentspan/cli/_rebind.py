@@ -52,7 +52,6 @@ def rebind(agent: Agent, named: Sequence[str], output: Format, target: str, *, o
     left = ExitCode.OK if len(good) == len(fits) else ExitCode.REFUSED
     if only_check or not good:
         _show(fits, output)
-        _explain(fits)
         return left
     _explain(fits)
     return _finish(agent, good, fits, output, target) or left

@@ -162,7 +162,7 @@ def send(
     from agentspan.cli._run import text_of
 
     message = text_of(text)
-    _control.show_sent(talk(lambda server: server.client.send(execution_id, message)), output)
+    _control.show_sent(talk(lambda server: _control.send(server, execution_id, message)), output)
 
 
 @app.command()

@@ -117,7 +117,7 @@ def resolve(
     from agentspan.cli import _control
     from agentspan.cli._api import talk
 
-    ref = talk(lambda server: server.client.resolve(execution_id, call_id, resolution))
+    ref = talk(lambda server: _control.resolve(server, execution_id, call_id, resolution))
     _control.show_resolved(ref, call_id, resolution, output)
 
 
