@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -303,6 +304,23 @@ async def test_instructions_tools_and_the_conversation_are_cached(server: Messag
     sent = server.requests[0]
     assert sent["system"][-1]["cache_control"] == {"type": "ephemeral"}
     assert sent["messages"][-1]["content"][-1]["cache_control"] == {"type": "ephemeral"}
+
+
+async def test_a_temperature_is_sent_in_the_version_of_the_api_that_has_one(
+    server: MessagesServer, model: Anthropic
+) -> None:
+    server.script(Reply([text("Hello")]), Reply([text("Hello")]))
+    warm = AGENT.model_copy(update={"temperature": 0.5})
+    await model.reply(replace(request(), definition=warm))
+    await model.reply(request())
+    assert [sent.get("temperature") for sent in server.requests] == [0.5, None]
+
+
+async def test_a_temperature_that_the_api_does_not_have_is_told_before_a_run_starts(model: Anthropic) -> None:
+    hot = AGENT.model_copy(update={"temperature": 1.5})
+    assert model.check(hot) == (
+        "agent 'triage' has temperature=1.5: 'anthropic/claude-sonnet-4-6' takes 0 to 1; lower it"
+    )
 
 
 async def test_a_paused_turn_is_carried_on(server: MessagesServer, model: Anthropic) -> None:

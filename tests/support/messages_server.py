@@ -136,7 +136,7 @@ class MessagesServer:
             body = self.body_of(request, json.loads(await request.read()))
         except ValueError:
             return _fault(Fault(400, "The request body is not valid JSON"), request_id)
-        if problem := _problem(body):
+        if problem := self.version_problem(request, body) or _problem(body):
             return _fault(Fault(400, problem), request_id)
         self.requests.append(body)
         return await self._answer(self._answers.popleft(), request, body, request_id)
@@ -150,6 +150,12 @@ class MessagesServer:
             return Fault(400, "anthropic-version: header is required")
         if request.content_type != "application/json":
             return Fault(400, "content-type: application/json is required")
+        return None
+
+    def version_problem(self, request: web.Request, body: Any) -> str | None:
+        """What the version of the API that is asked for does not take."""
+        if request.headers["anthropic-version"] != "2023-06-01" and "temperature" in body:
+            return "temperature: Extra inputs are not permitted"
         return None
 
     def body_of(self, request: web.Request, body: Any) -> Any:

@@ -45,19 +45,26 @@ class Client:
         self._now = now
         self._no_credentials = no_credentials
 
-    async def whole(self, key: str, body: dict[str, Any]) -> bytes:
+    async def whole(self, key: str, body: dict[str, Any], headers: Mapping[str, str]) -> bytes:
         """The raw answer of one call. Raises ModelError."""
         self._use(key)
         with self._told():
-            answer = await self._client.post(PATH, cast_to=httpx2.Response, body=body)
+            answer = await self._client.post(
+                PATH, cast_to=httpx2.Response, body=body, options={"headers": dict(headers)}
+            )
             return answer.content
 
-    async def events(self, key: str, body: dict[str, Any]) -> AsyncGenerator[object, None]:
+    async def events(self, key: str, body: dict[str, Any], headers: Mapping[str, str]) -> AsyncGenerator[object, None]:
         """The events of one call, each as it comes. Raises ModelError."""
         self._use(key)
         with self._told():
             stream = await self._client.post(
-                PATH, cast_to=object, body={**body, "stream": True}, stream=True, stream_cls=AsyncStream[object]
+                PATH,
+                cast_to=object,
+                body={**body, "stream": True},
+                options={"headers": dict(headers)},
+                stream=True,
+                stream_cls=AsyncStream[object],
             )
             async with stream:
                 failures.check_stream(self._api, stream.response.headers.get("content-type", ""))

@@ -96,6 +96,7 @@ class Assembly:
         self._api = api
         self._on_text = on_text
         self._response: dict[str, Any] | None = None
+        self._items: list[Item] = []
 
     def take(self, event: Any) -> None:
         """One event of the stream. Raises ModelError for an error, and for what is none."""
@@ -103,6 +104,8 @@ class Assembly:
             case {"type": "response.output_text.delta", "delta": str() as words}:
                 if self._on_text is not None:
                     self._on_text(words)
+            case {"type": "response.output_item.done", "item": dict() as item}:
+                self._items.append(item)
             case {
                 "type": "response.completed" | "response.incomplete" | "response.failed",
                 "response": dict() as response,
@@ -119,6 +122,8 @@ class Assembly:
         """The whole response. Raises ModelError when the stream ended before it did."""
         if self._response is None:
             raise failures.cut_off(self._api.name)
+        if self._items and not self._response.get("output"):  # some servers tell each item once
+            return {**self._response, "output": self._items}
         return self._response
 
 

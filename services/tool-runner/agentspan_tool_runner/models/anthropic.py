@@ -6,6 +6,7 @@ Each platform says how it is reached (`_ready`, `_client`); a turn is the same o
 import asyncio
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,10 @@ class MessagesProvider(ABC):
     """A provider on one platform of the Messages API. One client is kept for all calls."""
 
     api: Api
+    earlier: Mapping[str, str]
+    """How the earlier version of the API is asked for: the one that has a temperature (docs/decisions/0101)."""
+    version_in_body = True
+    """Whether the version stands in the body, as on the clouds, or in the headers."""
 
     def __init__(self, settings: ModelSettings, *, timeout_s: float = TIMEOUT_S) -> None:
         self._environment = settings.environment
@@ -83,19 +88,26 @@ class MessagesProvider(ABC):
         return client
 
     async def _turn(self, client: "Client", key: str, request: ModelRequest) -> ModelResponse:
-        body = messages_api.request_body(request)
+        earlier = dict(self.earlier) if self._asks_earlier(request.definition) else {}
+        body = {**messages_api.request_body(request), **(earlier if self.version_in_body else {})}
+        headers = {} if self.version_in_body else earlier
         replies: list[messages_api.Reply] = []
         while not replies or (replies[-1].stop_reason == messages_api.PAUSED and len(replies) <= PAUSES):
-            message = await self._message(client, key, body, request)
+            message = await self._message(client, key, body, headers, request)
             replies.append(messages_api.reply(message, self.api.name))
             body = {**body, "messages": [*body["messages"], {"role": "assistant", "content": replies[-1].content}]}
         return messages_api.response(replies, request.definition, self.api.name)
 
-    async def _message(self, client: "Client", key: str, body: dict[str, Any], request: ModelRequest) -> Any:
+    def _asks_earlier(self, definition: AgentDefinition) -> bool:
+        return definition.temperature is not None
+
+    async def _message(
+        self, client: "Client", key: str, body: dict[str, Any], headers: dict[str, str], request: ModelRequest
+    ) -> Any:
         if not streams(self._environment, request.provider):
-            return parsed(await client.whole(key, body), self.api.name)
+            return parsed(await client.whole(key, body, headers), self.api.name)
         assembly = Assembly(self.api.name, request.on_text)
-        async with aclosing(client.events(key, body)) as events:
+        async with aclosing(client.events(key, body, headers)) as events:
             async for event in events:
                 assembly.take(event)
         return mended(assembly.message())
@@ -105,6 +117,8 @@ class Anthropic(MessagesProvider):
     """The API itself."""
 
     api = Api("the Messages API", KEY, BASE_URL, "ANTHROPIC_STREAM")
+    earlier = {"anthropic-version": "2023-06-01"}
+    version_in_body = False
 
     def _ready(self, definition: AgentDefinition) -> str:
         return key_of(self._environment, KEY, definition)

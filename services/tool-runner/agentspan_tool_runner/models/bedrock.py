@@ -29,6 +29,10 @@ class Bedrock(MessagesProvider):
         BASE_URL,
         "BEDROCK_STREAM",
     )
+    earlier = {"anthropic_version": "bedrock-2023-05-31"}
+
+    def _asks_earlier(self, definition: AgentDefinition) -> bool:
+        return True  # the only version that all models there know
 
     def _ready(self, definition: AgentDefinition) -> str:
         if find_spec("boto3") is None:

@@ -24,6 +24,7 @@ class Vertex(MessagesProvider):
     """The provider."""
 
     api = Api("Vertex AI", "GOOGLE_APPLICATION_CREDENTIALS", BASE_URL, "VERTEX_STREAM")
+    earlier = {"anthropic_version": "vertex-2023-10-16"}
 
     def _ready(self, definition: AgentDefinition) -> str:
         if not _has_google_auth():
