@@ -1,0 +1,237 @@
+"""What holds for every command: formats, exit codes, colours, completion, speed, and errors that are nobody's fault."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from agentspan.cli import _colours, _show, main
+from agentspan.cli._exits import ExitCode
+from agentspan.cli._main import EPILOG, app
+from agentspan.cli._options import Format
+from tests.unit.cli_server import AT, RUN, Answer, FakeServer, event, execution, record, serving, sse, tool_call
+
+PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
+
+NO_DATA = {
+    "agent serve", "server start", "server stop", "orchestrator", "tool-runner", "query migrate", "query rebuild",
+    "completion",
+}  # fmt: skip
+"""What prints no data of ours: it runs until it is ended, or prints a script or names."""
+
+
+def commands(group: Any = None, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command of the tree, by what is typed for it."""
+    found = typer.main.get_command(app) if group is None else group
+    for name, command in found.commands.items():
+        whole = f"{path} {name}".strip()
+        if hasattr(command, "commands"):
+            yield from commands(command, whole)
+        else:
+            yield whole, command
+
+
+COMMANDS = dict(commands())
+
+
+def test_every_command_that_prints_data_prints_it_in_three_ways() -> None:
+    for name, command in COMMANDS.items():
+        options = [param for param in command.params if "-o" in param.opts]
+        assert bool(options) == (name not in NO_DATA), name
+        for option in options:
+            assert set(option.opts) == {"--output", "-o"}, name
+            assert option.default is Format.TABLE, name
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_a_place_on_the_page(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*name.split(), "--help"]) == 0
+    assert f"Usage: agentspan {name}" in capsys.readouterr().out
+    group, _, verb = name.rpartition(" ")
+    rows = [
+        line.partition(" | ")[0] for line in PAGE.read_text().splitlines() if line.startswith(f"| `{group or verb}")
+    ]
+    assert any(re.search(rf"\b{re.escape(verb)}\b", row) for row in rows), f"docs/cli.md: {name}"
+
+
+def test_the_exit_codes_are_those_of_the_page_and_of_the_help() -> None:
+    codes = [int(code) for code in ExitCode]
+    assert [int(code) for code in re.findall(r"^  (\d+) ", EPILOG, re.MULTILINE)] == codes
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", PAGE.read_text(), re.MULTILINE)] == codes
+
+
+# speed
+
+
+def test_help_is_there_at_once() -> None:
+    """Of the processor's time, which a busy machine does not stretch: at most a quarter of a second at the best try."""
+    spent = []
+    for _ in range(5):
+        before = os.times()
+        subprocess.run([sys.executable, "-m", "agentspan.cli", "--help"], capture_output=True, check=True)
+        after = os.times()
+        spent.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    assert min(spent) <= 0.25
+
+
+# colours
+
+
+class Terminal(io.StringIO):
+    """Somebody looks."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "environment", "expected"),
+    [
+        (Terminal(), {}, True),
+        (io.StringIO(), {}, False),
+        (Terminal(), {"NO_COLOR": "1"}, False),
+        (Terminal(), {"NO_COLOR": ""}, True),
+        (Terminal(), {"TERM": "dumb"}, False),
+    ],
+)
+def test_colours_are_for_terminals_that_want_them(
+    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, environment: dict[str, str], expected: bool
+) -> None:
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert _colours.has_colour(stream) is expected
+    assert ("\x1b[33m" in _colours.painted("waiting", stream)) is expected
+
+
+def test_a_coloured_table_is_the_plain_one_with_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "30")
+    shown = []
+    for stream in (Terminal(), io.StringIO()):
+        monkeypatch.setattr(sys, "stdout", stream)
+        _show.table(("ID", "STATUS", "TEXT"), [("a", "waiting", "x" * 40), ("b\x1b[2J", "failed", "y")])
+        shown.append(stream.getvalue().splitlines())
+    coloured, plain = shown
+    assert coloured[1].startswith("a         \x1b[33mwaiting\x1b[0m  xxx")
+    assert "b\\x1b[2J  \x1b[31mfailed\x1b[0m" in coloured[2]
+    bare = [re.sub(r"\x1b\[\d+m", "", line) for line in coloured]
+    assert bare[1] == plain[1][:29] + "…"
+    assert bare[2] == plain[2]
+
+
+# errors that are nobody's fault, and ends
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    with serving() as fake:
+        monkeypatch.setenv("AGENTSPAN_SERVER_URL", fake.url)
+        fake.on("GET", f"/executions/{RUN}", Answer(execution().model_dump(mode="json")))
+        fake.approvals(record())
+        one = execution().model_dump(mode="json")
+        fake.on("GET", "/executions", Answer({"items": [one] * 500, "cursor": None, "as_of": AT.isoformat()}))
+        yield fake
+
+
+def test_a_fault_of_ours_is_a_sentence(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("x\x1b")
+
+    monkeypatch.setattr("agentspan.cli._approvals.show_list", broken)
+    assert main(["approvals", "list"]) == 1
+    printed = capsys.readouterr()
+    assert printed.err == (
+        "error: KeyError: 'x\\x1b'; this is a fault of agentspan\n"
+        "next:  AGENTSPAN_DEBUG=1 before the same command shows where: report that\n"
+    )
+    monkeypatch.setenv("AGENTSPAN_DEBUG", "1")
+    with pytest.raises(KeyError):
+        main(["approvals", "list"])
+
+
+def test_an_interrupted_command_ends_with_130(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("agentspan.cli._approvals.show_list", interrupted)
+    assert main(["approvals", "list"]) == 130
+
+
+def test_a_reader_that_has_enough_gets_no_traceback(server: FakeServer) -> None:
+    command = f"{sys.executable} -m agentspan.cli execution list -n 500 -o jsonl | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["execution_id"] == RUN
+    assert "Traceback" not in done.stderr
+
+
+def test_a_stream_as_json_is_one_array(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.on("POST", "/streams", sse(tool_call(8), event(9, "done", "completed", output="Done.")))
+    assert main(["agent", "stream", RUN, "--after", "7", "-o", "json"]) == 0
+    assert [one["seq"] for one in json.loads(capsys.readouterr().out)] == [8, 9]
+
+
+def test_one_thing_as_jsonl_is_one_line(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.on("GET", f"/executions/{RUN}/events", Answer({"items": []}))
+    assert main(["agent", "status", RUN, "-o", "jsonl"]) == 0
+    [line] = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["execution"]["execution_id"] == RUN
+
+
+def test_the_release_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"agentspan \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
+
+
+# completion
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_told_how_to_complete(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    printed = capsys.readouterr()
+    assert f"_AGENTSPAN_COMPLETE=complete_{shell}" in printed.out
+    assert printed.err == ""
+
+
+def completed(words: str, **environment: str) -> list[str]:
+    """What bash is offered behind these words."""
+    asked = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1), "_AGENTSPAN_COMPLETE": "complete_bash"}
+    done = subprocess.run(
+        [sys.executable, "-c", "from agentspan.cli import main; main([])"],
+        capture_output=True, text=True, check=True, env={**os.environ, **asked, **environment},
+    )  # fmt: skip
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_commands_and_words_are_offered() -> None:
+    assert completed("agentspan execution s") == ["show"]
+    assert completed("agentspan agent list --status wait") == ["waiting"]
+
+
+def test_ids_are_offered(server: FakeServer) -> None:
+    assert set(completed("agentspan agent status exec-")) == {RUN}
+    assert completed("agentspan approvals approve exec-") == [f"{RUN}.2-0"]
+    assert completed("agentspan agent status exec-z") == []
+
+
+def test_without_a_server_nothing_is_offered_and_soon() -> None:
+    with serving() as gone:
+        url = gone.url
+    began = time.monotonic()
+    assert completed("agentspan agent status exec-", AGENTSPAN_SERVER_URL=url) == []
+    assert time.monotonic() - began < 30
