@@ -47,6 +47,7 @@ check: setup  ## lint, format, types, import rules, schema drift
 	$(BIN)/lint-imports
 	$(BIN)/python -m agentspan_schemas.generate --check
 	$(BIN)/python -m agentspan_standalone.openapi --check
+	$(BIN)/python -m docs.reference.generate --check
 
 check-deploy: setup $(TOOLS)/helm $(TOOLS)/kubeconform  ## check the Helm chart (needs Go; builds helm the first time)
 	AGENTSPAN_TOOLS=$(TOOLS) $(BIN)/pytest helm/checks
@@ -70,9 +71,10 @@ bench-compare: setup  ## ratios between the last runs of two commits: make bench
 simulate: setup  ## replay one simulated run exactly: make simulate SEED=7
 	$(BIN)/python -m tests.simulation --seed $(SEED)
 
-schemas: setup  ## write the JSON Schemas and the OpenAPI document anew from the models and the doors
+schemas: setup  ## write the JSON Schemas, the OpenAPI document and the reference anew from the code
 	$(BIN)/python -m agentspan_schemas.generate
 	$(BIN)/python -m agentspan_standalone.openapi
+	$(BIN)/python -m docs.reference.generate
 
 requirements: setup  ## pin the dependencies anew from pyproject.toml, with hashes
 	$(COMPILE) --upgrade --extra server --extra kafka --output-file requirements/server.txt pyproject.toml

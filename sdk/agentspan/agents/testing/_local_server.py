@@ -44,10 +44,10 @@ class LocalServer:
     """
 
     def __init__(
-        self, folder: Path, *, real_models: bool = False, environment: Mapping[str, str] | None = None
+        self, folder: str | Path, *, real_models: bool = False, environment: Mapping[str, str] | None = None
     ) -> None:
-        self.folder = folder
-        self.log = folder / "server.log"
+        self.folder = Path(folder)
+        self.log = self.folder / "server.log"
         self._real_models = real_models
         self._settings = dict(environment or {})
         self._hub: ModelHub | None = None
