@@ -31,7 +31,7 @@ NO_DATA = {
 
 def commands(group: Any = None, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every command of the tree, by what is typed for it."""
-    found = typer.main.get_command(app) if group is None else group
+    found: Any = typer.main.get_command(app) if group is None else group
     for name, command in found.commands.items():
         whole = f"{path} {name}".strip()
         if hasattr(command, "commands"):

@@ -61,7 +61,7 @@ def test_room_on_the_disk_is_looked_at(tmp_path: Path, monkeypatch: pytest.Monke
         def __init__(self) -> None:
             self.free = free
 
-    monkeypatch.setattr(_doctor_here.shutil, "disk_usage", lambda path: Usage())
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Usage())
     assert found(here(tmp_path / "not" / "there").disk())[0] == state
 
 
@@ -75,8 +75,9 @@ def test_a_data_folder_to_come_is_fine(tmp_path: Path) -> None:
 
 
 def test_a_data_folder_of_somebody_else_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_doctor_here.os, "access", lambda path, mode: False)
-    state, said, next_step = found(here(tmp_path).data())
+    looked = here(tmp_path)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    state, said, next_step = found(looked.data())
     assert (state, said) == ("fail", f"{tmp_path} is not yours to write")
     assert next_step is not None
 

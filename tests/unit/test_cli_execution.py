@@ -25,7 +25,7 @@ from tests.unit.cli_server import (
 
 IDLE = "exec-idle"
 LOOKED = "exec-looked"
-IDS = {"approval_id": f"{RUN}.2-0", "call_id": "2-0", "tool": "issue_refund"}
+IDS: dict[str, Any] = {"approval_id": f"{RUN}.2-0", "call_id": "2-0", "tool": "issue_refund"}
 WAITING = event(5, "waiting", "waiting", **IDS, args=REFUND, args_hash="ab" * 32)
 APPROVED = event(
     6, "approved", **IDS, by="user:bob", channel="ui", seen_args_hash="ab" * 32, args={"amount_usd": 5},
@@ -78,7 +78,7 @@ def test_it_ends_with_what_to_do(server: FakeServer, capsys: pytest.CaptureFixtu
     assert f"next: agentspan agent respond {RUN}.2-0 --approve" in capsys.readouterr().err
 
 
-OVER = {"call_id": "2-0", "tool": "issue_refund"}
+OVER: dict[str, Any] = {"call_id": "2-0", "tool": "issue_refund"}
 
 
 @pytest.mark.parametrize(

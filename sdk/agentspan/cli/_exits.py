@@ -68,6 +68,8 @@ def _next(error: AgentspanError, message: str) -> str | None:
     if "`agentspan " in message:
         return None
     match error:
+        case NotFound() if "approval" in error.code or "call" in error.code:
+            return "`agentspan approvals list` shows what waits"
         case NotFound():
             return "`agentspan execution list` shows what there is"
         case ServerUnavailable():

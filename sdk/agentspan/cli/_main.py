@@ -6,7 +6,7 @@ Nothing heavy is imported here or by the modules that declare commands: `agentsp
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -88,13 +88,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except typer.Abort:
         return INTERRUPTED
     except Exception as error:
-        return _told(error)
+        return _told(error, sys.argv[1:] if argv is None else argv)
     return ended if isinstance(ended, int) else 0
 
 
-def _told(error: Exception) -> int:
+def _told(error: Exception, argv: Sequence[str]) -> int:
     """The error as a person reads it, and its exit code."""
-    wrong = _wrong_line(error)
+    wrong = _wrong_line(error, argv)
     if wrong is not None:
         return wrong
     from agentspan.cli._exits import explained
@@ -110,28 +110,49 @@ def _told(error: Exception) -> int:
     return 1
 
 
-def _wrong_line(error: Exception) -> int | None:
+def _wrong_line(error: Exception, argv: Sequence[str]) -> int | None:
     """Of a command line that is wrong: what, and where the help is; None for other errors."""
     describe = getattr(error, "format_message", None)
     if describe is None:
         return None
-    context = getattr(error, "ctx", None)
     message = str(describe())
     if message.startswith("Usage: "):  # a group without a command
         print(message, file=sys.stderr)
     else:
-        path = context.command_path if context is not None else PROGRAM
-        _say(_plain(message), f"`{path} --help` shows what it takes")
+        options = getattr(getattr(error, "param", None), "opts", [])
+        _say(_plain(message, _value(argv, options)), f"`{_path(argv)} --help` shows what it takes")
     return int(getattr(error, "exit_code", 2))
 
 
-def _plain(message: str) -> str:
-    """Without the parser's own opening, and begun as all our sentences are."""
+def _plain(message: str, value: str | None) -> str:
+    """Without the parser's own opening, begun as all our sentences are, and with the value that it is about."""
     message = message.removeprefix("Invalid value: ").replace(": Value error, ", ": ")
+    if value is not None:
+        message = message.replace(": Input should be ", f": {value!r} should be ")
     for opening in ("Invalid value for", "Missing", "No such", "Got unexpected", "Option '"):
         if message.startswith(opening):
             return message[0].lower() + message[1:].removesuffix(".")
     return message
+
+
+def _value(argv: Sequence[str], options: Sequence[str]) -> str | None:
+    """What stands behind one of the options, where it does."""
+    for word, after in zip(argv, [*argv[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name in options:
+            return value if equals else after
+    return None
+
+
+def _path(argv: Sequence[str]) -> str:
+    """The command that was meant, as far as there is one."""
+    found: Any = typer.main.get_command(app)
+    path = [PROGRAM]
+    for word in argv:
+        if word in getattr(found, "commands", {}):
+            found = found.commands[word]
+            path.append(word)
+    return " ".join(path)
 
 
 def _say(message: str, then: str | None) -> None:

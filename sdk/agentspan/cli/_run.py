@@ -21,7 +21,7 @@ def load_agent(target: str, folder: Path) -> Agent:
     """The agent that `module:name` means, looked for from `folder`. Raises ConfigurationError when there is none."""
     module_name, colon, name = target.partition(":")
     if not (module_name and colon and name):
-        raise ConfigurationError(f"{target!r}: write module:agent, as in my_app.agents:support_agent")
+        raise ConfigurationError(f"{target!r} names no agent: write module:agent, as in my_app.agents:support_agent")
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     try:

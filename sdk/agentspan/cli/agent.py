@@ -198,8 +198,15 @@ def _steer(verb: "Verb", targets: list[str], reason: str | None, dry_run: bool, 
 
 
 def _response(approve: bool, reject: str | None, deny: bool, reason: str | None, args: str | None) -> "Response":
-    if [approve, reject is not None, deny].count(True) != 1:
-        raise typer.BadParameter('say what you decide: --approve, or --reject "reason"')
+    said = [
+        name
+        for name, is_said in (("--approve", approve), ("--reject", reject is not None), ("--deny", deny))
+        if is_said
+    ]
+    if not said:
+        raise typer.BadParameter('nothing is decided: say --approve, or --reject "reason"')
+    if len(said) > 1:
+        raise typer.BadParameter(f"{' and '.join(said)} contradict each other or say the same twice: leave one")
     if reject is not None and reason is not None:
         raise typer.BadParameter("--reject has the reason already: leave --reason out")
     if reject is not None and not reject.strip():

@@ -54,7 +54,7 @@ def serve(
     elif given := [name for name, value in context.params.items() if value]:
         names = ", ".join(f"--{name}" for name in given)
         raise typer.BadParameter(
-            f"{names} start a service: leave them out, or the command {context.invoked_subcommand!r}"
+            f"{names}: for starting the service, not for {context.invoked_subcommand!r}: leave out the one or the other"
         )
 
 

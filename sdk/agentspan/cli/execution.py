@@ -124,8 +124,12 @@ def resolve(
 def _resolution(
     attempt: int, succeeded: str | None, failed: str | None, not_run: bool, reason: str | None
 ) -> "ResolutionRequest":
-    if [succeeded is not None, failed is not None, not_run].count(True) != 1:
-        raise typer.BadParameter("say what became of it: --succeeded JSON, --failed TEXT, or --not-run")
+    options = (("--succeeded", succeeded is not None), ("--failed", failed is not None), ("--not-run", not_run))
+    said = [name for name, is_said in options if is_said]
+    if not said:
+        raise typer.BadParameter("nothing is resolved: say --succeeded JSON, --failed TEXT, or --not-run")
+    if len(said) > 1:
+        raise typer.BadParameter(f"{' and '.join(said)} can't both have become of it: leave one")
     if failed is not None and not failed.strip():
         raise typer.BadParameter("--failed needs the error's words: the agent reads them and goes on with them")
 

@@ -142,8 +142,8 @@ def tool_runner(
     given = {"--log": log, "--data": data, "--port": port, "--host": host, "--detach": detach or None}
     if names := [name for name, value in given.items() if value is not None]:
         raise typer.BadParameter(
-            f"{', '.join(names)} start the service of a cluster, and {targets[0]!r} is an agent whose tools are run: "
-            "leave one out; the server of an agent is in AGENTSPAN_SERVER_URL"
+            f"{', '.join(names)}: for starting the service of a cluster, and {targets[0]!r} is an agent whose tools "
+            "are run: leave out the one or the other; which server it serves is in AGENTSPAN_SERVER_URL"
         )
     from agentspan.cli import _run
 
