@@ -48,10 +48,16 @@ def _simple(words: list[str]) -> Iterator[list[str]]:
             while command and (command[0] in _KEYWORDS or _ASSIGNMENT.match(command[0])):
                 command.pop(0)
             if command:
-                yield command
+                yield _without_redirections(command)
             command = []
         else:
             command.append(word)
+
+
+def _without_redirections(words: list[str]) -> list[str]:
+    places = [at for at, word in enumerate(words) if re.fullmatch(r"[<>]+&?", word)]
+    numbers = {at - 1 for at in places if words[at - 1].isdigit()}
+    return [word for at, word in enumerate(words) if at not in places and at - 1 not in places and at not in numbers]
 
 
 def check(words: list[str]) -> None:

@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from docs.reference.generate import stale
 from tests.support.docs import PAGES, ROOT, Block, blocks
