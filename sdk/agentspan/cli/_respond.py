@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agentspan.agents import AlreadyDecided, Conflict, NotFound, NothingPending, SeveralPending
+from agentspan.agents import AlreadyDecided, Conflict, InvalidRequest, NotFound, NothingPending, SeveralPending
 from agentspan.cli._api import Server
 from agentspan.cli._options import Format
 from agentspan.cli._show import compact, moment, one, out, say
@@ -48,6 +48,13 @@ async def respond(
         after = await server.decide(record, response.decision, response.reason, response.args)
     except Conflict as error:
         raise _lost(record, error) from error
+    except InvalidRequest as error:
+        raise InvalidRequest(
+            f"the edited arguments of call {record.call_id!r} of {record.tool!r} can't be used: {error}; "
+            f"`agentspan approvals show {record.approval_id}` has those that it waits with",
+            status=error.status,
+            code=error.code,
+        ) from error
     others = tuple(r for r in records if r.state == "pending" and r.call_id != record.call_id)
     missing = await missing_worker(server, after) if response.decision == "approve" else None
     return Decided(after, others, missing)
