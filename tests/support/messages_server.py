@@ -41,6 +41,8 @@ class Reply:
     """A stream of it ends after so many events."""
     reset: bool = False
     """Whether it then ends by a reset, not in peace."""
+    gate: asyncio.Event | None = None
+    """What a stream of it waits for after its first words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ class MessagesServer:
         match answer:
             case Reply() if body.get("stream"):
                 events = events_of(_message(answer, body, request_id))[: answer.cut_after]
-                return await self._stream(request, events, reset=answer.reset)
+                return await self._stream(request, events, reset=answer.reset, gate=answer.gate)
             case Reply():
                 return _json(200, _message(answer, body, request_id), request_id)
             case Events():
@@ -190,12 +192,19 @@ class MessagesServer:
                 assert_never(answer)
 
     async def _stream(
-        self, request: web.Request, events: list[dict[str, Any]], *, reset: bool = False
+        self,
+        request: web.Request,
+        events: list[dict[str, Any]],
+        *,
+        reset: bool = False,
+        gate: asyncio.Event | None = None,
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": self.stream_type})
         await response.prepare(request)
         for event in events:
             await response.write(self.frame(event))
+            if gate is not None and event["type"] == "content_block_delta":
+                await gate.wait()
         if reset and request.transport is not None:
             request.transport.abort()
         return response

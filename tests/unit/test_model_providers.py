@@ -8,6 +8,7 @@ import pytest
 
 from agentspan_schemas.agents import AgentDefinition, ToolDefinition
 from agentspan_tool_runner.models import ModelError, ModelRequest, ModelResponse, ModelSettings, Providers
+from agentspan_tool_runner.models import openai as openai_module
 from agentspan_tool_runner.models.anthropic import Anthropic
 
 AGENT = AgentDefinition(name="triage", model="anthropic/claude-sonnet-4-6")
@@ -58,10 +59,66 @@ async def test_an_unknown_provider_is_named_with_those_there_are() -> None:
     assert not caught.value.retryable
 
 
-def test_the_server_comes_with_two_providers() -> None:
-    providers = Providers.installed(settings({"ANTHROPIC_API_KEY": "sk-1"}))
-    assert providers.check(AGENT) is None
-    assert "AGENTSPAN_REPLAY_DIR" in str(providers.check(AGENT.model_copy(update={"model": "replay/shop"})))
+def of(model: str) -> AgentDefinition:
+    return AGENT.model_copy(update={"model": model})
+
+
+@pytest.mark.parametrize(
+    ("model", "missing"),
+    [
+        ("anthropic/claude-sonnet-4-6", "set ANTHROPIC_API_KEY or ANTHROPIC_API_KEY_FILE on the server"),
+        ("openai/gpt-5", "set OPENAI_API_KEY or OPENAI_API_KEY_FILE on the server"),
+        ("groq/llama-3.3-70b-versatile", "set GROQ_API_KEY or GROQ_API_KEY_FILE on the server"),
+        ("bedrock/anthropic.claude-sonnet-4-6", "set AWS_REGION on the server"),
+        ("vertex/claude-sonnet-4-6", "set CLOUD_ML_REGION on the server"),
+        ("replay/shop", "AGENTSPAN_REPLAY_DIR"),
+        ("scripted/shop", "no test started this server"),
+    ],
+)
+def test_what_each_provider_lacks_is_told_before_a_run_starts(model: str, missing: str) -> None:
+    assert missing in str(Providers.installed(settings({})).check(of(model)))
+
+
+@pytest.mark.parametrize(
+    ("environment", "model"),
+    [
+        ({"ANTHROPIC_API_KEY": "sk-1"}, "anthropic/claude-sonnet-4-6"),
+        ({"OPENAI_API_KEY": "sk-1"}, "openai/gpt-5"),
+        ({"OPENAI_BASE_URL": "http://127.0.0.1:8000/v1"}, "openai/gpt-oss-120b"),
+        ({"GROQ_API_KEY": "gsk-1"}, "groq/llama-3.3-70b-versatile"),
+        ({}, "ollama/llama3.2:3b"),
+        ({"MY_VLLM_BASE_URL": "http://127.0.0.1:8000/v1"}, "my-vllm/qwen3"),
+        ({"AWS_REGION": "eu-west-1"}, "bedrock/anthropic.claude-sonnet-4-6"),
+        ({"CLOUD_ML_REGION": "global", "ANTHROPIC_VERTEX_PROJECT_ID": "shop"}, "vertex/claude-sonnet-4-6"),
+    ],
+)
+def test_settings_make_a_provider_complete(environment: dict[str, str], model: str) -> None:
+    assert Providers.installed(settings(environment)).check(of(model)) is None
+
+
+def test_a_name_without_an_address_says_how_to_give_it_one() -> None:
+    said = Providers.installed(settings({})).check(of("my-vllm/qwen3"))
+    assert "set MY_VLLM_BASE_URL on the server if it speaks OpenAI's API" in str(said)
+
+
+def test_a_dialect_that_there_is_not_is_told_before_a_run_starts() -> None:
+    providers = Providers.installed(settings({"OPENAI_API_KEY": "sk-1", "OPENAI_API": "assistants"}))
+    assert "OPENAI_API='assistants' on the server is no dialect: set it to responses or chat" in str(
+        providers.check(of("openai/gpt-5"))
+    )
+
+
+def test_openais_own_client_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai_module, "find_spec", lambda name: None)
+    said = Providers.installed(settings({"OPENAI_API_KEY": "sk-1"})).check(of("openai/gpt-5"))
+    assert "needs openai on the server: pip install 'agentspan[server]'" in str(said)
+
+
+def test_a_tool_name_too_long_for_openai_is_told_before_a_run_starts() -> None:
+    tool = ToolDefinition(name="t" * 65, input_schema={"type": "object"})
+    agent = of("openai/gpt-5").model_copy(update={"tools": (tool,)})
+    said = Providers.installed(settings({"OPENAI_API_KEY": "sk-1"})).check(agent)
+    assert "takes up to 64 letters" in str(said)
 
 
 def test_a_missing_key_is_told_before_a_run_starts() -> None:
