@@ -35,6 +35,18 @@ REGRET: Final = (
 )
 
 
+def is_right(types: Sequence[str]) -> bool:
+    """Whether these are a right execution's events. Where something died, an attempt may have been lost, or a grant
+    have come too late and been declined: its next attempt is right too, and the refund is counted by itself."""
+    met: list[str] = []
+    for kind in types:
+        if kind != "retry_scheduled":
+            met.append(kind)
+        elif met and met[-1] == "tool_started":
+            met.pop()
+    return tuple(met) == EVENTS
+
+
 def ticket_text(name: str) -> str:
     """The prompt of the ticket: its name, a colon, and a complaint."""
     return _filled(f"{name}: ", COMPLAINT, TICKET_CHARS)
