@@ -106,16 +106,24 @@ def test_a_cluster_and_its_clickhouse_are_named_without_their_passwords(
     assert found(looked.history())[:2] == ("ok", "at house:8123")
 
 
-def test_a_missing_extra_is_a_failure_where_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_doctor_here, "find_spec", lambda name: None)
-    looked = here(tmp_path, AGENTSPAN_LOG="kafka://one:9092")
+def test_a_missing_extra_is_a_failure_where_it_is_needed(tmp_path: Path) -> None:
+    without = {"server": False, "kafka": False}
+    looked = Here(tmp_path, {"AGENTSPAN_LOG": "kafka://one:9092"}, without)
     assert found(looked.extras()) == (
         "fail",
         "server: not installed, kafka: not installed; AGENTSPAN_LOG needs kafka",
         "pip install 'agentspan[server,kafka]'",
     )
     assert looked.settings() is None
-    assert found(here(tmp_path).extras())[0] == "ok"
+    assert found(Here(tmp_path, {}, without).extras())[0] == "ok"
+
+
+def test_the_extras_are_those_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _doctor_here.installed_extras()["server"]
+    lines = ["typer>=0.16", "pytest>=9; extra == 'dev'", "pydantic>=2; extra == 'a'", "no-such-thing; extra == 'a'",
+             "uvloop; sys_platform != 'win32' and extra == 'b'", 'typer; extra == "b"']  # fmt: skip
+    monkeypatch.setattr(_doctor_here, "requires", lambda name: lines)
+    assert _doctor_here.installed_extras() == {"a": False, "b": True}
 
 
 # the server

@@ -3,19 +3,19 @@
 import difflib
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from agentspan.cli._checks import Check
 
-EXTRAS = {"server": ("fastapi", "chdb", "pydantic_settings"), "kafka": ("confluent_kafka",)}
-"""A module of each that nothing else brings."""
+REQUIRED_BY = re.compile(r"""^([\w.-]+).*extra == ['"]([\w-]+)['"]""")
+"""A line of the package's requirements: what an extra brings."""
 
 KEYS = {
     "anthropic": ("ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY_FILE"),
@@ -33,9 +33,12 @@ SOME_BYTES = 2_000_000_000
 class Here:
     """What is looked at on this machine."""
 
-    def __init__(self, data: Path | None, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, data: Path | None, environ: Mapping[str, str] = os.environ, extras: Mapping[str, bool] | None = None
+    ) -> None:
         self._environ = environ
-        self.has_server = all(find_spec(module) is not None for module in EXTRAS["server"])
+        self._extras = installed_extras() if extras is None else extras
+        self.has_server = self._extras.get("server", False)
         self.url = (environ.get("AGENTSPAN_SERVER_URL") or "http://localhost:6767").rstrip("/")
         self._settings: Any = None
         self._wrong: str | None = None
@@ -62,12 +65,13 @@ class Here:
 
     def extras(self) -> Check:
         """What is installed beyond the SDK."""
-        has = {extra: all(find_spec(module) for module in modules) for extra, modules in EXTRAS.items()}
-        there = ", ".join(f"{extra}: {'installed' if is_there else 'not installed'}" for extra, is_there in has.items())
-        if self._environ.get("AGENTSPAN_LOG") and not has["kafka"]:
-            return Check(
-                "extras", "fail", f"{there}; AGENTSPAN_LOG needs kafka", "pip install 'agentspan[server,kafka]'"
-            )
+        there = ", ".join(
+            f"{extra}: {'installed' if is_there else 'not installed'}" for extra, is_there in self._extras.items()
+        )
+        needed = self._environ.get("AGENTSPAN_LOG", "").partition("://")[0]
+        if needed and not self._extras.get(needed, True):
+            said = f"{there}; AGENTSPAN_LOG needs {needed}"
+            return Check("extras", "fail", said, f"pip install 'agentspan[server,{needed}]'")
         return Check("extras", "ok", there)
 
     def settings(self) -> Check | None:
@@ -99,8 +103,9 @@ class Here:
         kept = str(self._settings.log)
         if not kept:
             return Check("log", "ok", f"a file in {self._settings.data}")
-        brokers = kept.removeprefix("kafka://").partition("?")[0]
-        return Check("log", "ok", f"Kafka at {brokers}", "`agentspan topics check` looks at its topics")
+        scheme, _, rest = kept.partition("://")
+        said = f"{scheme.title()} at {rest.partition('?')[0]}"
+        return Check("log", "ok", said, "`agentspan topics check` looks at its topics")
 
     def history(self) -> Check | None:
         """Which ClickHouse answers questions about the past."""
@@ -166,6 +171,32 @@ class Here:
 
 
 DATA = "AGENTSPAN_DATA"
+
+
+def installed_extras() -> dict[str, bool]:
+    """Each extra of the package, and whether all that it brings is installed."""
+    found: dict[str, bool] = {}
+    for line in _requirements():
+        required = REQUIRED_BY.match(line)
+        if required is None or required[2] == "dev" or "sys_platform" in line:
+            continue
+        found[required[2]] = found.get(required[2], True) and _is_installed(required[1])
+    return found
+
+
+def _requirements() -> Sequence[str]:
+    try:
+        return requires("agentspan") or ()
+    except PackageNotFoundError:
+        return ()
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _settings(data: Path | None) -> tuple[Any, str | None]:
