@@ -7,12 +7,12 @@ from agentspan.agents import _absent
 
 WHERE: Mapping[str, Mapping[str, str]] = {
     "": _absent.NAMES,
-    "Agent": _absent.AGENT_OPTIONS,
-    "@tool": _absent.TOOL_OPTIONS,
-    "start": _absent.START_OPTIONS,
-    "serve": _absent.SERVE_OPTIONS,
-    "configure": _absent.CONFIGURE_OPTIONS,
-    "handle, runtime": _absent.METHODS,
+    "of `Agent`": _absent.AGENT_OPTIONS,
+    "of `@tool`": _absent.TOOL_OPTIONS,
+    "of `start`": _absent.START_OPTIONS,
+    "of `serve`": _absent.SERVE_OPTIONS,
+    "of `configure`": _absent.CONFIGURE_OPTIONS,
+    "of a handle or a runtime": _absent.METHODS,
 }
 """Who refuses, to what; a package's own names have nobody before them."""
 
@@ -23,7 +23,7 @@ def table() -> str:
     for where, refused in WHERE.items():
         for advice, these in _by_advice(refused):
             listed = ", ".join(f"`{name}`" for name in these)
-            names[advice].append(f"{listed} of `{where}`" if where else listed)
+            names[advice].append(f"{listed} {where}".rstrip())
     rows = [f"| {'; '.join(these)} | {advice} |" for advice, these in names.items()]
     return "\n".join(["| absent | do this |", "|---|---|", *rows])
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from agentspan import agents
+from agentspan.agents import testing
 from docs.reference.generate import stale
 from tests.support.docs import PAGES, ROOT, Block, blocks
 from tests.support.docs_pages import EXECUTED
@@ -27,12 +29,13 @@ def test_a_block_is_accounted_for(block: Block) -> None:
     match block.language:
         case _ if "file" in block.marks:
             assert block.text == (ROOT / block.marks["file"]).read_text(encoding="utf-8")
-        case _ if "tested" in block.marks:
+        case _ if "tested" in block.marks and block.language not in ("sh", "console"):
             _exists(block.marks["tested"])
         case "python":
             assert block.page in EXECUTED, "no test runs this page: mark the block, or let a test run the page"
             compile(block.text, str(block), "exec")
         case "sh" | "console":
+            _exists(block.marks.get("tested", "docs"))
             typed = list(commands(block))
             assert typed, "no command in it"
             for command in typed:
@@ -59,8 +62,8 @@ def test_a_block_is_accounted_for(block: Block) -> None:
 
 def _exists(place: str) -> None:
     path, _, name = place.partition("::")
-    text = (ROOT / path).read_text(encoding="utf-8")
-    assert not name or f"def {name}(" in text, place
+    assert (ROOT / path).exists(), place
+    assert not name or f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), place
 
 
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:)([^)\s]+)\)")
@@ -85,6 +88,46 @@ def test_the_reference_is_what_the_code_says() -> None:
     assert stale() == [], "run `make schemas`"
 
 
+def test_the_tree_of_errors_is_as_it_is() -> None:
+    [tree] = [block.text for block in blocks(ROOT / "docs" / "sdk.md") if block.text.startswith("AgentspanError\n")]
+    above: dict[int, str] = {}
+    shown = {}
+    for line in tree.splitlines():
+        if found := re.match(r"^([│├└─ ]*)(\w+)", line):
+            depth = len(found[1]) // 4
+            above[depth] = found[2]
+            shown[found[2]] = above.get(depth - 1, "Exception")
+    errors = [found for found in vars(agents).values() if isinstance(found, type) and issubclass(found, Exception)]
+    assert shown == {error.__name__: error.__bases__[0].__name__ for error in errors}
+
+
+def test_what_a_reader_would_stumble_over_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("Text:\n\n    indented\n\n- a list\n\n    of more\n\n<!-- shown: why -->\n\n```text\nfenced\n```\n")
+    found = [(block.language, block.text, dict(block.marks)) for block in blocks(page)]
+    assert found == [("", "indented\n", {}), ("text", "fenced\n", {"shown": "why"})]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["agentspan agent respond exec-1 --aprove", "agentspan agents list", "make tset", "curl localhost:6767/api/v1/runs",
+     "python -m agentspan_nothing", "frobnicate"],
+)  # fmt: skip
+def test_a_command_that_does_not_exist_is_refused(typed: str) -> None:
+    [command] = commands(Block(PAGES[0], 1, "sh", typed + "\n", {}))
+    with pytest.raises(Exception, match=r"."):
+        check(command)
+
+
+def test_names_that_are_the_same_exist() -> None:
+    page = (ROOT / "docs" / "migration.md").read_text(encoding="utf-8")
+    same = page.split("## Names that are the same")[1].split("```")[0]
+    named = re.findall(r"`@?(\w+)(?:\([^`]*\))?`", same)
+    there = {"_async", "assert_", *dir(agents), *dir(testing), *dir(agents.AgentHandle)}
+    assert len(named) > 30
+    assert [name for name in named if name not in there] == []
+
+
 def test_every_page_is_reached_from_the_index() -> None:
     index = ROOT / "docs" / "README.md"
     reached = {(index.parent / target.partition("#")[0]).resolve() for target in LINK.findall(index.read_text())}
@@ -102,4 +145,4 @@ def test_every_setting_named_is_one_that_is_read() -> None:
     for page in PAGES:
         for name in set(re.findall(r"\bAGENTSPAN_[A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8"))):
             known = name in fields or re.search(rf"\b{name}\b", read)
-            assert known or page.parent.name == "decisions" or page.name == "migration.md", f"{page.name}: {name}"
+            assert known or page.parent.name == "decisions", f"{page.name}: {name}"

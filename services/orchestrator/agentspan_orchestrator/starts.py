@@ -115,5 +115,5 @@ class Starts:
             shown = name if version is None else f"{name}@{version}"
             raise CannotStart("unknown_agent", f"there is no agent {shown!r}; serve it first (known: {known})")
         if problem := self._check_model(definition):
-            raise CannotStart("model_unavailable", f"agent {name!r}: {problem}", "agent")
+            raise CannotStart("model_unavailable", problem, "agent")
         return definition
