@@ -23,7 +23,7 @@ from tests.unit.cli_server import AT, RUN, Answer, FakeServer, event, execution,
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 
 NO_DATA = {
-    "agent serve", "server start", "server stop", "orchestrator", "tool-runner", "query migrate", "query rebuild",
+    "agent serve", "server start", "server stop", "orchestrator", "tool-runner", "query rebuild",
     "completion",
 }  # fmt: skip
 """What prints no data of ours: it runs until it is ended, or prints a script or names."""

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from agentspan.cli import _doctor_here, main
+from agentspan.cli._ask import Answer
 from agentspan.cli._checks import Check
 from agentspan.cli._doctor_here import Here
-from agentspan.cli._doctor_server import Answer, Asked
+from agentspan.cli._doctor_server import Asked
 from tests.unit.cli_server import AT, RUN, FakeServer, execution, items, problem, record, serving, tool_call, worker
 from tests.unit.cli_server import Answer as Reply
 
@@ -41,18 +42,33 @@ def test_no_key_is_a_warning(tmp_path: Path) -> None:
     state, _, next_step = found(here(tmp_path).keys())
     assert state == "warn"
     assert next_step is not None
-    assert "replay/… and scripted/… models need none" in next_step
+    assert "replay/…, scripted/… and ollama/… models need none" in next_step
 
 
+@pytest.mark.parametrize("setting", ["OPENAI_API_KEY_FILE", "GROQ_API_KEY_FILE", "GOOGLE_APPLICATION_CREDENTIALS"])
 @pytest.mark.parametrize(("is_there", "state"), [(True, "ok"), (False, "fail")])
-def test_a_key_file_has_to_be_readable(tmp_path: Path, is_there: bool, state: str) -> None:
+def test_a_key_file_has_to_be_readable(tmp_path: Path, setting: str, is_there: bool, state: str) -> None:
     file = tmp_path / "key"
     if is_there:
         file.write_text(SECRET)
-    check = here(tmp_path, OPENAI_API_KEY_FILE=str(file)).keys()
+    check = here(tmp_path, **{setting: str(file)}).keys()
     assert check.state == state
-    assert "OPENAI_API_KEY_FILE" in check.said
+    assert setting in check.said
     assert SECRET not in check.said
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("AWS_PROFILE", "bedrock: set"),
+        ("XAI_API_KEY", "xai: set"),
+        ("MY_VLLM_BASE_URL", "my-vllm: address set"),
+        ("OPENAI_BASE_URL", "openai: address set"),
+    ],
+)
+def test_other_providers_are_told_where_something_is_set(tmp_path: Path, setting: str, told: str) -> None:
+    check = here(tmp_path, **{setting: SECRET}).keys()
+    assert (check.state, told in check.said, SECRET in check.said) == ("ok", True, False)
 
 
 @pytest.mark.parametrize(("free", "state"), [(100_000_000, "fail"), (1_000_000_000, "warn"), (50_000_000_000, "ok")])
@@ -101,9 +117,38 @@ def test_a_cluster_and_its_clickhouse_are_named_without_their_passwords(
 ) -> None:
     monkeypatch.setenv("AGENTSPAN_LOG", "kafka://one:9092,two:9092?prefix=shop")
     monkeypatch.setenv("AGENTSPAN_CLICKHOUSE", f"http://me:{SECRET}@house:8123")
-    looked = here(tmp_path)
+    pinged: list[str] = []
+
+    def ping(url: str) -> Answer:
+        pinged.append(url)
+        return says(200, {})
+
+    looked = Here(tmp_path, {}, ping=ping)
     assert found(looked.log())[:2] == ("ok", "Kafka at one:9092,two:9092")
     assert found(looked.history())[:2] == ("ok", "at house:8123")
+    assert pinged == ["http://house:8123/ping"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (
+            ConnectionRefusedError(111, "Connection refused"),
+            "nobody answers at house:8123 from here (Connection refused)",
+        ),
+        (404, "house:8123 answers with 404"),
+    ],
+)
+def test_a_clickhouse_that_does_not_answer_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: OSError | int, words: str
+) -> None:
+    def ping(url: str) -> Answer:
+        if isinstance(answer, OSError):
+            raise answer
+        return says(answer, {})
+
+    monkeypatch.setenv("AGENTSPAN_CLICKHOUSE", "http://house:8123")
+    assert found(Here(tmp_path, {}, ping=ping).history())[:2] == ("warn", words)
 
 
 def test_a_missing_extra_is_a_failure_where_it_is_needed(tmp_path: Path) -> None:

@@ -12,16 +12,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from agentspan.cli import _doctor_keys
+from agentspan.cli._ask import Answer, fetched, reason
 from agentspan.cli._checks import Check
 
 REQUIRED_BY = re.compile(r"""^([\w.-]+).*extra == ['"]([\w-]+)['"]""")
 """A line of the package's requirements: what an extra brings."""
-
-KEYS = {
-    "anthropic": ("ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY_FILE"),
-    "openai": ("OPENAI_API_KEY", "OPENAI_API_KEY_FILE"),
-}
-"""What a provider's key is called, and the file that may hold it."""
 
 OTHER_SETTINGS = ("SERVER_URL", "AUTOSTART", "DEBUG", "REPLAY_DIR", "SCRIPTED_MODEL_URL")
 """Those that are no settings of a server."""
@@ -34,8 +30,13 @@ class Here:
     """What is looked at on this machine."""
 
     def __init__(
-        self, data: Path | None, environ: Mapping[str, str] = os.environ, extras: Mapping[str, bool] | None = None
+        self,
+        data: Path | None,
+        environ: Mapping[str, str] = os.environ,
+        extras: Mapping[str, bool] | None = None,
+        ping: Callable[[str], Answer] = fetched,
     ) -> None:
+        self._ping = ping
         self._environ = environ
         self._extras = installed_extras() if extras is None else extras
         self.has_server = self._extras.get("server", False)
@@ -116,6 +117,15 @@ class Here:
             return Check("clickhouse", "ok", "embedded: a child process of the server")
         at = urlsplit(url)
         host = f"{at.hostname}:{at.port}" if at.port else f"{at.hostname}"
+        try:
+            status = self._ping(f"{at.scheme}://{host}/ping").status
+        except OSError as error:
+            said = f"nobody answers at {host} from here ({reason(error)})"
+            return Check("clickhouse", "warn", said, "runs go on without it, lists are late: see that it is up")
+        if status != 200:
+            return Check(
+                "clickhouse", "warn", f"{host} answers with {status}", "check the address: a ClickHouse says Ok"
+            )
         return Check("clickhouse", "ok", f"at {host}", "`agentspan query migrate --check` looks at its tables")
 
     def data(self) -> Check | None:
@@ -146,28 +156,7 @@ class Here:
 
     def keys(self) -> Check:
         """Which providers have a key here; never the key."""
-        found = {name: self._key(*variables) for name, variables in KEYS.items()}
-        said = ", ".join(f"{name}: {how}" for name, how in found.items())
-        if any("can't be read" in how for how in found.values()):
-            return Check("model keys", "fail", said, "make the file readable to who runs the server")
-        if not any(how.startswith("set") for how in found.values()):
-            return Check(
-                "model keys", "warn", f"{said}, in this environment",
-                "set one where the server is started; replay/… and scripted/… models need none",
-            )  # fmt: skip
-        return Check("model keys", "ok", f"{said}, in this environment (a server reads its own)")
-
-    def _key(self, variable: str, file_variable: str) -> str:
-        if self._environ.get(variable, "").strip():
-            return "set"
-        path = self._environ.get(file_variable)
-        if not path:
-            return "not set"
-        return (
-            f"set by {file_variable}"
-            if os.access(path, os.R_OK)
-            else f"{file_variable} names a file that can't be read"
-        )
+        return _doctor_keys.check(self._environ)
 
 
 DATA = "AGENTSPAN_DATA"

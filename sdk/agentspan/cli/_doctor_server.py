@@ -1,40 +1,20 @@
 """The checks that ask the server: whether it answers, takes work, is of this release and keeps its history up;
 its clock; and what open runs wait for that nobody can give them."""
 
-import json
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 from urllib.parse import urlsplit
 
 from agentspan.agents import AgentspanError
 from agentspan.cli._api import Server, talk
+from agentspan.cli._ask import Answer, fetched, reason
 from agentspan.cli._checks import Check
 from agentspan.cli._history import open_calls
 from agentspan.cli._respond import missing_for
 
-WITHIN_S = 5.0
 SKEW_S = 5.0
 OPEN_RUNS = 200
 """So many open runs are looked at, the newest first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a GET brought."""
-
-    status: int
-    body: dict[str, Any]
-    """Empty when it is no JSON object."""
-    date: datetime | None
-    at: float
-    """When it was there, by this clock."""
 
 
 class Asked:
@@ -58,7 +38,7 @@ class Asked:
         try:
             answer = self._get(f"{self._url}/livez")
         except OSError as error:
-            return Check("server", "fail", f"nobody answers at {self._url} ({_why(error)})", self._start())
+            return Check("server", "fail", f"nobody answers at {self._url} ({reason(error)})", self._start())
         if answer.status != 200 or answer.body.get("status") != "ok":
             said = f"{self._url} answers, and is no Agentspan server (GET /livez: {answer.status})"
             return Check("server", "fail", said, "name another in AGENTSPAN_SERVER_URL, or free the port")
@@ -149,28 +129,6 @@ NEXT_WORKER = (
 )
 
 
-def fetched(url: str) -> Answer:
-    """The answer, whatever its status. Raises OSError when there is none."""
-    try:
-        with urllib.request.urlopen(url, timeout=WITHIN_S) as response:
-            return _answer(response.status, response.read(), response.headers.get("Date"))
-    except urllib.error.HTTPError as error:
-        with error:
-            return _answer(error.code, error.read(), error.headers.get("Date"))
-
-
-def _answer(status: int, body: bytes, date: str | None) -> Answer:
-    try:
-        found = json.loads(body)
-    except ValueError:
-        found = None
-    try:
-        at = parsedate_to_datetime(date).astimezone(UTC) if date else None
-    except ValueError:
-        at = None
-    return Answer(status, found if isinstance(found, dict) else {}, at, time.time())
-
-
 async def _unserved(server: Server) -> tuple[int, list[str]]:
     """How many open runs were looked at, and what to start for them."""
     runs, _ = await server.executions([("status", "running"), ("status", "waiting")], OPEN_RUNS)
@@ -182,8 +140,3 @@ async def _unserved(server: Server) -> tuple[int, list[str]]:
     }
     found = [await missing_for(server, *call) for call in sorted(calls)]
     return len(runs), [problem for problem in found if problem]
-
-
-def _why(error: OSError) -> str:
-    cause = getattr(error, "reason", error)
-    return str(getattr(cause, "strerror", None) or cause)

@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from agentspan.cli._extra import packages_of_a_server
+from agentspan.cli._options import Format, Output
 from agentspan.cli.server import ClickHouse, Data, Detach, Host, Log, Port, start
 
 T = TypeVar("T")
@@ -45,18 +46,19 @@ def migrate(
     analysts: Annotated[
         bool, typer.Option("--analysts", help="Let analysts in too, read-only; with --check: print how.")
     ] = False,
+    output: Output = Format.TABLE,
 ) -> None:
     """Bring the tables of a ClickHouse up to this release. Running it again, or twice at once, does no harm."""
     from agentspan.cli._exits import ExitCode
-    from agentspan.cli._show import out, say
+    from agentspan.cli._show import one, out, say
 
     found = _asked(lambda upkeep: upkeep.migrate_tables(clickhouse, check=check, with_analysts=analysts))
-    for name in found.names:
-        out(name)
-    if check:
-        for statement in found.analysts:
-            out(f"{statement};")
-    elif found.analysts:
+    if output is not Format.TABLE:
+        one({"migrations": found.names, "applied": found.applied, "analysts": found.analysts}, output)
+    else:
+        for line in (*found.names, *(f"{statement};" for statement in found.analysts if check)):
+            out(line)
+    if found.analysts and not check:
         say("the role agentspan_analyst is there; let somebody in: GRANT agentspan_analyst TO <user>")
     match found.names, found.applied:
         case (), _:
