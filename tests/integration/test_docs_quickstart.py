@@ -8,11 +8,14 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from agentspan.agents.testing import LocalServer, ScriptedModel
 from tests.support.docs import ROOT, Block, blocks
 from tests.support.messages_server import KEY, MessagesServer, Reply, text, tool_use
 from tests.support.reader import Reader, eventually
 
+pytestmark = pytest.mark.slow
 PAGE = ROOT / "docs" / "quickstart.md"
 
 
