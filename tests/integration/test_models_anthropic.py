@@ -1,5 +1,6 @@
 """The Anthropic provider through the official client, against a server that speaks the Messages wire format."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -410,3 +411,24 @@ async def test_a_reply_without_content_is_an_empty_one(server: MessagesServer, m
 async def test_what_is_no_stream_names_the_setting(server: MessagesServer, streaming: Anthropic) -> None:
     server.script(Raw(b"<html>hello from a proxy</html>", content_type="text/html"))
     assert "set ANTHROPIC_STREAM=off" in (await failure(streaming)).message
+
+
+async def test_a_call_that_is_not_wanted_any_more_lets_go_of_its_stream(
+    server: MessagesServer, streaming: Anthropic
+) -> None:
+    never, began = asyncio.Event(), asyncio.Event()
+    server.script(Reply([text("Order 7 is on its way.")], gate=never), Reply([text("Hello")]))
+    unwanted = asyncio.create_task(streaming.reply(request(on_text=lambda words: began.set())))
+    await began.wait()
+    unwanted.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await unwanted
+    assert (await streaming.reply(request())).text == "Hello"
+
+
+async def test_calls_at_a_time_do_not_mix(server: MessagesServer, streaming: Anthropic) -> None:
+    server.script(*[Reply([text(f"This is answer {number}.")]) for number in range(20)])
+    heard: list[list[str]] = [[] for _ in range(20)]
+    replies = await asyncio.gather(*[streaming.reply(request(on_text=words.append)) for words in heard])
+    assert {reply.text for reply in replies} == {f"This is answer {number}." for number in range(20)}
+    assert ["".join(words) for words in heard] == [reply.text for reply in replies]

@@ -257,6 +257,15 @@ def test_input_that_is_no_object_goes_back_as_an_empty_one() -> None:
     assert response.blocks == ({"type": "tool_use", "id": "a", "name": "b", "input": {}},)
 
 
+def test_numbers_that_json_has_no_word_for_are_kept_out_of_the_log() -> None:
+    raw = reply(
+        {"type": "later", "n": float("nan")}, {"type": "tool_use", "id": "a", "name": "b", "input": {"n": 1e999}}
+    )
+    response = read(raw)
+    assert response.blocks == ({"type": "later", "n": None}, {"type": "tool_use", "id": "a", "name": "b", "input": {}})
+    assert "NaN" in str(response.tool_calls[0].args_error)
+
+
 @pytest.mark.parametrize(
     ("escaped", "words"), [("hi \\ud83d", "hi \ufffd"), ("\\ud83d\\ude00", "\U0001f600"), ("\\ude00!", "\ufffd!")]
 )

@@ -242,3 +242,25 @@ async def test_the_lane_measures_with_its_own_clock(room: Room) -> None:
     assert isinstance(command, ModelReply)
     assert command.began_at == START + timedelta(seconds=30)
     assert command.duration_ms == 0
+
+
+async def test_half_a_character_in_a_plug_ins_reply_is_mended(room: Room) -> None:
+    asked = AskedCall(model_call_id="c1", tool="look_up", args={"n": "\ud83d"})
+    room.model.outcome = ModelResponse(model="one", text="Hi \ud83d", tool_calls=(asked,), blocks=({"t": "\ude00"},))
+    async with running(room.lane):
+        room.lane.opened(model_task())
+        await settled()
+    (reply,) = room.commands.taken
+    assert isinstance(reply, ModelReply)
+    assert (reply.text, reply.tool_calls[0].args, reply.blocks) == ("Hi \ufffd", {"n": "\ufffd"}, ({"t": "\ufffd"},))
+
+
+async def test_half_a_character_in_an_apis_error_is_mended(room: Room) -> None:
+    room.model.outcome = ModelError("api_error", "it said \ud83d", retryable=True)
+    assert (await room.failed()).error.message == "it said \ufffd"
+
+
+async def test_a_plug_ins_reply_that_no_message_can_hold_stops_nobody(room: Room) -> None:
+    room.model.outcome = ModelResponse(model="one", blocks=({"n": float("nan")},))
+    failed = await room.failed()
+    assert (failed.error.kind, failed.retryable) == ("provider_failed", True)

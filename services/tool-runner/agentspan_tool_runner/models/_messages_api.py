@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from agentspan_schemas import JsonObject, Usage
 from agentspan_schemas.agents import AgentDefinition, ToolDefinition
 from agentspan_schemas.codec import describe
+from agentspan_schemas.commands import AskedCall
 from agentspan_schemas.messages import AssistantMessage, Message, ToolMessage, UserMessage
-from agentspan_tool_runner.models._reading import asked, malformed
+from agentspan_tool_runner.models._reading import asked, malformed, storable
 from agentspan_tool_runner.models.ports import ModelError, ModelRequest, ModelResponse
 
 Block = dict[str, Any]
@@ -188,17 +189,17 @@ def response(replies: list[Reply], definition: AgentDefinition, api: str) -> Mod
         model=last.model,
         text="".join(str(block.get("text", "")) for block in content if block.get("type") == "text"),
         tool_calls=calls,
-        blocks=tuple(_returnable(block) for block in content),
+        blocks=tuple(_returnable(block, calls) for block in content),
         stop_reason=last.stop_reason,
         usage=_total([each.usage.usage() for each in replies]),
     )
 
 
-def _returnable(block: JsonObject) -> JsonObject:
+def _returnable(block: JsonObject, calls: tuple[AskedCall, ...]) -> JsonObject:
     """The block as the API takes it back: input that is no object (the model is told so) it would refuse."""
-    if block.get("type") == "tool_use" and not isinstance(block.get("input"), dict):
-        return {**block, "input": {}}
-    return block
+    broken = any(call.args_error for call in calls if call.model_call_id == block.get("id"))
+    kept: JsonObject = storable({**block, "input": {}} if block.get("type") == "tool_use" and broken else block)
+    return kept
 
 
 def _total(parts: list[Usage]) -> Usage:

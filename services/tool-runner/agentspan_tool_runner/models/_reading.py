@@ -5,6 +5,7 @@ are no object. What can be mended is; what can't be is told to the model (argume
 """
 
 import json
+from math import isfinite
 from typing import Any
 
 from pydantic import ValidationError
@@ -37,8 +38,8 @@ def mended(value: Any) -> Any:
             return mended_text(value)
         case dict():
             return {mended_text(str(key)): mended(item) for key, item in value.items()}
-        case list():
-            return [mended(item) for item in value]
+        case list() | tuple():
+            return type(value)(mended(item) for item in value)
         case _:
             return value
 
@@ -50,6 +51,19 @@ def mended_text(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def storable(value: Any) -> Any:
+    """The value without numbers that JSON has no word for, which some parsers let through."""
+    match value:
+        case float() if not isfinite(value):
+            return None
+        case dict():
+            return {key: storable(item) for key, item in value.items()}
+        case list():
+            return [storable(item) for item in value]
+        case _:
+            return value
 
 
 def asked(model_call_id: object, tool: object, args: object, api: str) -> AskedCall:

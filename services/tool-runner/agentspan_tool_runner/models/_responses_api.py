@@ -13,7 +13,7 @@ from agentspan_schemas.messages import AssistantMessage, Message, ToolMessage, U
 from agentspan_tool_runner.models import _failures as failures
 from agentspan_tool_runner.models._messages_api import system_prompt
 from agentspan_tool_runner.models._openai_words import count, result_text, stopped
-from agentspan_tool_runner.models._reading import asked, malformed
+from agentspan_tool_runner.models._reading import asked, malformed, storable
 from agentspan_tool_runner.models.ports import ModelError, ModelRequest, ModelResponse
 
 PATH = "/responses"
@@ -172,7 +172,7 @@ def _returnable(output: list[Item], calls: tuple[AskedCall, ...]) -> Iterable[It
     """The items as the API takes them back: arguments that are no JSON (the model is told so) it may refuse."""
     broken = {call.model_call_id for call in calls if call.args_error}
     for item in output:
-        yield {**item, "arguments": "{}"} if item.get("call_id") in broken else item
+        yield storable({**item, "arguments": "{}"} if item.get("call_id") in broken else item)
 
 
 def _failed(error: Mapping[Any, Any], api: failures.Api) -> ModelError:

@@ -7,7 +7,9 @@ the next attempt as another task. A task that is closed meanwhile is dropped, wi
 import asyncio
 import logging
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+from pydantic_core import PydanticSerializationError
 
 from agentspan.eventlog.commands import Commands, OutcomeUnknown, Unavailable
 from agentspan_schemas import Failure, TooLarge
@@ -16,7 +18,7 @@ from agentspan_schemas.commands import ModelFailed, ModelReply
 from agentspan_schemas.tasks import MODEL_LANE, ModelTask, WorkerSession
 from agentspan_tool_runner.domain.lanes import LaneRules
 from agentspan_tool_runner.domain.peers import News, Peers
-from agentspan_tool_runner.models import ModelError, ModelRequest, Providers
+from agentspan_tool_runner.models import ModelError, ModelRequest, ModelResponse, Providers, mended, mended_text
 from agentspan_tool_runner.ports import Chance, DefinitionOf, Deltas, Now, Sleep
 from agentspan_tool_runner.service.announcer import Announcer
 from agentspan_tool_runner.service.words import Words
@@ -179,6 +181,8 @@ class ModelLane:
         command = await self._ask(task)
         try:
             await self._deliver(command)
+        except PydanticSerializationError:  # half a character in a plug-in's reply
+            await self._deliver(type(command).model_validate(mended(command.model_dump())))
         except TooLarge as error:  # no message can hold the reply
             message = f"the reply is {error}; have the model answer in fewer words"
             await self._deliver(self._failed(task, ModelError("reply_too_large", message, retryable=False)))
@@ -194,6 +198,7 @@ class ModelLane:
         words = Words(task, self._deltas, self._sleep) if self._deltas else None
         try:
             response = await self._providers.reply(await self._request(task, words))
+            return self._replied(task, response, began_at)
         except ModelError as error:
             return self._failed(task, error)
         except Exception as error:  # a plug-in's mistake must not stop the others' calls
@@ -203,6 +208,8 @@ class ModelLane:
         finally:
             if words is not None:
                 words.close()
+
+    def _replied(self, task: ModelTask, response: ModelResponse, began_at: datetime) -> ModelReply:
         duration_ms = (self._now() - began_at).total_seconds() * 1000
         return ModelReply(
             command_id=f"{task.task_key}/result",
@@ -236,13 +243,14 @@ class ModelLane:
         )
 
     def _failed(self, task: ModelTask, error: ModelError) -> ModelFailed:
-        log.warning("model call %r failed: %s: %s", task.task_key, error.kind, error.message)
+        message = mended_text(error.message)
+        log.warning("model call %r failed: %s: %s", task.task_key, error.kind, message)
         return ModelFailed(
             command_id=f"{task.task_key}/result",
             execution_id=task.execution_id,
             turn=task.turn,
             attempt=task.attempt,
-            error=Failure(kind=error.kind, message=error.message),
+            error=Failure(kind=error.kind, message=message),
             retryable=error.retryable,
             retry_after_s=error.retry_after_s,
             worker=self._worker,
