@@ -282,6 +282,7 @@ async def test_deltas_come_to_those_who_asked_and_are_kept_for_nobody() -> None:
         calm.stream.follow(Following(FIRST))
         await curious.until(2)
         await calm.until(2)
+        assert (one.query.wanted(FIRST), one.query.wanted(SECOND)) == (True, False)
         delta = Delta(execution_id=FIRST, turn=1, attempt=1, offset=0, text="Hel")
         one.query.publish(delta)
         one.query.publish(Delta(execution_id=SECOND, turn=1, attempt=1, offset=0, text="nobody follows this"))
