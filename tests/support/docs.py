@@ -9,6 +9,7 @@ HTML comment before a block, which readers of the page do not see:
     <!-- shown: reason -->              a picture or an illustration: why nothing runs it
     <!-- save as: NAME -->              a reader saves it under that name
     <!-- until stopped -->              a command that goes on; what follows is typed in another terminal
+    <!-- exits with: 1 -->              the commands end with this code
 """
 
 import re
@@ -19,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 
-_MARK = re.compile(r"^<!-- (file|tested|shown|save as|until stopped)(?:: (.+?))? -->$", re.DOTALL)
+_MARK = re.compile(r"^<!-- (file|tested|shown|save as|until stopped|exits with)(?:: (.+?))? -->$", re.DOTALL)
 _EVERY = re.compile(r"<!-- every (\w+) tested: (\S+) -->")
 _FENCE = re.compile(r"^(\s*)```(\w*)\s*$")
 
