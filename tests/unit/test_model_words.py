@@ -123,6 +123,7 @@ async def test_a_character_cut_in_two_waits_for_its_other_half(
 
 async def test_without_words_nothing_is_sent(words: Words, followers: Followers) -> None:
     words.take("")
+    assert len(asyncio.all_tasks()) == 1
     words.close()
     assert followers.deltas == []
 

@@ -23,7 +23,7 @@ class Words:
         self._deltas = deltas
         self._sleep = sleep
         self._offset = 0
-        self._held = ""
+        self._held: list[str] = []
         self._half = ""
         self._pausing: asyncio.Task[None] | None = None
 
@@ -31,10 +31,12 @@ class Words:
         """The next words."""
         text = self._of_whole_characters(text)
         if not self._deltas.wanted(self._task.execution_id):
-            self._offset += len(self._held) + len(text)
-            self._held = ""
+            self._offset += sum(map(len, self._held)) + len(text)
+            self._held.clear()
             return
-        self._held += text
+        if not text:
+            return
+        self._held.append(text)
         if self._pausing is None:
             self._hand_on()
             self._pausing = asyncio.get_running_loop().create_task(self._pause())
@@ -44,8 +46,9 @@ class Words:
         if self._pausing is not None:
             self._pausing.cancel()
             self._pausing = None
-        self._held += mended_text(self._half)
-        self._half = ""
+        if self._half:
+            self._held.append(mended_text(self._half))
+            self._half = ""
         self._hand_on()
 
     async def _pause(self) -> None:
@@ -58,17 +61,18 @@ class Words:
     def _hand_on(self) -> None:
         if not self._held:
             return
+        text = "".join(self._held)
         self._deltas.publish(
             Delta(
                 execution_id=self._task.execution_id,
                 turn=self._task.turn,
                 attempt=self._task.attempt,
                 offset=self._offset,
-                text=self._held,
+                text=text,
             )
         )
-        self._offset += len(self._held)
-        self._held = ""
+        self._offset += len(text)
+        self._held.clear()
 
     def _of_whole_characters(self, text: str) -> str:
         """An API may cut an emoji in two; its first half waits for the other, so that offsets count as the reply's."""
