@@ -7,6 +7,7 @@ from agentspan.agents import _absent
 
 WHERE: Mapping[str, Mapping[str, str]] = {
     "": _absent.NAMES,
+    "of `agentspan.agents.testing`": _absent.TESTING_NAMES,
     "of `Agent`": _absent.AGENT_OPTIONS,
     "of `@tool`": _absent.TOOL_OPTIONS,
     "of `start`": _absent.START_OPTIONS,

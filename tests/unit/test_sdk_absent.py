@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import agentspan.agents as sdk
+import agentspan.agents.testing as testing
 from agentspan.agents import (
     Agent,
     AgentHandle,
@@ -83,6 +84,22 @@ ORIGINAL_NAMES = [
     "AgentNotFoundError",
     "Status",
     "FinishReason",
+    "Plan",
+    "Step",
+    "Validation",
+    "coerce_plan",
+    "PrefillToolCall",
+    "SkillLoadError",
+    "ocg_agent",
+    "RunResult",
+    "ToolDef",
+    "clear_discovery_cache",
+    "CredentialRateLimitError",
+    "Schedule",
+    "ScheduleInfo",
+    "ScheduleNotFound",
+    "InvalidCronExpression",
+    "schedules",
 ]
 
 
@@ -92,6 +109,15 @@ def test_a_name_that_is_not_here_says_what_to_do_instead(name: str) -> None:
         exec(f"from agentspan.agents import {name}", {})
     assert isinstance(caught.value, NotSupported)
     assert str(caught.value) == f"agentspan.agents has no {name!r} in this release: {_absent.NAMES[name]}"
+
+
+@pytest.mark.parametrize("name", sorted(_absent.TESTING_NAMES))
+def test_a_name_that_the_testing_kit_lacks_says_what_to_do_instead(name: str) -> None:
+    with pytest.raises(ImportError) as caught:
+        exec(f"from agentspan.agents.testing import {name}", {})
+    expected = f"agentspan.agents.testing has no {name!r} in this release: {_absent.TESTING_NAMES[name]}"
+    assert isinstance(caught.value, NotSupported)
+    assert str(caught.value) == expected
 
 
 def test_any_other_name_is_missing_as_usual() -> None:
@@ -104,6 +130,7 @@ def test_any_other_name_is_missing_as_usual() -> None:
 
 def test_nothing_that_is_here_is_called_absent() -> None:
     assert not set(_absent.NAMES) & {*dir(sdk), *sdk.__all__}
+    assert not set(_absent.TESTING_NAMES) & {*dir(testing), *testing.__all__}
     assert not set(_absent.METHODS) & {*dir(AgentHandle), *dir(AgentRuntime)}
 
 

@@ -24,6 +24,8 @@ _SCHEDULE = "start runs from your scheduler with start(..., idempotency_key=...)
 NAMES: Mapping[str, str] = {
     **dict.fromkeys(("Strategy", "scatter_gather", "agent_tool", "plan_execute"), _TEAM),
     **dict.fromkeys(("HandoffCondition", "OnToolResult", "OnTextMention", "OnCondition", "TextGate"), _TEAM),
+    **dict.fromkeys(("Action", "Context", "Generate", "Op", "Plan", "Ref", "Step", "Validation", "coerce_plan"), _TEAM),
+    "PrefillToolCall": _TEAM,
     **dict.fromkeys(("agent", "AgentDef"), "make an Agent(name, model, instructions, tools)"),
     **dict.fromkeys(("Guardrail", "GuardrailDef", "GuardrailResult", "RegexGuardrail", "LLMGuardrail"), _GUARD),
     **dict.fromkeys(("guardrail", "OnFail", "Position"), _GUARD),
@@ -34,20 +36,27 @@ NAMES: Mapping[str, str] = {
     **dict.fromkeys(("CallbackHandler",), _HOOK),
     **dict.fromkeys(("get_secret", "get_credential", "resolve_credentials", "CredentialFile"), _SECRET),
     **dict.fromkeys(("CredentialNotFoundError", "CredentialAuthError", "CredentialServiceError"), _SECRET),
+    "CredentialRateLimitError": _SECRET,
     **dict.fromkeys(("CodeExecutor", "LocalCodeExecutor", "DockerCodeExecutor", "JupyterCodeExecutor"), _CODE),
     **dict.fromkeys(("ServerlessCodeExecutor", "CodeExecutionConfig", "CliConfig", "ExecutionResult"), _CODE),
     **dict.fromkeys(("TerminationCondition", "TextMentionTermination", "StopMessageTermination"), _STOP),
     **dict.fromkeys(("MaxMessageTermination", "TokenUsageTermination", "TerminationResult"), _STOP),
     **dict.fromkeys(("ClaudeCode", "GPTAssistantAgent", "Runner", "function_tool", "skill", "load_skills"), _FOREIGN),
+    **dict.fromkeys(("RunResult", "SkillLoadError"), _FOREIGN),
+    **dict.fromkeys(("ocg_agent", "ocg_tools", "OCG_SYSTEM_PROMPT"), _SERVER_TOOL),
+    "ToolDef": "decorate a function with @tool: tool.definition is what the server knows of it",
     "UserProxyAgent": "a person decides through approvals, and speaks through handle.send()",
     "TerminalToolError": "raise any exception: with retries=0, the default, the model reads it at once",
     "PromptTemplate": "give Agent(instructions=) a text or a function that returns one",
     **dict.fromkeys(("deploy", "deploy_async", "DeploymentInfo"), "serve(agent) registers it, and runs its tools"),
+    "clear_discovery_cache": "agents are imported by name: nothing is discovered",
     **dict.fromkeys(("plan", "discover_agents", "prepare"), "agents need no compiling: start() and serve() register"),
     **dict.fromkeys(
         ("resume", "resume_async"), "serve(agent, blocking=False), then AgentHandle(execution_id): the run goes on"
     ),
-    **dict.fromkeys(("Schedule", "schedules_client"), _SCHEDULE),
+    **dict.fromkeys(("Schedule", "ScheduleInfo", "schedules", "schedules_client"), _SCHEDULE),
+    **dict.fromkeys(("ScheduleError", "ScheduleNameConflict", "ScheduleNotFound"), _SCHEDULE),
+    "InvalidCronExpression": _SCHEDULE,
     "AgentConfig": "configure(server_url=...) or AgentRuntime(server_url=...)",
     "is_tracing_enabled": "the server traces; the run's events say what happened and when",
     "AgentAPIError": "catch RequestFailed, which has .status and .code",
@@ -55,7 +64,17 @@ NAMES: Mapping[str, str] = {
     "Status": "compare with the strings: result.status == 'completed'",
     "FinishReason": "result.status, result.error and result.output_error say how it ended",
 }
-"""Names that one might import from here."""
+"""Names that one might import from agentspan.agents."""
+
+_EVALUATION = "run the cases with pytest: agentspan_runtime for the real server, expect(result) for what has to be true"
+
+TESTING_NAMES: Mapping[str, str] = {
+    "AgentResultExpectation": "it is Expectation, which expect(result) returns",
+    **dict.fromkeys(("validate_strategy", "StrategyViolation"), _TEAM),
+    **dict.fromkeys(("CorrectnessEval", "EvalCase", "EvalCaseResult"), _EVALUATION),
+    **dict.fromkeys(("EvalCheckResult", "EvalSuiteResult"), _EVALUATION),
+}
+"""Names that one might import from agentspan.agents.testing."""
 
 AGENT_OPTIONS: Mapping[str, str] = {
     **dict.fromkeys(("agents", "strategy", "router", "handoffs", "allowed_transitions", "introduction"), _TEAM),
@@ -147,9 +166,9 @@ def refuse(where: str, given: Mapping[str, Any], absent: Mapping[str, str], opti
         raise TypeError(f"{where} has no option {option!r}; {hint}")
 
 
-def missing_name(module: str, name: str) -> Exception:
+def missing_name(module: str, name: str, absent: Mapping[str, str] = NAMES) -> Exception:
     """What to raise when the module is asked for a name that it does not have."""
-    if instead := NAMES.get(name):
+    if instead := absent.get(name):
         return NotSupported(f"{module} has no {name!r} in this release: {instead}")
     return AttributeError(f"module {module!r} has no attribute {name!r}")
 

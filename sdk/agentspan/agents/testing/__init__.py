@@ -6,6 +6,9 @@
 A mock run folds with the core that production runs on; it needs nothing that `pip install agentspan` does not bring.
 """
 
+import typing
+
+from agentspan.agents import _absent
 from agentspan.agents.testing._approvals import Approvals, PendingCall, Verdict, approve, reject
 from agentspan.agents.testing._assertions import (
     assert_agent_ran,
@@ -81,3 +84,10 @@ __all__ = [
     "replay",
     "story",
 ]
+
+
+if not typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """For names that comparable products have and this release does not: an error that says what to do instead."""
+        raise _absent.missing_name(__name__, name, _absent.TESTING_NAMES)
