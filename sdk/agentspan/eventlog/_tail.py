@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from agentspan.eventlog._records import Stored
 
-MAX_RECORDS = 8192
+MAX_RECORDS = 4096
 MAX_BYTES = 16 * 1024 * 1024
 
 

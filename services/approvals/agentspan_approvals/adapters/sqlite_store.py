@@ -18,7 +18,7 @@ from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.codec import APPROVALS, encode
 
 MOST_UNSAVED = 500
-RECENT_EXECUTIONS = 2_000
+RECENT_EXECUTIONS = 500
 
 _SHAPE = 1
 
