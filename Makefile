@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 SEED ?= 1
+PYTEST ?=
 ROUNDS ?= 50
 LOG ?= sqlite
 VENV := .venv
@@ -32,10 +33,10 @@ demo: setup  ## handle 526 tickets, kill the server in the middle, and compare e
 	$(BIN)/python -m examples.retail_support.demo
 
 test: setup browser  ## run all tests but those that need Kafka
-	$(BIN)/pytest -n auto -m "not kafka"
+	$(BIN)/pytest -n auto -m "not kafka" $(PYTEST)
 
 test-kafka: setup kafka-programs  ## run the tests that need Kafka, on a real broker (Docker, or Java and Maven)
-	$(BIN)/pytest -m kafka tests/contract tests/kafka tests/e2e/test_bench.py
+	$(BIN)/pytest -m kafka $(PYTEST) tests/contract tests/kafka tests/e2e/test_bench.py
 
 chaos-kafka: setup  ## fifty of each disaster on a real broker, and ten minutes of rebalances: make chaos-kafka ROUNDS=50
 	AGENTSPAN_CHAOS_ROUNDS=$(ROUNDS) $(BIN)/pytest -m kafka $(CHAOS)
