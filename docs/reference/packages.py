@@ -218,6 +218,7 @@ def _annotation(annotation: Any) -> str:
 
 def _short(text: str) -> str:
     """Without modules and without pydantic's conditions; an enum's members and long unions by their names."""
+    text = re.sub(r"~(\w+)", r"\1", text)
     text = re.sub(r"<(\w+\.\w+): ['\"]\w+['\"]>", r"\1", text)
     while (at := text.find("Annotated[")) >= 0:
         first, end = _inside(text, at + len("Annotated["))
