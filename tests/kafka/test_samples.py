@@ -20,7 +20,7 @@ from tests.support.server import clean_environment, eventually, turn
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs" / "tickets.md", ROOT / "docs" / "topics.md"]
-SHOWN = re.compile(r"<!-- file: (\S+) -->\n+```(\w+)\n(.*?)```", re.DOTALL)
+SHOWN = re.compile(r"<!-- file: (\S+) -->\n+(?:<!-- .*? -->\n+)*```(\w+)\n(.*?)```", re.DOTALL)
 LINE = re.search(r"^    (echo .*\|\n\s+kcat .*)$", PAGES[0].read_text(encoding="utf-8"), re.MULTILINE)
 SAMPLES = {
     "examples/topics/send_ticket.py",
