@@ -39,7 +39,7 @@ test-kafka: setup kafka-programs  ## run the tests that need Kafka, on a real br
 	$(BIN)/pytest -m kafka $(PYTEST) tests/contract tests/kafka tests/e2e/test_bench.py
 
 chaos-kafka: setup  ## fifty of each disaster on a real broker, and ten minutes of rebalances: make chaos-kafka ROUNDS=50
-	AGENTSPAN_CHAOS_ROUNDS=$(ROUNDS) $(BIN)/pytest -m kafka $(CHAOS)
+	AGENTSPAN_CHAOS_ROUNDS=$(ROUNDS) $(BIN)/pytest -m kafka --timeout 7200 $(CHAOS)
 
 check: setup  ## lint, format, types, import rules, schema drift
 	$(BIN)/ruff check .

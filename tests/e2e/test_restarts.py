@@ -115,5 +115,6 @@ def test_an_approval_expires_at_its_time_also_when_the_server_was_away(server: S
     assert expired["expires_at"] == waiting["expires_at"] <= expired["at"]
     assert server.await_end(execution_id)["output"] == "No credit then."
     too_late = server.decide(execution_id, "1-0")
-    assert (too_late.status_code, too_late.json()["code"]) == (409, "finished"), too_late.text
+    assert (too_late.status_code, too_late.json()["code"]) == (409, "already_decided"), too_late.text
+    assert too_late.json()["winner"]["decision"] == "expired"
     assert the_shop.effects("offer_credit") == []

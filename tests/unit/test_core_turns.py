@@ -254,7 +254,7 @@ def test_an_ended_run_keeps_only_what_answers_late_commands() -> None:
     refusal = run.last.answer.refusal
     assert refusal is not None
     assert refusal.winner is not None
-    assert (refusal.code, refusal.winner.by, refusal.winner.decision) == ("finished", "user:bob", "approved")
+    assert (refusal.code, refusal.winner.by, refusal.winner.decision) == ("already_decided", "user:bob", "approved")
 
 
 def test_a_clock_that_jumps_back_does_not_take_the_log_along() -> None:

@@ -9,7 +9,7 @@ from agentspan_schemas import Failure, JsonObject, NotCanonical
 from agentspan_schemas import commands as c
 from agentspan_schemas import events as e
 from agentspan_schemas.agents import AgentDefinition
-from agentspan_schemas.answers import Refusal
+from agentspan_schemas.answers import Refusal, Winner
 from agentspan_schemas.canonical import args_hash
 from agentspan_schemas.ids import approval_id_for
 
@@ -18,8 +18,7 @@ def decided(draft: Draft, command: c.Decide, definition: AgentDefinition) -> Ref
     """The first decision wins, and only on the args that were seen."""
     s, call = draft.state, draft.state.call(command.call_id)
     if winner := s.winners.get(command.call_id):
-        who = f"{winner.decision} by {winner.by} at {winner.at.isoformat(timespec='seconds')}"
-        return refuse("already_decided", f"call {command.call_id!r} was {who}; nothing changed", winner)
+        return already_decided(command.call_id, winner)
     if call is None:
         return _unknown_call(draft, command.call_id)
     if s.ending is not None:
@@ -43,6 +42,12 @@ def decided(draft: Draft, command: c.Decide, definition: AgentDefinition) -> Ref
         )
         return None
     return _approve(draft, command, call, definition)
+
+
+def already_decided(call_id: str, winner: Winner) -> Refusal:
+    """What whoever decides second is told, also when the execution has ended since: who was first."""
+    who = f"{winner.decision} by {winner.by} at {winner.at.isoformat(timespec='seconds')}"
+    return refuse("already_decided", f"call {call_id!r} was {who}; nothing changed", winner)
 
 
 def _approve(draft: Draft, command: c.Decide, call: Call, definition: AgentDefinition) -> Refusal | None:

@@ -56,6 +56,8 @@ def _gone(state: Execution | None, command: c.Command) -> Refusal | None:
         return refuse("unknown_execution", message)
     if state.terminal:
         winner = state.winners.get(command.call_id) if isinstance(command, c.Decide | c.Resolve) else None
+        if winner and isinstance(command, c.Decide):
+            return calls.already_decided(command.call_id, winner)
         decided = f"; call was {winner.decision} by {winner.by}" if winner else ""
         return refuse("finished", f"execution {state.execution_id!r} is {state.status}{decided}", winner)
     return None
