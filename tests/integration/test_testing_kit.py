@@ -158,7 +158,7 @@ def test_a_run_that_only_waits_is_recorded_as_far_as_it_came(
 
 
 def test_a_server_that_ends_at_once_shows_its_log(tmp_path: Path) -> None:
-    with pytest.raises(ServerUnavailable, match=r"ended with exit code 2: agentspan: a setting .* lease_s: Inp"):
+    with pytest.raises(ServerUnavailable, match=r"ended with exit code 2: a setting .* lease_s: Inp"):
         LocalServer(tmp_path, environment={"AGENTSPAN_LEASE_S": "none"}).start()
 
 

@@ -150,7 +150,7 @@ def test_one_in_doubt_says_how_to_resolve_it(server: FakeServer, capsys: pytest.
 
 def test_an_unknown_request_is_not_found(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
     server.on("GET", f"/approvals/{RUN}.9-0", problem(404, "unknown_approval", "there is no such request"))
-    assert main(["approvals", "show", f"{RUN}.9-0", "-o", "json"]) == 4
+    assert main(["approvals", "show", f"{RUN}.9-0"]) == 4
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("error: there is no such request\nnext:  ")

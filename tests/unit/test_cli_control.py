@@ -90,7 +90,15 @@ def test_one_that_is_refused_keeps_no_other_from_being_done(
     assert (first["id"], first["done"], first["exit_code"], first["outcome"]) == (RUN, False, 4, "refused")
     assert first["error"] == "there is no such execution"
     assert (second["id"], second["done"], second["outcome"]) == (OTHER, True, "paused")
-    assert printed.err == f"1 done, 1 not\nerror: {RUN}: there is no such execution\n"
+    summed, error = printed.err.splitlines()
+    assert summed == "1 done, 1 not"
+    assert json.loads(error) == {
+        "code": "unknown_execution",
+        "status": 404,
+        "detail": f"{RUN}: there is no such execution",
+        "next": "`agentspan execution list` shows what there is",
+        "exit_code": 4,
+    }
 
 
 def test_after_a_server_went_away_nothing_more_is_tried(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agentspan.cli import main
+from agentspan_standalone import errors
 
 HEAVY = ("agentspan.agents", "agentspan_standalone", "agentspan_schemas", "aiohttp", "rich")
 
@@ -29,7 +30,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     package, module = ModuleType("agentspan_standalone"), ModuleType("agentspan_standalone.commands")
     for name in ("start", "stop", "status"):
         setattr(module, name, command(name))
-    package.commands = module  # type: ignore[attr-defined]
+    package.commands, package.errors = module, errors  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "agentspan_standalone", package)
     monkeypatch.setitem(sys.modules, "agentspan_standalone.commands", module)
     return calls

@@ -4,6 +4,7 @@ Each says which thing, why, and what next; nothing of it goes to standard output
 """
 
 import io
+import json
 import shlex
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,12 @@ def helped(command: str, error: str) -> str:
     """The same, with the help of the command as what is next."""
     path = f"agentspan {command}".strip()
     return told(error, f"`{path} --help` shows what it takes")
+
+
+def for_scripts(command: str, error: str) -> str:
+    """The same where the line asks for JSON."""
+    then = f"`agentspan {command} --help` shows what it takes"
+    return json.dumps({"code": "usage", "detail": error, "next": then, "exit_code": 2}) + "\n"
 
 
 MISUSES: list[tuple[str, str, int, str]] = [
@@ -340,7 +347,7 @@ MISUSES: list[tuple[str, str, int, str]] = [
         "approvals list --watch -o json",
         "",
         2,
-        helped("approvals list", "--watch has no end, and -o json is one document: take -o jsonl, one a line"),
+        for_scripts("approvals list", "--watch has no end, and -o json is one document: take -o jsonl, one a line"),
     ),
     (
         "approvals list --execution foo",
@@ -401,7 +408,7 @@ MISUSES: list[tuple[str, str, int, str]] = [
         "server logs --follow -o json",
         "",
         2,
-        helped("server logs", "--follow has no end, and -o json is one document: take -o jsonl, one a line"),
+        for_scripts("server logs", "--follow has no end, and -o json is one document: take -o jsonl, one a line"),
     ),
     (
         "server logs --level loud",

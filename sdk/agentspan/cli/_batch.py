@@ -6,14 +6,14 @@ One that is refused does not keep the others from being done. A server that is a
 import json
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 import typer
 
 from agentspan.agents import AgentspanError, ServerUnavailable
-from agentspan.cli._colours import painted
-from agentspan.cli._exits import ExitCode, explained
+from agentspan.cli._exits import ExitCode, Explained, tell
+from agentspan.cli._explained import explained
 from agentspan.cli._options import Format, split_id
 from agentspan.cli._show import as_json, as_json_lines, say, table
 
@@ -47,8 +47,14 @@ class Outcome:
     """One word: what it is now, or `refused`, or `not tried`."""
     details: str = ""
     """For people: what it concerned, or why not."""
-    code: ExitCode = ExitCode.OK
+    error: Explained | None = None
+    """Why it was not done."""
     data: Any = None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """As of a command for it alone."""
+        return ExitCode.OK if self.error is None else self.error.exit_code
 
 
 def named(given: Sequence[str], *, of_calls: bool, stdin: TextIO | None = None) -> list[Named]:
@@ -67,17 +73,15 @@ async def each(items: Sequence[Named], act: Callable[[Named], Awaitable[Outcome]
     away: ServerUnavailable | None = None
     for number, item in enumerate(items, start=1):
         if away is not None:
-            outcomes.append(Outcome(item.id, "not tried", str(away), ExitCode.UNREACHABLE))
+            outcomes.append(_left(item, "not tried", away))
             continue
         try:
             outcomes.append(await act(item))
         except ServerUnavailable as error:
             away = error
-            outcomes.append(Outcome(item.id, "not tried", str(error), ExitCode.UNREACHABLE))
+            outcomes.append(_left(item, "not tried", error))
         except AgentspanError as error:
-            told = explained(error)
-            code = told.code if told else ExitCode.REFUSED
-            outcomes.append(Outcome(item.id, "refused", str(error), code))
+            outcomes.append(_left(item, "refused", error))
         _progress(number, len(items))
     return outcomes
 
@@ -91,17 +95,19 @@ def show(outcomes: Sequence[Outcome], output: Format) -> ExitCode:
             as_json_lines(_plain(outcome) for outcome in outcomes)
         case Format.TABLE:
             table(("ID", "OUTCOME", "DETAILS"), [(o.id, o.outcome, o.details) for o in outcomes])
-    left = [outcome for outcome in outcomes if outcome.code is not ExitCode.OK]
+    left = [(outcome.id, outcome.error) for outcome in outcomes if outcome.error is not None]
     if any(outcome.outcome.startswith(WOULD) for outcome in outcomes):
         say("nothing was done: --dry-run")
     elif len(outcomes) > 1:
         say(f"{len(outcomes) - len(left)} done, {len(left)} not" if left else f"{len(outcomes)} done")
-    if not left:
-        return ExitCode.OK
     if output is not Format.TABLE:
-        for outcome in left:
-            say(f"{painted('error:', sys.stderr)} {outcome.id}: {outcome.details}")
-    return left[0].code
+        for id_, error in left:
+            tell(replace(error, detail=f"{id_}: {error.detail}"), as_json=True)
+    return left[0][1].exit_code if left else ExitCode.OK
+
+
+def _left(item: Named, outcome: str, error: AgentspanError) -> Outcome:
+    return Outcome(item.id, outcome, str(error), explained(error))
 
 
 def _all(given: Sequence[str], of_calls: bool, stdin: TextIO) -> Iterator[Named]:
@@ -138,13 +144,12 @@ def _one(text: str, args_hash: str | None, of_calls: bool) -> Named:
 
 
 def _plain(outcome: Outcome) -> dict[str, Any]:
-    done = outcome.code is ExitCode.OK
     return {
         "id": outcome.id,
-        "done": done,
+        "done": outcome.error is None,
         "outcome": outcome.outcome,
-        "exit_code": int(outcome.code),
-        "error": None if done else outcome.details,
+        "exit_code": int(outcome.exit_code),
+        "error": None if outcome.error is None else outcome.details,
         "data": outcome.data,
     }
 

@@ -1,21 +1,17 @@
-"""Exit codes, and which error of the SDK ends in which. `agentspan --help` and docs/cli.md list them for people.
+"""How a command ends: exit codes, and an error as a person reads it and a script sees it. `agentspan --help` and
+docs/cli.md list the codes for people.
 
-Apart from `_main` because the SDK's errors take a while to import, and most calls of the command end without one.
+Apart from `_explained` because the SDK's errors take a while to import, and most calls of the command end without one.
 """
 
+import json
+import re
+import sys
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
-from agentspan.agents import (
-    AgentspanError,
-    AlreadyDecided,
-    ConfigurationError,
-    NotFound,
-    ServerError,
-    ServerUnavailable,
-    SeveralPending,
-)
-from agentspan.cli._show import printable
+from agentspan.cli._colours import painted
 
 
 class ExitCode(IntEnum):
@@ -32,49 +28,42 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """An error as a person reads it and a script sees it."""
+    """What there is to say about an error."""
 
-    code: ExitCode
-    message: str
+    exit_code: ExitCode
+    code: str
+    """Stable, to match on: the server's where it said one."""
+    detail: str
     next: str | None = None
-    """What to do, where the message does not say it."""
+    """What to do, where the detail does not say it."""
+    status: int | None = None
+    """HTTP's, where the server refused."""
+
+    def plain(self) -> dict[str, Any]:
+        """As a script reads it: the names are those of the API's problems."""
+        status = {} if self.status is None else {"status": self.status}
+        told = {"code": self.code, **status, "detail": self.detail, "next": self.next}
+        return {**told, "exit_code": int(self.exit_code)}
 
 
-def explained(error: Exception) -> Explained | None:
-    """What to say about an error; None for one that nobody foresaw."""
-    match error:
-        case AgentspanError():
-            message = printable(str(error), lines=isinstance(error, SeveralPending))
-            return Explained(_code(error), message, _next(error, message))
-        case _:
-            return None
+class Refused(Exception):
+    """What a command was refused by something else than the server's API: it says why, and what to do."""
+
+    def __init__(self, detail: str, exit_code: ExitCode = ExitCode.REFUSED, code: str = "refused") -> None:
+        super().__init__(detail)
+        self.exit_code = exit_code
+        self.code = code
 
 
-def _code(error: AgentspanError) -> ExitCode:
-    match error:
-        case ServerUnavailable():
-            return ExitCode.UNREACHABLE
-        case ConfigurationError() | SeveralPending():
-            return ExitCode.USAGE
-        case NotFound():
-            return ExitCode.NOT_FOUND
-        case AlreadyDecided():
-            return ExitCode.DECIDED
-        case _:
-            return ExitCode.REFUSED
+def code_of(error: BaseException) -> str:
+    """`SeveralPending` as `several_pending`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()
 
 
-def _next(error: AgentspanError, message: str) -> str | None:
-    if "`agentspan " in message:
-        return None
-    match error:
-        case NotFound() if "approval" in error.code or "call" in error.code:
-            return "`agentspan approvals list` shows what waits"
-        case NotFound():
-            return "`agentspan execution list` shows what there is"
-        case ServerUnavailable():
-            return "the same command again is safe; `agentspan doctor` says what is wrong with the server"
-        case ServerError():
-            return "`agentspan doctor` says what is wrong with the server, `agentspan server logs` what it did"
-        case _:
-            return None
+def tell(error: Explained, *, as_json: bool) -> None:
+    """The error on standard error: for people, or as one JSON object on a line."""
+    if as_json:
+        return print(json.dumps(error.plain()), file=sys.stderr)
+    print(f"{painted('error:', sys.stderr)} {error.detail}", file=sys.stderr)
+    if error.next is not None:
+        print(f"next:  {error.next}", file=sys.stderr)

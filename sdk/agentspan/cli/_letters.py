@@ -25,16 +25,19 @@ def show_list(letters: "Sequence[Letter]", output: Format, *, handled: bool) -> 
 
 
 def show_done(done: "Done", verb: str, output: Format) -> None:
-    """What was done with which, and what was not."""
+    """What was done with which."""
     _rows(done.letters, output, handled=False)
     say(f"{verb}: {len(done.letters)}")
-    for letter in done.left:
-        say(
-            f"not replayed: {letter.id}, of which nothing was kept ({letter.omitted}): `agentspan dlq show {letter.id}`"
-            " tells where it stands"
-        )
-    if done.stopped:
-        say(f"error: {done.stopped}")
+
+
+def undone(done: "Done") -> list[str]:
+    """What was not, and why."""
+    left = [
+        f"not replayed: {letter.id}, of which nothing was kept ({letter.omitted}): `agentspan dlq show {letter.id}`"
+        " tells where it stands"
+        for letter in done.left
+    ]
+    return [*left, done.stopped] if done.stopped else left
 
 
 def show(letter: "Letter", output: Format) -> None:

@@ -11,12 +11,11 @@ from typing import Annotated, Any
 import typer
 
 from agentspan.cli import agent, approvals, completion, dlq, doctor, execution, query, server, topics
+from agentspan.cli._exits import ExitCode, Explained, tell
 
 PROGRAM = "agentspan"
 COMPLETE = "_AGENTSPAN_COMPLETE"
 """Set by the shell's completion when it asks what may come next."""
-
-INTERRUPTED = 130
 
 EPILOG = """\b
 Data goes to standard output, everything else to standard error.
@@ -84,44 +83,55 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else int(left.code is not None)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return ExitCode.INTERRUPTED
     except typer.Abort:
-        return INTERRUPTED
+        return ExitCode.INTERRUPTED
     except Exception as error:
         return _told(error, sys.argv[1:] if argv is None else argv)
     return ended if isinstance(ended, int) else 0
 
 
 def _told(error: Exception, argv: Sequence[str]) -> int:
-    """The error as a person reads it, and its exit code."""
-    wrong = _wrong_line(error, argv)
-    if wrong is not None:
-        return wrong
-    from agentspan.cli._exits import explained
+    """Say what went wrong, as the command line wants answers written; its exit code."""
+    as_json = _wants_json(argv)
+    describe = getattr(error, "format_message", None)
+    message = None if describe is None else str(describe())
+    if message is not None and message.startswith("Usage: ") and not as_json:  # a group without a command
+        print(message, file=sys.stderr)
+        return ExitCode.USAGE
+    told = _explained(error) if message is None else _wrong_line(error, message, argv)
+    tell(told, as_json=as_json)
+    return told.exit_code
+
+
+def _explained(error: Exception) -> Explained:
+    """What a command raised. Raises it again where somebody looks for a fault of ours."""
+    from agentspan.cli._explained import explained
     from agentspan.cli._show import printable
 
     if known := explained(error):
-        _say(known.message, known.next)
-        return known.code
+        return known
     if os.environ.get("AGENTSPAN_DEBUG"):
         raise error
     what = printable(f"{type(error).__name__}: {error}")
-    _say(f"{what}; this is a fault of agentspan", "AGENTSPAN_DEBUG=1 before the same command shows where: report that")
-    return 1
+    hint = "AGENTSPAN_DEBUG=1 before the same command shows where: report that"
+    return Explained(ExitCode.REFUSED, "fault", f"{what}; this is a fault of agentspan", hint)
 
 
-def _wrong_line(error: Exception, argv: Sequence[str]) -> int | None:
-    """Of a command line that is wrong: what, and where the help is; None for other errors."""
-    describe = getattr(error, "format_message", None)
-    if describe is None:
-        return None
-    message = str(describe())
-    if message.startswith("Usage: "):  # a group without a command
-        print(message, file=sys.stderr)
-    else:
-        options = getattr(getattr(error, "param", None), "opts", [])
-        _say(_plain(message, _value(argv, options)), f"`{_path(argv)} --help` shows what it takes")
-    return int(getattr(error, "exit_code", 2))
+def _wrong_line(error: Exception, message: str, argv: Sequence[str]) -> Explained:
+    """Of a command line that is wrong: what, and where the help is."""
+    if message.startswith("Usage: "):
+        message = "a command is missing"
+    options = getattr(getattr(error, "param", None), "opts", [])
+    hint = f"`{_path(argv)} --help` shows what it takes"
+    return Explained(ExitCode.USAGE, "usage", _plain(message, _value(argv, options)), hint)
+
+
+def _wants_json(argv: Sequence[str]) -> bool:
+    """Whether the last that was said of the output's form is JSON, also on a line that is wrong otherwise."""
+    short = [word.removeprefix("-o") for word in argv if word.startswith("-o") and word != "-o"]
+    form = _value(argv, ("-o", "--output")) or (short[-1] if short else "")
+    return form in ("json", "jsonl")
 
 
 def _plain(message: str, value: str | None) -> str:
@@ -137,7 +147,7 @@ def _plain(message: str, value: str | None) -> str:
 
 def _value(argv: Sequence[str], options: Sequence[str]) -> str | None:
     """What stands behind one of the options, where it does."""
-    for word, after in zip(argv, [*argv[1:], ""], strict=True):
+    for word, after in zip(argv, [*argv[1:], ""], strict=False):
         name, equals, value = word.partition("=")
         if name in options:
             return value if equals else after
@@ -153,11 +163,3 @@ def _path(argv: Sequence[str]) -> str:
             found = found.commands[word]
             path.append(word)
     return " ".join(path)
-
-
-def _say(message: str, then: str | None) -> None:
-    from agentspan.cli._colours import painted
-
-    print(f"{painted('error:', sys.stderr)} {message}", file=sys.stderr)
-    if then is not None:
-        print(f"next:  {then}", file=sys.stderr)

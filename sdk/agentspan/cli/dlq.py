@@ -6,18 +6,17 @@ The options; what is asked of the cluster is the server's packages' part, and ho
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentspan.cli._extra import packages_of_a_server
+from agentspan.cli._exits import Refused
+from agentspan.cli._extra import asked
 from agentspan.cli._options import Format, Output, read_moment
 from agentspan.cli.topics import Log
 
 if TYPE_CHECKING:
     from agentspan_standalone.dlq import Done, Note, Which
-
-T = TypeVar("T")
 
 app = typer.Typer(
     help="Dead letters: tickets and decisions that could not be taken.", no_args_is_help=True, rich_markup_mode=None
@@ -43,7 +42,7 @@ def list_(
     """What waits for somebody, oldest first."""
     from agentspan.cli import _letters
 
-    found = _asked(lambda dlq: dlq.listed(log, _filters(dlq, topic, why, since), handled=handled))
+    found = asked("dlq", lambda dlq: dlq.listed(log, _filters(dlq, topic, why, since), handled=handled))
     _letters.show_list(found, output, handled=handled)
 
 
@@ -59,7 +58,7 @@ def show(
     """One dead letter: why it was put aside, what to do next, its headers and its bytes."""
     from agentspan.cli import _letters
 
-    letter = _asked(lambda dlq: dlq.shown(log, id_))
+    letter = asked("dlq", lambda dlq: dlq.shown(log, id_))
     if raw:
         _letters.write_raw(letter)
     else:
@@ -149,34 +148,10 @@ def _note(dlq: ModuleType, reason: str | None) -> "Note":
 
 
 def _act(ask: "Callable[[ModuleType], Done]", verb: str, output: Format) -> None:
-    """Do it, show what was done, and end with 1 when something was not."""
+    """Do it, show what was done, and say what was not. Raises Refused."""
     from agentspan.cli import _letters
-    from agentspan.cli._exits import ExitCode
 
-    done = _asked(ask)
+    done: Done = asked("dlq", ask)
     _letters.show_done(done, verb, output)
-    if done.left or done.stopped:
-        raise typer.Exit(ExitCode.REFUSED)
-
-
-def _asked(ask: "Callable[[ModuleType], T]") -> "T":
-    from agentspan.cli._exits import ExitCode
-
-    with packages_of_a_server():
-        from agentspan_standalone import dlq, errors
-    try:
-        return ask(dlq)
-    except errors.StartError as error:
-        typer.echo(f"error: {error}", err=True)
-        match error:
-            case errors.OutOfReach():
-                code = ExitCode.UNREACHABLE
-            case errors.SettingsError():
-                code = ExitCode.USAGE
-            case errors.NoSuchLetter():
-                code = ExitCode.NOT_FOUND
-            case errors.LetterHandled():
-                code = ExitCode.DECIDED
-            case _:
-                code = ExitCode.REFUSED
-        raise typer.Exit(code) from error
+    if undone := _letters.undone(done):
+        raise Refused("; ".join(undone), code="stopped" if done.stopped else "nothing_kept")

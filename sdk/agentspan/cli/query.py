@@ -3,17 +3,14 @@
 The options and what is printed; what is done is the server's packages' part.
 """
 
-from collections.abc import Callable
-from types import ModuleType
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-from agentspan.cli._extra import packages_of_a_server
+from agentspan.cli._exits import ExitCode
+from agentspan.cli._extra import asked
 from agentspan.cli._options import Format, Output
 from agentspan.cli.server import ClickHouse, Data, Detach, Host, Log, Port, start
-
-T = TypeVar("T")
 
 app = typer.Typer(
     help="Start a query service alone, on the log of a cluster; or look after its ClickHouse.", rich_markup_mode=None
@@ -49,10 +46,9 @@ def migrate(
     output: Output = Format.TABLE,
 ) -> None:
     """Bring the tables of a ClickHouse up to this release. Running it again, or twice at once, does no harm."""
-    from agentspan.cli._exits import ExitCode
     from agentspan.cli._show import one, out, say
 
-    found = _asked(lambda upkeep: upkeep.migrate_tables(clickhouse, check=check, with_analysts=analysts))
+    found = asked("upkeep", lambda upkeep: upkeep.migrate_tables(clickhouse, check=check, with_analysts=analysts))
     if output is not Format.TABLE:
         one({"migrations": found.names, "applied": found.applied, "analysts": found.analysts}, output)
     else:
@@ -75,23 +71,4 @@ def rebuild(log: Log = None, data: Data = None, clickhouse: ClickHouse = None) -
     """Build history anew from the log. People read the old one until the new one is whole."""
     from agentspan.cli._show import say
 
-    say(_asked(lambda upkeep: upkeep.rebuild_tables(log, data, clickhouse, say)))
-
-
-def _asked(ask: "Callable[[ModuleType], T]") -> T:
-    from agentspan.cli._exits import ExitCode
-
-    with packages_of_a_server():
-        from agentspan_standalone import errors, upkeep
-    try:
-        return ask(upkeep)
-    except errors.StartError as error:
-        typer.echo(f"error: {error}", err=True)
-        match error:
-            case errors.OutOfReach():
-                code = ExitCode.UNREACHABLE
-            case errors.SettingsError():
-                code = ExitCode.USAGE
-            case _:
-                code = ExitCode.REFUSED
-        raise typer.Exit(code) from error
+    say(asked("upkeep", lambda upkeep: upkeep.rebuild_tables(log, data, clickhouse, say)))

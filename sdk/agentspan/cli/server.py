@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from agentspan.cli._extra import packages_of_a_server
+from agentspan.cli._extra import asked
 from agentspan.cli._options import Format, Output
 
 app = typer.Typer(help="The server on this machine.", no_args_is_help=True, rich_markup_mode=None)
@@ -98,17 +98,10 @@ def logs(
     """What a server that was started with --detach has logged."""
     if follow and output is Format.JSON:
         raise typer.BadParameter("--follow has no end, and -o json is one document: take -o jsonl, one a line")
-    with packages_of_a_server():
-        from agentspan_standalone.errors import SettingsError
-        from agentspan_standalone.settings import Settings
+    folder: Path = asked("settings", lambda settings: settings.Settings.given(data=data and data.absolute()).data)
 
-    from agentspan.agents import ConfigurationError
     from agentspan.cli import _logs
 
-    try:
-        folder = Settings.given(data=data.absolute() if data else None).data
-    except SettingsError as error:
-        raise ConfigurationError(str(error)) from error
     _logs.show(folder, lines, level, output, follow=follow)
 
 
@@ -151,6 +144,4 @@ def tool_runner(
 
 
 def _end_with(command: Callable[[ModuleType], int]) -> NoReturn:
-    with packages_of_a_server():
-        from agentspan_standalone import commands
-    raise typer.Exit(command(commands))
+    raise typer.Exit(asked("commands", command))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from agentspan.cli._extra import packages_of_a_server
+from agentspan.cli._exits import ExitCode
+from agentspan.cli._extra import asked
 from agentspan.cli._options import Format, Output
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def acls(log: Log = None, output: Output = Format.TABLE) -> None:
     """What each service has to be allowed, and no more: lines for kafka-acls.sh, or JSON. Asks no cluster."""
     from agentspan.cli._show import as_json, as_json_lines, out, say
 
-    report = _report(lambda topics: topics.acls(log))
+    report = asked("topics", lambda topics: topics.acls(log))
     match output:
         case Format.JSON:
             as_json(report.items)
@@ -76,10 +77,9 @@ def acls(log: Log = None, output: Output = Format.TABLE) -> None:
 
 def _show(ask: "Callable[[ModuleType], Report]", output: Format) -> NoReturn:
     """Print the report, and end with its exit code."""
-    from agentspan.cli._exits import ExitCode
     from agentspan.cli._show import as_json, as_json_lines, say, table
 
-    report = _report(ask)
+    report: Report = asked("topics", ask)
     match output:
         case Format.JSON:
             as_json(report.items)
@@ -94,22 +94,3 @@ def _show(ask: "Callable[[ModuleType], Report]", output: Format) -> NoReturn:
             pass
     say(report.said)
     raise typer.Exit(ExitCode.OK if report.as_planned else ExitCode.REFUSED)
-
-
-def _report(ask: "Callable[[ModuleType], Report]") -> "Report":
-    from agentspan.cli._exits import ExitCode
-
-    with packages_of_a_server():
-        from agentspan_standalone import errors, topics
-    try:
-        return ask(topics)
-    except errors.StartError as error:
-        typer.echo(f"error: {error}", err=True)
-        match error:
-            case errors.OutOfReach():
-                code = ExitCode.UNREACHABLE
-            case errors.SettingsError():
-                code = ExitCode.USAGE
-            case _:
-                code = ExitCode.REFUSED
-        raise typer.Exit(code) from error

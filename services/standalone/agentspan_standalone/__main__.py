@@ -5,10 +5,19 @@ import sys
 from pathlib import Path
 
 from agentspan_standalone import commands
+from agentspan_standalone.errors import SettingsError, StartError
 
 
 def main() -> int:
-    """Parse the arguments and do it."""
+    """Parse the arguments and do it; the exit code: 2 for a wrong setting, 1 for what else is known to go wrong."""
+    try:
+        return _done(_parsed())
+    except StartError as error:
+        print(error, file=sys.stderr)
+        return 2 if isinstance(error, SettingsError) else 1
+
+
+def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="agentspan_standalone", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     for verb in ("start", "stop", "status"):
@@ -19,7 +28,10 @@ def main() -> int:
     start.add_argument("--detach", action="store_true")
     for flag in ("--log", "--roles", "--clickhouse"):
         start.add_argument(flag)
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def _done(given: argparse.Namespace) -> int:
     match given.verb:
         case "start":
             elsewhere = {"log": given.log, "roles": given.roles, "clickhouse": given.clickhouse}

@@ -1,4 +1,7 @@
-"""What `agentspan server …` does: start in the foreground or detached, stop, status. Each returns an exit code."""
+"""What `agentspan server …` does: start in the foreground or detached, stop, status.
+
+Each returns an exit code, and raises a StartError for what it would not do: who asked says that in their own way.
+"""
 
 import json
 import os
@@ -14,7 +17,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from agentspan.eventlog import LogError
-from agentspan_standalone.errors import HistoryRefused, PortTaken, SettingsError
+from agentspan_standalone.errors import LogRefused, NotRunning, NotStarted, NotStopped, PortTaken
 from agentspan_standalone.settings import Settings
 
 READY_WITHIN_S = 30.0
@@ -40,12 +43,30 @@ def start(
 ) -> int:
     """Start a server, in this process or, detached, in one of its own that outlives this one."""
     given = {"host": host, "port": port, "log": log, "roles": roles, "clickhouse": clickhouse}
-    return _reported(lambda: _start(_settings(data, **given), detach=detach, any_folder=data is None))
+    settings = _settings(data, **given)
+    if not detach:
+        return _serve(settings)
+    if _readiness(settings.url) != "ok":
+        return _start_detached(settings)
+    if data is not None and _standing(settings) is None:
+        hint = "stop that one, or give this one another port with --port"
+        raise PortTaken(f"a server of another data folder answers at {settings.url}: {hint}")
+    _say(f"a server answers at {settings.url} already")
+    return 0
 
 
 def stop(data: Path | None = None) -> int:
     """Stop the server of a data folder, and return when it has stopped."""
-    return _reported(lambda: _stop(_settings(data)))
+    settings = _settings(data)
+    standing = _standing(settings)
+    if standing is None:
+        raise NotRunning(f"no server runs on {settings.data}")
+    pid = standing["pid"]
+    os.kill(pid, signal.SIGTERM)
+    if not _until(lambda: not _alive(pid), STOPPED_WITHIN_S):
+        raise NotStopped(f"process {pid} was asked to stop and has not yet; `kill -9 {pid}` loses nothing")
+    _say(f"stopped the server at {standing['url']}")
+    return 0
 
 
 def as_line(standing: Mapping[str, object]) -> None:
@@ -55,53 +76,10 @@ def as_line(standing: Mapping[str, object]) -> None:
 
 def status(data: Path | None = None, show: Callable[[Mapping[str, object]], None] = as_line) -> int:
     """Say whether a server runs on a data folder, where, and whether it takes work."""
-    return _reported(lambda: _status(_settings(data), show))
-
-
-def _reported(work: Callable[[], int]) -> int:
-    """The work's exit code; 2 for a wrong setting, 1 for what else is known to go wrong, with a sentence about it."""
-    try:
-        return work()
-    except SettingsError as error:
-        print(f"agentspan: {error}", file=sys.stderr)
-        return 2
-    except (PortTaken, HistoryRefused, LogError) as error:
-        print(f"agentspan: {error}", file=sys.stderr)
-        return 1
-
-
-def _start(settings: Settings, *, detach: bool, any_folder: bool) -> int:
-    if not detach:
-        return _serve(settings)
-    if _readiness(settings.url) != "ok":
-        return _start_detached(settings)
-    if not any_folder and _standing(settings) is None:
-        hint = "stop that one, or give this one another port with --port"
-        print(f"a server of another data folder answers at {settings.url}: {hint}", file=sys.stderr)
-        return 1
-    print(f"a server answers at {settings.url} already", file=sys.stderr)
-    return 0
-
-
-def _stop(settings: Settings) -> int:
+    settings = _settings(data)
     standing = _standing(settings)
     if standing is None:
-        print(f"no server runs on {settings.data}", file=sys.stderr)
-        return 1
-    pid = standing["pid"]
-    os.kill(pid, signal.SIGTERM)
-    if not _until(lambda: not _alive(pid), STOPPED_WITHIN_S):
-        print(f"process {pid} was asked to stop and has not yet; `kill -9 {pid}` loses nothing", file=sys.stderr)
-        return 1
-    print(f"stopped the server at {standing['url']}", file=sys.stderr)
-    return 0
-
-
-def _status(settings: Settings, show: Callable[[Mapping[str, object]], None]) -> int:
-    standing = _standing(settings)
-    if standing is None:
-        print(f"no server runs on {settings.data}; `agentspan server start` starts one", file=sys.stderr)
-        return 1
+        raise NotRunning(f"no server runs on {settings.data}; `agentspan server start` starts one")
     health, history = _readiness(standing["url"]), _history(standing["url"])
     told = {"history": history} if history else {}
     show({**standing, "data": str(settings.data), "status": health or "not answering", **told})
@@ -116,13 +94,17 @@ def _serve(settings: Settings) -> int:
     logs.configure(settings.log_level)
     uvloop.run(history.refuse_wrong_tables(settings))
     listening = server.bound(settings)
-    return 0 if uvloop.run(server.serve(settings, listening)) else 1
+    try:
+        return 0 if uvloop.run(server.serve(settings, listening)) else 1
+    except LogError as error:
+        raise LogRefused(str(error)) from error
 
 
 def _start_detached(settings: Settings) -> int:
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     log_file = settings.data / "server.log"
     with log_file.open("ab") as log:
+        before = log.tell()
         child = subprocess.Popen(
             [sys.executable, "-m", "agentspan_standalone", "start", *_flags(settings)],
             stdin=subprocess.DEVNULL,
@@ -131,16 +113,15 @@ def _start_detached(settings: Settings) -> int:
             start_new_session=True,
         )
     readiness = _started(settings, child)
+    if readiness != "ok":
+        raise NotStarted(f"the server did not start; what it said is in {log_file}:\n{_tail(log_file, before)}")
     standing = _standing(settings)
-    if readiness == "ok" and (standing is None or standing["pid"] != child.pid):
-        print(f"a server that somebody else started answers at {settings.url}", file=sys.stderr)
-        return 0
-    if readiness == "ok":
+    if standing is None or standing["pid"] != child.pid:
+        _say(f"a server that somebody else started answers at {settings.url}")
+    else:
         stop = f"agentspan server stop --data {shlex.quote(str(settings.data))}"
-        print(f"serving on {settings.url}; logs in {log_file}; `{stop}` ends it", file=sys.stderr)
-        return 0
-    print(f"the server did not start; the end of {log_file}:\n{_tail(log_file)}", file=sys.stderr)
-    return 1
+        _say(f"serving on {settings.url}; logs in {log_file}; `{stop}` ends it")
+    return 0
 
 
 def _started(settings: Settings, child: "subprocess.Popen[bytes]") -> str | None:
@@ -217,6 +198,8 @@ def _history(url: str) -> str | None:
 
 
 def _until(condition: Callable[[], bool], within_s: float) -> bool:
+    """Whether it came true in time. It is looked for again and again: a process that is no child of this one can't be
+    waited for everywhere, and that a server is ready is known only by asking it."""
     deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
@@ -225,7 +208,12 @@ def _until(condition: Callable[[], bool], within_s: float) -> bool:
     return True
 
 
-def _tail(path: Path) -> str:
+def _tail(path: Path, begin: int) -> str:
+    """The last of what stands behind `begin`."""
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
+        file.seek(max(begin, path.stat().st_size - LOG_TAIL_BYTES))
         return file.read().decode(errors="replace").strip()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -1,0 +1,60 @@
+"""Which error ends in which exit code, and what to say about it."""
+
+from agentspan.agents import (
+    AgentspanError,
+    AlreadyDecided,
+    ConfigurationError,
+    NotFound,
+    RequestFailed,
+    ServerError,
+    ServerUnavailable,
+    SeveralPending,
+)
+from agentspan.cli._exits import ExitCode, Explained, Refused, code_of
+from agentspan.cli._show import printable
+
+
+def explained(error: Exception) -> Explained | None:
+    """What to say about an error; None for one that nobody foresaw."""
+    match error:
+        case Refused():
+            return Explained(error.exit_code, error.code, printable(str(error)))
+        case RequestFailed():
+            message = printable(str(error))
+            code = error.code or code_of(error)
+            return Explained(_exit_code(error), code, message, _next(error, message), error.status or None)
+        case AgentspanError():
+            message = printable(str(error), lines=isinstance(error, SeveralPending))
+            return Explained(_exit_code(error), code_of(error), message, _next(error, message))
+        case _:
+            return None
+
+
+def _exit_code(error: AgentspanError) -> ExitCode:
+    match error:
+        case ServerUnavailable():
+            return ExitCode.UNREACHABLE
+        case ConfigurationError() | SeveralPending():
+            return ExitCode.USAGE
+        case NotFound():
+            return ExitCode.NOT_FOUND
+        case AlreadyDecided():
+            return ExitCode.DECIDED
+        case _:
+            return ExitCode.REFUSED
+
+
+def _next(error: AgentspanError, message: str) -> str | None:
+    if "`agentspan " in message:
+        return None
+    match error:
+        case NotFound() if "approval" in error.code or "call" in error.code:
+            return "`agentspan approvals list` shows what waits"
+        case NotFound():
+            return "`agentspan execution list` shows what there is"
+        case ServerUnavailable():
+            return "the same command again is safe; `agentspan doctor` says what is wrong with the server"
+        case ServerError():
+            return "`agentspan doctor` says what is wrong with the server, `agentspan server logs` what it did"
+        case _:
+            return None
