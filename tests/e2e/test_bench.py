@@ -17,7 +17,7 @@ TINY = ("jobs", "--concurrency", "1,4", "--samples", "3", "--count", "8", "--war
 def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
     """`python -m bench …` to its end."""
     command = [sys.executable, "-m", "bench", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
 
 
 def figures(results: Path) -> dict[str, float]:

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import Shop
-from tests.support.server import TERMINAL, Json, Server, eventually
+from tests.support.eventually import eventually
+from tests.support.server import TERMINAL, Json, Server
 
 RUNS = 40
 KILLS = 4
@@ -61,7 +62,7 @@ def insisted(send: Callable[[], httpx.Response]) -> httpx.Response:
         assert answers[-1].status_code in (200, 201, 503, 504), answers[-1].text
         return answers[-1].is_success
 
-    eventually(succeeds, "the write is answered", within_s=60)
+    eventually(succeeds, "the write is answered")
     return answers[-1]
 
 
@@ -76,7 +77,7 @@ def followed(server: Server, execution_id: str, *types: str) -> Json:
             return False
         return True
 
-    eventually(finds, f"{execution_id} has one of {types}", within_s=60)
+    eventually(finds, f"{execution_id} has one of {types}")
     return found[0]
 
 
@@ -93,5 +94,11 @@ def audit_runs(server: Server, ids: list[str]) -> None:
 
 
 def in_history(server: Server, ids: list[str]) -> None:
-    page = server.get("/executions", agent="shop", status="completed", limit=500)
-    assert sorted(item["execution_id"] for item in page["items"]) == sorted(ids)
+    """History is a moment behind the log."""
+
+    def listed() -> list[str]:
+        page = server.get("/executions", agent="shop", status="completed", limit=500)
+        return sorted(item["execution_id"] for item in page["items"])
+
+    eventually(lambda: len(listed()) >= len(ids), "history has all of them")
+    assert listed() == sorted(ids)

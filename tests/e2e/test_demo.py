@@ -18,7 +18,7 @@ from examples.retail_support.data import DATA
 from tests.support.server import clean_environment, free_port
 
 TASKS = 12
-WITHIN_S = 150
+WITHIN_S = 300
 COMMAND = (sys.executable, "-u", "-m", "examples.retail_support.demo", "--limit", str(TASKS))
 
 pytestmark = pytest.mark.slow
@@ -71,7 +71,7 @@ def test_an_interrupted_demo_leaves_no_process(tmp_path: Path) -> None:
         running.communicate(timeout=WITHIN_S)
     assert running.returncode == 130
     assert children
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert not alive
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from agentspan.agents.testing import LocalServer, ScriptedModel
 from tests.support.docs import ROOT, Block, blocks
+from tests.support.eventually import eventually
 from tests.support.messages_server import KEY, MessagesServer, Reply, text, tool_use
-from tests.support.reader import Reader, eventually
+from tests.support.reader import Reader
 
 pytestmark = pytest.mark.slow
 PAGE = ROOT / "docs" / "quickstart.md"
@@ -27,7 +28,7 @@ def test_the_first_run_is_as_the_quickstart_shows_it(tmp_path: Path) -> None:
         first = reader.leave_running(typed[0])
         [run] = re.findall(r"^run (exec-\w+)", first(), re.MULTILINE)
         decided = reader.enter(typed[1], run)
-        eventually(lambda: " done " in first())
+        eventually(lambda: " done " in first(), "the run is done")
         kept = reader.enter(typed[2], run)
         reader.close()
     for block, printed in zip(typed, (first(), decided, kept), strict=True):
@@ -54,7 +55,7 @@ def with_a_key(address: str, folder: Path) -> None:
         printed = reader.leave_running(run)
         [shown] = re.findall(r"agentspan agent respond \S+ --approve", printed())
         reader.enter(replace(run, text=f"$ {shown}", marks={}))
-        eventually(lambda: "Refunded." in printed().splitlines())
+        eventually(lambda: "Refunded." in printed().splitlines(), "the answer is printed")
         reader.enter(replace(run, text="$ pytest -p no:cacheprovider test_support.py", marks={}))
         reader.close()
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -27,6 +27,7 @@ from agentspan_standalone.health import router
 from agentspan_standalone.history import HistoryServices
 from agentspan_standalone.settings import Settings
 from tests.support.clickhouse import ClickHouse
+from tests.support.eventually import until
 from tests.support.query_history import History, store
 
 ALL = ExecutionFilter()
@@ -142,12 +143,6 @@ async def serving(history: HistoryServices) -> AsyncIterator[None]:
         running.cancel()
         await asyncio.wait([running])
         history.close()
-
-
-async def until(reached: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not reached():  # noqa: ASYNC110 - what it waits for is a property, not an event
-            await asyncio.sleep(0.02)
 
 
 async def test_what_ended_long_ago_leaves_history_and_what_has_not_ended_never_does(clickhouse: ClickHouse) -> None:

@@ -14,7 +14,7 @@ from tests.e2e.conftest import Shop, refund_turns
 from tests.kafka import history
 from tests.kafka.servers import Process, create_topics
 from tests.kafka.teams import Json, Team
-from tests.support.server import eventually
+from tests.support.eventually import eventually
 
 
 @dataclass(frozen=True)

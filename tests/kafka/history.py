@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 Json = dict[str, Any]
 
-READ_WITHIN_S = 20.0
+READ_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)

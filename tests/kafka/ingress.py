@@ -51,7 +51,7 @@ class Ingress:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._listening.wait(10), "the ingress listens"
+        assert self._listening.wait(60), "the ingress listens"
         return self
 
     def __exit__(

@@ -7,12 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
-from confluent_kafka.admin._resource import ResourceType
 
 from tests.kafka.evidence import Raw, records_of
-from tests.support.server import eventually
+from tests.support.eventually import eventually
+from tests.support.kafka.altering import alter_topic
 
 AT_ONCE = {
     "segment.ms": "200",
@@ -22,7 +20,7 @@ AT_ONCE = {
 }
 """What a broker does in hours elsewhere."""
 
-COMPACTED_WITHIN_S = 60.0
+COMPACTED_WITHIN_S = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +32,7 @@ class Snapshots:
 
     def compact_at_once(self) -> None:
         """As its owner may set it."""
-        resource = ConfigResource(ResourceType.TOPIC, self.topic)
-        for name, value in AT_ONCE.items():
-            resource.add_incremental_config(ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET))
-        admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        for altered in admin.incremental_alter_configs([resource]).values():
-            altered.result()
+        alter_topic(self.bootstrap, self.topic, AT_ONCE)
 
     def all(self) -> list[Raw]:
         """All records that are still there."""

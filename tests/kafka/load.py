@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 from tests.kafka.servers import Begun, Fleet, begin, bring_to_its_end
-from tests.support.server import eventually
+from tests.support.eventually import eventually
 
 RUNS = 40
 

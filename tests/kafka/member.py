@@ -1,6 +1,6 @@
 """A member of the group as a process of its own: says how many partitions it serves, whenever that changes.
 
-`instance`: it is a static member under that name.
+`instance`: it is a static member under that name. `session_s`: so long the group waits for it.
 """
 
 import asyncio
@@ -9,8 +9,8 @@ import sys
 from agentspan.eventlog.kafka import Assignments, KafkaConfig, Serving
 
 
-async def main(bootstrap: str, prefix: str, instance: str | None = None) -> None:
-    config = KafkaConfig(bootstrap=bootstrap, prefix=prefix, instance_id=instance)
+async def main(bootstrap: str, prefix: str, instance: str | None = None, session_s: str = "6") -> None:
+    config = KafkaConfig(bootstrap=bootstrap, prefix=prefix, instance_id=instance, session_timeout_s=float(session_s))
     served: set[int] = set()
 
     async def serve(partition: int) -> None:

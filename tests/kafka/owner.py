@@ -43,7 +43,8 @@ async def half(append: object, stamp: Stamp, records: Sequence[Record]) -> None:
 
 
 async def main(bootstrap: str, prefix: str, name: str, pace: str, tear: str = "-1", again: str = "") -> None:
-    kafka = Kafka(KafkaConfig(bootstrap=bootstrap, prefix=prefix, delivery_timeout_s=5))
+    # a frozen owner hears of its append's fate however long it was frozen
+    kafka = Kafka(KafkaConfig(bootstrap=bootstrap, prefix=prefix, delivery_timeout_s=120, request_timeout_s=60))
     life = 0
     while True:
         try:

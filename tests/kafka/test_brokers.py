@@ -28,7 +28,7 @@ from agentspan.eventlog._kafka_connection import TopicFacts
 from agentspan.eventlog.kafka import Kafka, KafkaInbox, KafkaLog, KafkaTable, WriteRefused
 from agentspan_schemas.topics import COMMANDS, EVENTS, SETTINGS
 from tests.contract.reading import counted, keys, outcome, record, take
-from tests.support.kafka.broker import Broker
+from tests.support.kafka.broker import READY_S, Broker
 from tests.support.kafka.topics import Cluster
 
 
@@ -52,7 +52,13 @@ async def followed(log: KafkaLog) -> AsyncIterator["asyncio.Queue[Outcome]"]:
     await asyncio.wait([following])
 
 
+def wait_for_the_broker(cluster: Cluster) -> None:
+    """Writes are given up on later than a slow machine takes to start one."""
+    cluster.config = replace(cluster.config, delivery_timeout_s=READY_S)
+
+
 async def test_a_follower_and_its_owner_outlive_a_broker(cluster: Cluster, broker: Broker) -> None:
+    wait_for_the_broker(cluster)
     log = await log_of(cluster)
     owner = await log.partition(0).take_over("a")
     async with followed(KafkaLog(cluster.connect(), await facts(cluster))) as found:
@@ -67,6 +73,7 @@ async def test_a_follower_and_its_owner_outlive_a_broker(cluster: Cluster, broke
 
 
 async def test_a_broker_that_is_killed_loses_nothing_that_was_released(cluster: Cluster, broker: Broker) -> None:
+    wait_for_the_broker(cluster)
     log = await log_of(cluster)
     owner = await log.partition(0).take_over("a")
     released = [await owner.append(outcome(str(number), 2)) for number in range(20)]
@@ -80,16 +87,12 @@ async def test_a_broker_that_is_killed_loses_nothing_that_was_released(cluster: 
 async def test_an_append_that_nobody_acknowledges_in_time_ends_the_ownership(broker: Broker) -> None:
     """Its fate is learned by reading: here it stands or not, but never in part, and the next owner goes on."""
     async with Cluster(broker.bootstrap) as cluster:
-        cluster.config = replace(cluster.config, delivery_timeout_s=2.0, request_timeout_s=1.0)
+        cluster.config = replace(cluster.config, delivery_timeout_s=5.0, request_timeout_s=2.0)
         log = await log_of(cluster)
         owner = await log.partition(0).take_over("a")
         await owner.append(outcome("before"))
-        broker.freeze()
-        try:
-            with pytest.raises(Deposed) as deposed:
-                await owner.append(outcome("lost", 3))
-        finally:
-            broker.thaw()
+        with broker.frozen(), pytest.raises(Deposed) as deposed:
+            await owner.append(outcome("lost", 3))
         assert isinstance(deposed.value.__cause__, FateUnknown)
         assert "not acknowledged" in str(deposed.value.__cause__)
         again = await take_over(log, "b")

@@ -20,8 +20,8 @@ from tests.kafka.matrix import PARTITIONS, VICTIMS, Load, Matrix, die, load, mat
 from tests.kafka.servers import Begun
 from tests.kafka.stories import told
 from tests.kafka.victim import DELIVERY_TIMEOUT_S
+from tests.support.eventually import eventually
 from tests.support.kafka.broker import Broker
-from tests.support.server import eventually
 
 MOMENTS = (
     ("before", "events"),
@@ -81,10 +81,9 @@ def test_writes_that_nobody_acknowledges_in_time(killed: Matrix, broker: Broker)
 def outage(matrix: Matrix, broker: Broker) -> int:
     """How many ownerships ended, as the broker answered nobody for longer than an owner waits."""
     before = gave_up(matrix)
-    broker.freeze()
-    patience = time.monotonic() + 2 * DELIVERY_TIMEOUT_S
-    eventually(lambda: gave_up(matrix) > before or time.monotonic() > patience, "a delivery takes too long")
-    broker.thaw()
+    with broker.frozen():
+        patience = time.monotonic() + 2 * DELIVERY_TIMEOUT_S
+        eventually(lambda: gave_up(matrix) > before or time.monotonic() > patience, "a delivery takes too long")
     return gave_up(matrix) - before
 
 

@@ -18,9 +18,10 @@ from agentspan_schemas.topics import TICKETS
 from tests.kafka.circle import Circle, opened_circle
 from tests.kafka.servers import AGENTSPAN
 from tests.kafka.teams import Team
+from tests.support.eventually import eventually
 from tests.support.kafka.broker import Broker
 from tests.support.kafka.topics import Cluster
-from tests.support.server import eventually, run
+from tests.support.server import run
 
 TICKET = {"source": "crm", "text": "charged twice", "metadata": {"recording": "refund_at_once"}}
 TOPIC_LIMIT = 2 * 1024 * 1024

@@ -12,8 +12,8 @@ from tests.kafka import chaos
 from tests.kafka.frozen import findings, owned_by, take_over
 from tests.kafka.load import RUNS, load
 from tests.kafka.servers import Fleet, Process, fleet
+from tests.support.eventually import eventually
 from tests.support.kafka.broker import Broker
-from tests.support.server import eventually
 
 PARTITIONS = 12
 OWNERS = 20

@@ -10,8 +10,8 @@ from tests.e2e.conftest import refund_turns
 from tests.kafka.circle import Circle, opened_circle
 from tests.kafka.servers import Process
 from tests.kafka.teams import Json
+from tests.support.eventually import eventually
 from tests.support.kafka.broker import Broker
-from tests.support.server import eventually
 
 REFUND_AT_ONCE = {"recording": "refund_at_once"}
 TICKET = {"id": "T-1", "source": "crm", "agent": "shop", "text": "charged twice", "metadata": REFUND_AT_ONCE}

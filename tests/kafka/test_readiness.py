@@ -39,7 +39,7 @@ async def running(services: Services) -> AsyncIterator[list[str]]:
 
 async def reasons(services: Services) -> list[str]:
     found: list[str] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while (reason := services.unready()) is not None:
             if reason not in found:
                 found.append(reason)

@@ -13,10 +13,11 @@ import pytest
 
 from agentspan_schemas.ids import execution_id_for
 from tests.kafka.circle import Circle, opened_circle
+from tests.support.eventually import eventually
 from tests.support.kafka.broker import Broker
 from tests.support.kafka.java import built
 from tests.support.program import Program
-from tests.support.server import clean_environment, eventually, turn
+from tests.support.server import clean_environment, turn
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs" / "tickets.md", ROOT / "docs" / "topics.md"]

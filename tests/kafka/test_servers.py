@@ -14,8 +14,9 @@ from tests.kafka.load import RUNS, load
 from tests.kafka.servers import PARTITIONS, Fleet, fleet
 from tests.support.kafka.broker import Broker
 
-AGAIN_WITHIN_S = 10.0
-"""Of a kill, clients see progress again on every partition."""
+AGAIN_WITHIN_S = 45.0
+"""Of a kill, clients see progress again on every partition: the most that a slow machine may take, of which the group
+misses the dead one for 6 s. What it took is printed."""
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,9 @@ def two(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fl
         yield both
 
 
-def test_when_a_server_is_killed_the_other_goes_on_with_all_that_was_its(two: Fleet) -> None:
+def test_when_a_server_is_killed_the_other_goes_on_with_all_that_was_its(
+    two: Fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
     with load(two) as runs:
         runs.more(RUNS)
         runs.half_way()
@@ -37,9 +40,11 @@ def test_when_a_server_is_killed_the_other_goes_on_with_all_that_was_its(two: Fl
         runs.begun()
         took = time.monotonic() - killed_at
         ids = runs.finished()
-    two.audit(ids)
-    assert took < AGAIN_WITHIN_S
     two.processes[0].start()
+    two.audit(ids)
+    with capsys.disabled():
+        print(f"\na server killed: progress on all partitions after {took:.1f} s")
+    assert took < AGAIN_WITHIN_S
 
 
 def test_what_a_frozen_server_does_when_it_wakes_counts_for_nothing(two: Fleet) -> None:

@@ -4,8 +4,8 @@ import uuid
 from pathlib import Path
 
 from tests.kafka.servers import fleet
+from tests.support.eventually import eventually
 from tests.support.kafka.broker import Broker
-from tests.support.server import eventually
 
 
 def test_the_services_apart_bring_a_run_from_its_start_by_an_approval_into_history(

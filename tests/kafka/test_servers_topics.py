@@ -6,11 +6,8 @@ import subprocess
 import uuid
 from pathlib import Path
 
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
-from confluent_kafka.admin._resource import ResourceType
-
 from tests.kafka.servers import AGENTSPAN
+from tests.support.kafka.altering import alter_topic
 from tests.support.kafka.broker import Broker, free_ports
 from tests.support.server import run
 
@@ -26,16 +23,6 @@ def topics(bootstrap: str, prefix: str, *arguments: str) -> "subprocess.Complete
     return run([AGENTSPAN, "topics", *arguments, "--log", log], os.environ)
 
 
-def allow_unclean_elections(bootstrap: str, topic: str) -> None:
-    """As an operator should not."""
-    resource = ConfigResource(ResourceType.TOPIC, topic)
-    entry = ConfigEntry("unclean.leader.election.enable", "true", incremental_operation=AlterConfigOpType.SET)
-    resource.add_incremental_config(entry)
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    for altered in admin.incremental_alter_configs([resource]).values():
-        altered.result()
-
-
 def test_topics_are_made_once_and_what_differs_later_is_told(broker: Broker) -> None:
     name = prefix()
     made = topics(broker.bootstrap, name, "create", *COUNTS)
@@ -44,7 +31,7 @@ def test_topics_are_made_once_and_what_differs_later_is_told(broker: Broker) -> 
     assert (again.returncode, "12 were there" in again.stderr) == (0, True), again.stderr
     assert topics(broker.bootstrap, name, "check", *COUNTS).returncode == 0
 
-    allow_unclean_elections(broker.bootstrap, f"{name}.events")
+    alter_topic(broker.bootstrap, f"{name}.events", {"unclean.leader.election.enable": "true"})  # nobody should
     checked = topics(broker.bootstrap, name, "check", *COUNTS, "-o", "json")
     assert checked.returncode == 1
     assert json.loads(checked.stdout) == [

@@ -32,7 +32,7 @@ class Member:
         self._records = self.source.receive()
 
     async def next(self, *, done: bool = True) -> Delivery:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             delivery = await anext(self._records)
         if done:
             self.source.done(delivery)
@@ -120,7 +120,7 @@ async def test_what_is_done_is_committed_while_the_member_stays(
     emit(team, 0, 5)
     async with member(config) as one:
         await one.some(20)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while await asyncio.to_thread(committed, cluster) != [5] * PARTITIONS:
                 pass
 

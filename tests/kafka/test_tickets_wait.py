@@ -18,9 +18,10 @@ from tests.kafka.evidence import records_of
 from tests.kafka.frozen import findings
 from tests.kafka.servers import Fleet, fleet
 from tests.kafka.teams import Team
+from tests.support.eventually import eventually
 from tests.support.kafka.altering import alter_topic
 from tests.support.kafka.broker import Broker
-from tests.support.server import eventually, turn
+from tests.support.server import turn
 
 TICKETS = 1000
 IDS = frozenset(execution_id_for("crm", f"T-{number}") for number in range(TICKETS))

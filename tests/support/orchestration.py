@@ -19,6 +19,7 @@ from agentspan_schemas import commands as c
 from agentspan_schemas.agents import AgentDefinition, ToolDefinition
 from agentspan_schemas.answers import Answer
 from agentspan_schemas.canonical import args_hash
+from tests.support.eventually import until
 
 ANY = {"type": "object"}
 AGENT = AgentDefinition(
@@ -96,9 +97,7 @@ class Process:
 
     async def until(self, reached: Callable[[], object]) -> None:
         """Let everything run until something is so."""
-        async with asyncio.timeout(20):
-            while not reached():  # noqa: ASYNC110  (what it waits for is anybody's property, without an event)
-                await asyncio.sleep(0.002)
+        await until(reached)
 
 
 @asynccontextmanager

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-LINE_WITHIN_S = 30.0
-ENDS_WITHIN_S = 20.0
+LINE_WITHIN_S = 120.0
+ENDS_WITHIN_S = 60.0
 
 
 class Program:

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -18,8 +17,9 @@ from typing import Any
 from agentspan.agents.testing import LocalServer, ScriptedModel
 from tests.support.docs import ROOT, Block, blocks
 from tests.support.docs_pages import MODEL, NAMES, SHELL
+from tests.support.eventually import eventually
 
-WITHIN_S = 60.0
+WITHIN_S = 120.0
 UP = re.compile(rb"serving |agent respond ")
 
 
@@ -65,7 +65,7 @@ class Reader:
         """Type the block's commands, and wait for them: what they printed."""
         command = self._command(block, run)
         if self.model.asked:
-            eventually(lambda: self._listed(self.model.asked[-1].execution_id))
+            eventually(lambda: self._listed(self.model.asked[-1].execution_id), "history has the run")
         done = subprocess.run(command, cwd=self.folder, env=self._environment(), capture_output=True, timeout=WITHIN_S)
         printed = done.stdout.decode() + done.stderr.decode()
         assert done.returncode == int(block.marks.get("exits with", 0)), f"{block}\n{command[-1]}\n{printed}"
@@ -84,7 +84,7 @@ class Reader:
                 start_new_session=True,
             )
         self._open.append(process)
-        eventually(lambda: bool(UP.search(log.read_bytes())) or process.poll() is not None)
+        eventually(lambda: bool(UP.search(log.read_bytes())) or process.poll() is not None, f"{block} goes on")
         assert UP.search(log.read_bytes()), f"{block}: {log.read_text()}"
         return log.read_text
 
@@ -117,11 +117,3 @@ class Reader:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGINT)
             assert process.wait(WITHIN_S) in (0, 130, -signal.SIGINT)
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """Look again and again at what sends no event: another process that comes up, or goes."""
-    deadline = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

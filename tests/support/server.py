@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -18,10 +18,12 @@ from typing import Any, Self
 
 import httpx
 
-READY_WITHIN_S = 120.0
-ENDS_WITHIN_S = 20.0
-EVENT_WITHIN_S = 20.0
-LOOK_S = 0.02
+from tests.support.eventually import eventually
+
+ENDS_WITHIN_S = 60.0
+EVENT_WITHIN_S = 120.0
+COMMAND_WITHIN_S = 120.0
+"""Each far above what it takes, as with `eventually`."""
 
 TERMINAL = ("done", "failed", "cancelled")
 
@@ -33,14 +35,6 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
         return port
-
-
-def eventually(condition: Callable[[], bool], what: str, within_s: float = READY_WITHIN_S) -> None:
-    """Look again and again at what sends no event: another process that comes up, or goes."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
-        time.sleep(LOOK_S)
 
 
 def turn(text: str = "", *calls: tuple[str, Json]) -> Json:
@@ -210,7 +204,9 @@ def clean_environment() -> dict[str, str]:
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
     """A command to its end."""
-    return subprocess.run(command, env=dict(environment), capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, env=dict(environment), capture_output=True, text=True, timeout=COMMAND_WITHIN_S, check=False
+    )
 
 
 def _header_names(headers: Mapping[str, str]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from agentspan.agents import (
 from agentspan.agents._http import Http
 from agentspan.agents._streams import Streams
 from agentspan_schemas import commands as c
+from tests.support.eventually import until
 from tests.unit.sdk_server import Reply, SmallServer
 
 
@@ -148,8 +149,7 @@ async def test_the_connection_is_let_go_of_when_nobody_reads_and_opened_again(se
     async with streams(server, linger_s=0) as one:
         await seqs(one, run, until=TO_WAITING)
         await in_thread(lambda: ended(server, run))
-        while one._connection is not None:  # noqa: ASYNC110 (its timer is nobody's event)
-            await asyncio.sleep(0.001)
+        await until(lambda: one._connection is None)  # its timer is nobody's event
         assert await seqs(one, run) == [1, 2, 3, 4, 5, 6]
     assert opened(server) == 2
 

@@ -8,8 +8,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from tests.support.kafka.jars import classpath
 
-READY_S = 90.0
+READY_S = 240.0
 HEAP = ("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 """Small and soon warm: tests are short."""
 
@@ -120,6 +120,15 @@ class Broker:
     def kill(self) -> None:
         """As a machine does."""
         self._end(signal.SIGKILL)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It answers nobody meanwhile, with its connections open. Whatever happens it wakes: others need it too."""
+        self.freeze()
+        try:
+            yield
+        finally:
+            self.thaw()
 
     def freeze(self) -> None:
         """Let it answer nobody, with its connections open, until `thaw`."""

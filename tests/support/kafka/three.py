@@ -1,17 +1,15 @@
 """A cluster of three brokers, each a controller too, where every topic has a copy on each: what a machine that dies
 leaves of it goes on."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import TopicMetadata
 
+from tests.support.eventually import eventually
 from tests.support.kafka.broker import Broker, Node, new_cluster_id, nodes
 
-SAME_WITHIN_S = 60.0
-LOOK_S = 0.1
 FAST = """
 # a leader that died is missed after 4 s, not 9
 broker.session.timeout.ms=4000
@@ -58,10 +56,7 @@ class ThreeBrokers:
 
     def await_copies(self) -> None:
         """Return when every broker has all of every topic again: another one may die now."""
-        deadline = time.monotonic() + SAME_WITHIN_S
-        while behind := self._behind():
-            assert time.monotonic() < deadline, f"not on every broker within {SAME_WITHIN_S} s: {behind}"
-            time.sleep(LOOK_S)
+        eventually(lambda: not self._behind(), "every broker has all of every topic")
 
     def _behind(self) -> list[str]:
         return [
