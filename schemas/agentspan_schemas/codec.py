@@ -18,6 +18,7 @@ from agentspan_schemas.approvals import ApprovalRecord, Decision
 from agentspan_schemas.commands import Command
 from agentspan_schemas.dead_letters import Handled
 from agentspan_schemas.errors import NewerVersion, TooLarge, UnknownType, Unreadable
+from agentspan_schemas.errors import describe as describe
 from agentspan_schemas.events import Event
 from agentspan_schemas.tasks import Task, WorkerSession
 from agentspan_schemas.tickets import Ticket, TicketMapping
@@ -79,13 +80,6 @@ class Family(Generic[M]):
             return UnknownType(f"{self.name}: {self._tag} {fields.get(self._tag)!r} is unknown; known are {known}", raw)
         problem = describe(error) if isinstance(error, ValidationError) else str(error)
         return Unreadable(f"{self.name}: {problem}", raw)
-
-
-def describe(error: ValidationError) -> str:
-    """The first few problems of a validation, each with the field's path."""
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    shown = "; ".join(f"{'.'.join(str(part) for part in p['loc']) or 'value'}: {p['msg']}" for p in problems[:3])
-    return shown if len(problems) <= 3 else f"{shown}; and {len(problems) - 3} more"
 
 
 def _newer(name: str, raw: bytes, version: int) -> NewerVersion:

@@ -10,6 +10,8 @@
 Unreadable errors keep the bytes: nothing is lost, a dead-letter topic or a later version can have them.
 """
 
+from pydantic import ValidationError
+
 
 class ContractError(ValueError):
     """The root of this package's errors."""
@@ -37,3 +39,10 @@ class TooLarge(ContractError):
 
 class NotCanonical(ContractError):
     """A value without a canonical form."""
+
+
+def describe(error: ValidationError) -> str:
+    """The first few problems of a validation, each with the field's path."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    shown = "; ".join(f"{'.'.join(str(part) for part in p['loc']) or 'value'}: {p['msg']}" for p in problems[:3])
+    return shown if len(problems) <= 3 else f"{shown}; and {len(problems) - 3} more"

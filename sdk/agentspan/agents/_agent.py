@@ -13,7 +13,7 @@ from agentspan.agents._signature import PlainSchema
 from agentspan.agents._tools import Tool
 from agentspan_schemas import JsonSchema
 from agentspan_schemas.agents import AgentDefinition
-from agentspan_schemas.codec import describe
+from agentspan_schemas.errors import describe
 
 _OPTIONS = (
     "name",

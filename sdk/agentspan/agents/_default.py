@@ -1,22 +1,25 @@
 """The default runtime, and the functions of the package that use it: the one piece of global state here.
 
-It is made when first needed, and anew in a forked child or after `shutdown`.
+It is made when first needed, and anew in a forked child or after `shutdown`. The functions repeat the signatures of the
+runtime's methods, which tests hold together: these are what editors, `help` and the reference show.
 """
 
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Never
+from typing import TYPE_CHECKING, Any, Never
 
 from agentspan.agents._absent import CONFIGURE_OPTIONS, refuse
 from agentspan.agents._agent import Agent
 from agentspan.agents._discovery import server_url as checked_url
 from agentspan.agents._errors import ConfigurationError
-from agentspan.agents._events import AgentEvent
-from agentspan.agents._handle import AgentHandle
-from agentspan.agents._result import AgentResult
 from agentspan.agents._runtime import AgentRuntime
-from agentspan.agents._stream import AgentStream, AsyncAgentStream
+
+if TYPE_CHECKING:
+    from agentspan.agents._events import AgentEvent
+    from agentspan.agents._handle import AgentHandle
+    from agentspan.agents._result import AgentResult
+    from agentspan.agents._stream import AgentStream, AsyncAgentStream
 
 
 class _Default:
@@ -99,7 +102,7 @@ def start(
     idempotency_key: str | None = None,
     timeout_s: float | None = None,
     **unknown: Never,
-) -> AgentHandle:
+) -> "AgentHandle":
     """Start a run on the default runtime: `AgentRuntime.start` says what the options mean."""
     return default_runtime().start(
         agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s, **unknown
@@ -114,7 +117,7 @@ async def start_async(
     idempotency_key: str | None = None,
     timeout_s: float | None = None,
     **unknown: Never,
-) -> AgentHandle:
+) -> "AgentHandle":
     """`start`, awaited."""
     return await default_runtime().start_async(
         agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s, **unknown
@@ -128,9 +131,9 @@ def run(
     metadata: Mapping[str, Any] | None = None,
     idempotency_key: str | None = None,
     timeout_s: float | None = None,
-    on_event: Callable[[AgentEvent], object] | None = None,
+    on_event: "Callable[[AgentEvent], object] | None" = None,
     **unknown: Never,
-) -> AgentResult:
+) -> "AgentResult":
     """Start a run on the default runtime and wait for its result: see `AgentRuntime.run`."""
     return default_runtime().run(
         agent,
@@ -150,9 +153,9 @@ async def run_async(
     metadata: Mapping[str, Any] | None = None,
     idempotency_key: str | None = None,
     timeout_s: float | None = None,
-    on_event: Callable[[AgentEvent], object] | None = None,
+    on_event: "Callable[[AgentEvent], object] | None" = None,
     **unknown: Never,
-) -> AgentResult:
+) -> "AgentResult":
     """`run`, awaited."""
     return await default_runtime().run_async(
         agent,
@@ -173,7 +176,7 @@ def stream(
     idempotency_key: str | None = None,
     timeout_s: float | None = None,
     **unknown: Never,
-) -> AgentStream[AgentEvent]:
+) -> "AgentStream[AgentEvent]":
     """Start a run on the default runtime and iterate its events: see `AgentRuntime.stream`."""
     return default_runtime().stream(
         agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s, **unknown
@@ -188,7 +191,7 @@ async def stream_async(
     idempotency_key: str | None = None,
     timeout_s: float | None = None,
     **unknown: Never,
-) -> AsyncAgentStream[AgentEvent]:
+) -> "AsyncAgentStream[AgentEvent]":
     """`stream`, awaited."""
     return await default_runtime().stream_async(
         agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s, **unknown

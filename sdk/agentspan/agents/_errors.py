@@ -19,10 +19,10 @@
 Apart from the HTTP adapter because the handle, the worker and the simulation's transport raise the same ones.
 """
 
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
 
-from agentspan_schemas.answers import Winner
-from agentspan_schemas.http import Problem
+if TYPE_CHECKING:
+    from agentspan_schemas.answers import Winner
 
 
 class AgentspanError(Exception):
@@ -71,7 +71,7 @@ class NotFound(RequestFailed):
 class Conflict(RequestFailed):
     """The execution has moved on; `.winner` is who came first, where somebody did."""
 
-    winner: Winner | None = None
+    winner: "Winner | None" = None
 
 
 class AlreadyDecided(Conflict):
@@ -96,55 +96,3 @@ class SeveralPending(AgentspanError):
 
 class ResultTimeout(AgentspanError, TimeoutError):
     """The execution had not ended in the time you gave; it goes on."""
-
-
-def error_from(status: int, body: bytes, what: str) -> AgentspanError:
-    """The error that an HTTP answer of 400 or more stands for; `what` is the request, for a body that is no problem."""
-    return error_of(_problem(status, body, what), status)
-
-
-def error_of(problem: Problem, status: int | None = None) -> AgentspanError:
-    """The error that a problem stands for."""
-    status = problem.status if status is None else status
-    message = problem.detail or problem.title
-    if status in (429, 502, 503, 504):
-        return ServerUnavailable(message)
-    error = _kind(status, problem.code)(message, status=status, code=problem.code)
-    match error:
-        case InvalidRequest():
-            error.field = problem.field
-        case Conflict():
-            error.winner = _winner(problem)
-        case _:
-            pass
-    return error
-
-
-def _kind(status: int, code: str) -> type[RequestFailed]:
-    match status:
-        case 401 | 403:
-            return NotAllowed
-        case 404 | 410:
-            return NotFound
-        case 409:
-            return AlreadyDecided if code == "already_decided" else Conflict
-        case _ if status < 500:
-            return InvalidRequest
-        case _:
-            return ServerError
-
-
-def _problem(status: int, body: bytes, what: str) -> Problem:
-    try:
-        return Problem.model_validate_json(body)
-    except ValidationError:
-        said = body[:200].decode(errors="replace").strip()
-        detail = f"{what} answered {status} {said!r}, which is no answer of an Agentspan server: check the address"
-        return Problem(type="about:blank", title="Not an Agentspan answer", status=status, detail=detail, code="")
-
-
-def _winner(problem: Problem) -> Winner | None:
-    try:
-        return Winner.model_validate(problem.winner)
-    except ValidationError:
-        return None

@@ -17,8 +17,9 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import BaseModel
 
-from agentspan.agents._errors import ServerUnavailable, error_from
+from agentspan.agents._errors import ServerUnavailable
 from agentspan.agents._identity import Client, identity
+from agentspan.agents._problems import error_from
 
 API = "/api/v1"
 

@@ -10,7 +10,7 @@ from agentspan.agents._agent import Agent
 from agentspan.agents._events import AgentEvent, EventType
 from agentspan_schemas import Failure
 from agentspan_schemas import events as e
-from agentspan_schemas.codec import describe
+from agentspan_schemas.errors import describe
 from agentspan_schemas.events import Done, Failed, Status, Totals
 from agentspan_schemas.messages import AssistantMessage, Message, ToolMessage, UserMessage
 

@@ -1,10 +1,9 @@
 """`AgentRuntime`: this process's connection to a server, and the worker that runs its agents' tools.
 
 Everything asynchronous runs on one daemon thread, whatever loop the caller is on. Making a runtime does nothing: it
-connects when it is first used.
+connects when it is first used, and what takes long to import (asyncio, the contract's events, HTTP) is imported then.
 """
 
-import asyncio
 import atexit
 import os
 import signal
@@ -12,22 +11,23 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Never, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Never, ParamSpec, Self, TypeVar
 
 from agentspan.agents._absent import CONFIGURE_OPTIONS, SERVE_OPTIONS, START_OPTIONS, missing_method, refuse
 from agentspan.agents._agent import Agent
 from agentspan.agents._discovery import autostarts, server_url
 from agentspan.agents._errors import AgentspanError, ConfigurationError
-from agentspan.agents._events import AgentEvent
-from agentspan.agents._handle import AgentHandle
-from agentspan.agents._result import AgentResult
-from agentspan.agents._stream import AgentStream, AsyncAgentStream
 
 if TYPE_CHECKING:
     from agentspan.agents._connection import Connection
+    from agentspan.agents._events import AgentEvent
     from agentspan.agents._execution import RemoteExecution
+    from agentspan.agents._handle import AgentHandle
+    from agentspan.agents._result import AgentResult
+    from agentspan.agents._stream import AgentStream, AsyncAgentStream
     from agentspan_schemas.http import ExecutionRef
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 CLOSE_S = 10.0
@@ -136,7 +136,7 @@ class AgentRuntime:
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
         **unknown: Never,
-    ) -> AgentHandle:
+    ) -> "AgentHandle":
         """Start a run and serve its tools from this process.
 
         Args:
@@ -156,7 +156,7 @@ class AgentRuntime:
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
         **unknown: Never,
-    ) -> AgentHandle:
+    ) -> "AgentHandle":
         """`start`, awaited."""
         refuse("start_async()", unknown, START_OPTIONS, START)
         return self._handle(await self.call_async(self._start(agent, prompt, metadata, idempotency_key, timeout_s)))
@@ -169,9 +169,9 @@ class AgentRuntime:
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
-        on_event: Callable[[AgentEvent], object] | None = None,
+        on_event: "Callable[[AgentEvent], object] | None" = None,
         **unknown: Never,
-    ) -> AgentResult:
+    ) -> "AgentResult":
         """Start a run and wait for its result; for ever, where a call waits for a person who does not come.
 
         Args:
@@ -193,9 +193,9 @@ class AgentRuntime:
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
-        on_event: Callable[[AgentEvent], object] | None = None,
+        on_event: "Callable[[AgentEvent], object] | None" = None,
         **unknown: Never,
-    ) -> AgentResult:
+    ) -> "AgentResult":
         """`run`, awaited."""
         refuse("run_async()", unknown, START_OPTIONS, RUN)
         handle = await self.start_async(
@@ -216,7 +216,7 @@ class AgentRuntime:
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
         **unknown: Never,
-    ) -> AgentStream[AgentEvent]:
+    ) -> "AgentStream[AgentEvent]":
         """Start a run and iterate its events: `start(...).stream()`."""
         refuse("stream()", unknown, START_OPTIONS, START)
         handle = self.start(agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s)
@@ -231,7 +231,7 @@ class AgentRuntime:
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
         **unknown: Never,
-    ) -> AsyncAgentStream[AgentEvent]:
+    ) -> "AsyncAgentStream[AgentEvent]":
         """`stream`, awaited: `async for event in await runtime.stream_async(agent, prompt)`."""
         refuse("stream_async()", unknown, START_OPTIONS, START)
         handle = await self.start_async(
@@ -252,7 +252,7 @@ class AgentRuntime:
 
     async def close_async(self, timeout_s: float = CLOSE_S) -> None:
         """`close`, awaited."""
-        await asyncio.to_thread(self.close, timeout_s)
+        await _in_thread(self.close, timeout_s)
 
     def shutdown(self) -> None:
         """`close`, under another usual name."""
@@ -317,7 +317,7 @@ class AgentRuntime:
     async def _connected_async(self) -> "Connection":
         """Connecting may take as long as starting a server: not on the caller's loop."""
         connection = self._connection
-        return await asyncio.to_thread(self._connected) if connection is None else connection
+        return await _in_thread(self._connected) if connection is None else connection
 
     async def _start(
         self,
@@ -335,7 +335,9 @@ class AgentRuntime:
         key = idempotency_key or new_key()
         return await connection.client.start(agent.definition, prompt, metadata or {}, key, timeout_s)
 
-    def _handle(self, ref: "ExecutionRef") -> AgentHandle:
+    def _handle(self, ref: "ExecutionRef") -> "AgentHandle":
+        from agentspan.agents._handle import AgentHandle
+
         handle = AgentHandle(ref.execution_id, self)
         handle._execution.started(ref)
         return handle
@@ -369,7 +371,15 @@ def _check_agent(agent: object, where: str) -> None:
         raise ConfigurationError(f"{where} takes an Agent, not {agent!r}; make one with Agent(name, model, ...)")
 
 
+async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    import asyncio
+
+    return await asyncio.to_thread(function, *args, **kwargs)
+
+
 async def _for_ever() -> None:
+    import asyncio
+
     await asyncio.Event().wait()
 
 

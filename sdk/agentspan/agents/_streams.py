@@ -11,10 +11,11 @@ from collections.abc import AsyncGenerator
 
 from pydantic import ValidationError
 
-from agentspan.agents._errors import AgentspanError, InvalidRequest, NotFound, ServerError, ServerUnavailable, error_of
+from agentspan.agents._errors import AgentspanError, InvalidRequest, NotFound, ServerError, ServerUnavailable
 from agentspan.agents._events import AgentDelta, AgentEvent, delta_view, read_event
 from agentspan.agents._http import Http, ServerSentEvent
-from agentspan_schemas.codec import describe
+from agentspan.agents._problems import error_of
+from agentspan_schemas.errors import describe
 from agentspan_schemas.http import Delta, Follow, StreamEnd, StreamOpened, StreamProblem, StreamRequest
 
 log = logging.getLogger(__name__)

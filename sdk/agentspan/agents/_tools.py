@@ -13,7 +13,7 @@ from agentspan.agents._outcome import Reconcile
 from agentspan.agents._signature import Signature, read_signature
 from agentspan_schemas import Effects, Failure
 from agentspan_schemas.agents import ToolDefinition
-from agentspan_schemas.codec import describe
+from agentspan_schemas.errors import describe
 
 P = ParamSpec("P")
 R = TypeVar("R")
