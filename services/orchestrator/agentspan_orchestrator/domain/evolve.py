@@ -20,13 +20,15 @@ def evolve(state: Execution | None, event: e.Event) -> Execution:
     """The execution after the event. `state` is None before its first one."""
     before = state or _blank(event)
     after = _apply(before, event)
+    status, totals = _settled(after)
     after = replace(
         after,
         seq=event.seq,
         at=event.at,
+        status=status,
+        totals=totals,
         answers=remember(before, event.causation_id, Remembered(event.seq)),
     )
-    after = _settled(after)
     return _shrunk(after) if after.terminal else after
 
 
@@ -233,15 +235,13 @@ def _retry_scheduled(s: Execution, event: e.RetryScheduled) -> Execution:
     )
 
 
-def _settled(s: Execution) -> Execution:
-    """Status and what is waited for follow from the rest."""
-    waiting_on = tuple(call.tool for call in s.awaited) if not s.terminal else ()
-    if waiting_on != s.totals.waiting_on:
-        s = replace(s, totals=_with_totals(s.totals, waiting_on=waiting_on))
+def _settled(s: Execution) -> tuple[e.Status, e.Totals]:
+    """The status, and the totals with what is waited for: both follow from the rest."""
+    waiting_on = () if s.terminal else tuple(call.tool for call in s.awaited)
+    totals = s.totals if waiting_on == s.totals.waiting_on else _with_totals(s.totals, waiting_on=waiting_on)
     if s.terminal:
-        return s
-    status: e.Status = "paused" if s.paused else "waiting" if waiting_on else "running"
-    return s if status == s.status else replace(s, status=status)
+        return s.status, totals
+    return "paused" if s.paused else "waiting" if waiting_on else "running", totals
 
 
 def _with_totals(totals: e.Totals, **changes: object) -> e.Totals:

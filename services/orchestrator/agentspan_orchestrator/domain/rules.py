@@ -1,7 +1,6 @@
 """The numbers and small rules that decisions rest on: back-off, limits, and when arguments fit a tool's schema."""
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -10,6 +9,7 @@ from functools import lru_cache
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 from pydantic import JsonValue
+from pydantic_core import from_json, to_json
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
@@ -50,7 +50,7 @@ def backoff(execution_id: str, step: str, attempt: int) -> timedelta:
 def schema_problem(value: JsonValue | JsonObject, schema: JsonSchema) -> str | None:
     """What breaks the JSON Schema, with the field's path, or None. References to other documents are not followed."""
     try:
-        errors = sorted(_validator(json.dumps(schema, sort_keys=True)).iter_errors(value), key=_depth)
+        errors = sorted(_validator(to_json(schema)).iter_errors(value), key=_depth)
     except SchemaError as error:
         return f"the schema itself is no JSON Schema: {error.message}"
     except Unresolvable as error:
@@ -82,9 +82,9 @@ def _first(problems: Iterable[str | None]) -> str | None:
 
 
 @lru_cache(maxsize=4096)
-def _validator(schema: str) -> Draft202012Validator:
-    Draft202012Validator.check_schema(json.loads(schema), Draft202012Validator.FORMAT_CHECKER)
-    return Draft202012Validator(json.loads(schema), registry=Registry())
+def _validator(schema: bytes) -> Draft202012Validator:
+    Draft202012Validator.check_schema(from_json(schema), Draft202012Validator.FORMAT_CHECKER)
+    return Draft202012Validator(from_json(schema), registry=Registry())
 
 
 def _depth(error: ValidationError) -> int:
