@@ -216,3 +216,41 @@ def test_watching_outlives_a_server_that_is_away(server: FakeServer, capsys: pyt
     assert printed.out.rstrip().endswith(
         f"pending   {RUN}.2-0  support_agent  issue_refund {json.dumps(record().args)}"
     )
+
+
+# many
+
+
+def test_a_list_follows_pages_until_it_has_enough(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    def pages(asked: Asked) -> Answer:
+        begin = int(asked.query.get("cursor", ["0"])[0])
+        shown = [record(f"1-{number}").model_dump(mode="json") for number in range(begin, begin + 100)]
+        return Answer({"items": shown, "cursor": str(begin + 100)})
+
+    server.on("GET", "/approvals", pages)
+    assert main(["approvals", "list", "--limit", "250", "-o", "json"]) == 0
+    printed = capsys.readouterr()
+    assert [one["call_id"] for one in json.loads(printed.out)] == [f"1-{number}" for number in range(250)]
+    assert "the first 250; there may be more" in printed.err
+    assert [asked.query.get("cursor") for asked in server.requests("GET", "/approvals")] == [None, ["100"], ["200"]]
+
+
+def test_a_range_is_looked_for_on_every_page(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    late = record("9-0", requested_at="2026-06-01T10:00:00Z").model_dump(mode="json")
+
+    def pages(asked: Asked) -> Answer:
+        if "cursor" in asked.query:
+            return Answer({"items": [late], "cursor": None})
+        return Answer({"items": [record("1-0").model_dump(mode="json")] * 100, "cursor": "next"})
+
+    server.on("GET", "/approvals", pages)
+    assert main(["approvals", "list", "--since", "2026-05-15", "-o", "json"]) == 0
+    assert [one["call_id"] for one in json.loads(capsys.readouterr().out)] == ["9-0"]
+
+
+def test_watching_says_that_it_looks_at_the_oldest_alone(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = Answer({"items": [record().model_dump(mode="json")] * _approvals.WATCHED, "cursor": "next"})
+    watched(server, many, many)
+    assert capsys.readouterr().err.count("those behind them are not shown") == 1

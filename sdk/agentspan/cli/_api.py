@@ -30,12 +30,16 @@ RETRY_FOR_S = 1.0
 
 PAGE = 100
 EVENT_PAGE = 500
-LOOKUPS = 8
-"""So many runs' events are read at a time."""
 
 
-class _Approvals(Wire):
+class ApprovalPage(Wire):
+    """A page of requests for a decision; `cursor` is None on the last one."""
+
     items: tuple[ApprovalRecord, ...]
+    cursor: str | None = None
+
+
+P = TypeVar("P", ExecutionPage, ApprovalPage)
 
 
 class _Workers(Wire):
@@ -51,33 +55,43 @@ class Server:
 
     def __init__(self, http: Http) -> None:
         self._http = http
-        self._lookups = asyncio.Semaphore(LOOKUPS)
         self.client = Client(http)
-
-    async def pages(self, filters: Sequence[tuple[str, str]], size: int = PAGE) -> AsyncGenerator[ExecutionPage, None]:
-        """The list of executions, newest first, a page at a time."""
-        cursor: str | None = None
-        while True:
-            params = MultiDict([*filters, ("limit", str(size))])
-            if cursor is not None:
-                params.add("cursor", cursor)
-            reply = await self._http.request("GET", "/executions", params=params)
-            page = ExecutionPage.model_validate_json(reply.body)
-            yield page
-            cursor = page.cursor
-            if cursor is None or not page.items:
-                return
 
     async def executions(self, filters: Sequence[tuple[str, str]], limit: int) -> tuple[list[ExecutionView], str]:
         """The newest that fit, and up to when the list is complete."""
         found: list[ExecutionView] = []
         as_of = ""
-        async for page in self.pages(filters, min(PAGE, limit)):
+        async for page in self._pages("/executions", ExecutionPage, filters, min(PAGE, limit)):
             found += page.items
             as_of = page.as_of.isoformat()
             if len(found) >= limit:
                 break
         return found[:limit], as_of
+
+    def approval_pages(
+        self, filters: Sequence[tuple[str, str]], size: int = PAGE
+    ) -> AsyncGenerator[ApprovalPage, None]:
+        """Requests for a decision, oldest first, a page at a time."""
+        return self._pages("/approvals", ApprovalPage, filters, size)
+
+    async def approvals(self, filters: Sequence[tuple[str, str]]) -> tuple[ApprovalRecord, ...]:
+        """All requests for a decision that fit, oldest first."""
+        return tuple([record async for page in self.approval_pages(filters) for record in page.items])
+
+    async def _pages(
+        self, path: str, page_of: type[P], filters: Sequence[tuple[str, str]], size: int
+    ) -> AsyncGenerator[P, None]:
+        """A list, a page at a time, until there is no more."""
+        cursor: str | None = None
+        while True:
+            params = MultiDict([*filters, ("limit", str(size))])
+            if cursor is not None:
+                params.add("cursor", cursor)
+            page = page_of.model_validate_json((await self._http.request("GET", path, params=params)).body)
+            yield page
+            cursor = page.cursor
+            if cursor is None or not page.items:
+                return
 
     async def events(self, execution: ExecutionView, after: int = 0) -> list[Event]:
         """Every event of the execution behind `after` that this version can read."""
@@ -85,18 +99,6 @@ class Server:
         async for items in self._event_pages(execution, after):
             found += [event for item in items if (event := _read(item)) is not None]
         return found
-
-    async def called(self, execution: ExecutionView, tool: str) -> bool:
-        """Whether the run ever called this tool."""
-        if execution.totals.tool_calls == 0:
-            return False
-        if tool in execution.totals.waiting_on:
-            return True
-        async with self._lookups:
-            async for items in self._event_pages(execution, 0):
-                if any(item.get("type") == "tool_call" and item.get("tool") == tool for item in items):
-                    return True
-        return False
 
     async def _event_pages(self, execution: ExecutionView, after: int) -> AsyncGenerator[tuple[JsonObject, ...], None]:
         path = f"/executions/{execution.execution_id}/events"
@@ -112,12 +114,6 @@ class Server:
         """One request for a decision."""
         reply = await self._http.request("GET", f"/approvals/{approval_id}")
         return ApprovalRecord.model_validate_json(reply.body)
-
-    async def approvals(self, filters: Sequence[tuple[str, str]], limit: int = 1000) -> tuple[ApprovalRecord, ...]:
-        """Requests for a decision, oldest first."""
-        params = MultiDict([*filters, ("limit", str(limit))])
-        reply = await self._http.request("GET", "/approvals", params=params)
-        return _Approvals.model_validate_json(reply.body).items
 
     async def decide(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from agentspan.agents import ServerUnavailable
 from agentspan.cli import _respond
-from agentspan.cli._api import Server, talk
+from agentspan.cli._api import PAGE, Server, talk
 from agentspan.cli._batch import WOULD, Named, Outcome, each
 from agentspan.cli._batch import show as show_outcomes
 from agentspan.cli._colours import painted
@@ -16,8 +16,8 @@ from agentspan.cli._respond import Response, steps
 from agentspan.cli._show import as_json_lines, compact, many, moment, one, out, printable, say
 from agentspan_schemas.approvals import ApprovalRecord
 
-MOST = 1000
-"""The most that the server lists at once."""
+WATCHED = 1000
+"""So many, the oldest, are looked at again and again."""
 
 EVERY_S = 2.0
 """How often --watch looks."""
@@ -26,8 +26,12 @@ EVERY_S = 2.0
 async def found(server: Server, filters: Sequence[tuple[str, str]], within: Range, limit: int) -> list[ApprovalRecord]:
     """Those that fit, oldest first."""
     is_open = within == Range(None, None)
-    records = await server.approvals(filters, limit if is_open else MOST)
-    return [record for record in records if record.requested_at in within][:limit]
+    records: list[ApprovalRecord] = []
+    async for page in server.approval_pages(filters, min(limit, PAGE) if is_open else PAGE):
+        records += [record for record in page.items if record.requested_at in within]
+        if len(records) >= limit:
+            break
+    return records[:limit]
 
 
 async def watch(
@@ -39,15 +43,20 @@ async def watch(
 ) -> None:
     """Each record as it comes, or is another than it was, until interrupted. A server that is away is waited for."""
     seen: dict[str, tuple[int, int]] = {}
-    is_away = False
+    is_away = is_cut = False
     while True:
         try:
-            records = await found(server, filters, within, MOST)
+            records = await found(server, filters, within, WATCHED)
             is_away = False
         except ServerUnavailable as error:
             if not is_away:
                 say(f"waiting for the server: {error}")
             is_away, records = True, []
+        if len(records) == WATCHED and not is_cut:
+            say(
+                f"more than the oldest {WATCHED} fit; those behind them are not shown: narrow it with --agent or --tool"
+            )
+            is_cut = True
         for record in records:
             if seen.get(record.approval_id) != record.version:
                 seen[record.approval_id] = record.version

@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.routing import Route
 
-from agentspan_approvals.ports import Search
+from agentspan_approvals.paging import BadCursor, cut, decode_cursor
+from agentspan_approvals.ports import Place, Search
 from agentspan_approvals.service import Approvals
 from agentspan_doors import Asked, DoorError, PlainDoor, Said, accepted, command_id, not_found, write_route
 from agentspan_schemas import Wire
@@ -16,9 +17,10 @@ from agentspan_schemas.ids import split_approval_id
 
 
 class ApprovalPage(Wire):
-    """Requests for a decision, oldest first."""
+    """Requests for a decision, oldest first. Ask again with `cursor` for those behind them; None: there are no more."""
 
     items: tuple[ApprovalRecord, ...]
+    cursor: str | None = None
 
 
 def router(approvals: Approvals) -> APIRouter:
@@ -31,11 +33,14 @@ def router(approvals: Approvals) -> APIRouter:
         agent: str | None = None,
         tool: str | None = None,
         state: Annotated[tuple[ApprovalState, ...], Query()] = (),
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        cursor: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 100,
     ) -> ApprovalPage:
         """Oldest first; `state` may be repeated. What was on the log when you asked is in the answer."""
-        found = await approvals.search(Search(execution_id, agent, tool, state, limit))
-        return ApprovalPage(items=tuple(found))
+        after = _place(cursor) if cursor else None
+        found = await approvals.search(Search(execution_id, agent, tool, state, limit + 1, after))
+        items, more = cut(found, limit)
+        return ApprovalPage(items=items, cursor=more)
 
     @api.get("/approvals/{approval_id}", summary="One request for a decision")
     async def get(approval_id: str) -> ApprovalRecord:
@@ -43,6 +48,13 @@ def router(approvals: Approvals) -> APIRouter:
         return await _get(approvals, approval_id)
 
     return api
+
+
+def _place(cursor: str) -> Place:
+    try:
+        return decode_cursor(cursor)
+    except BadCursor as error:
+        raise DoorError(422, "bad_cursor", str(error), field="cursor") from error
 
 
 DECIDE = PlainDoor(

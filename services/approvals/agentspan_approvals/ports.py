@@ -16,6 +16,14 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a request stands in a list: no decision moves it."""
+
+    requested_at: datetime
+    approval_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Search:
     """Which requests are asked for; None is any."""
 
@@ -23,7 +31,9 @@ class Search:
     agent: str | None = None
     tool: str | None = None
     states: tuple[ApprovalState, ...] = ()
-    limit: int = 100
+    limit: int | None = None
+    after: Place | None = None
+    """Only those behind it."""
 
 
 class ApprovalStore(Protocol):

@@ -110,7 +110,7 @@ class SqliteApprovalStore:
 
     def search(self, search: Search) -> Sequence[ApprovalRecord]:
         """The requests that are asked for, oldest first."""
-        if search.execution_id is not None and search == Search(execution_id=search.execution_id):
+        if search.execution_id is not None and search == Search(execution_id=search.execution_id, limit=search.limit):
             of_it = self._of_execution(search.execution_id).values()
             return sorted(of_it, key=lambda record: (record.requested_at, record.approval_id))[: search.limit]
         self._save()
@@ -128,9 +128,13 @@ class SqliteApprovalStore:
         if search.states:
             clauses.append(f"state IN ({', '.join('?' * len(search.states))})")
             values += search.states
+        if search.after:
+            clauses.append("(requested_at, approval_id) > (?, ?)")
+            values += [search.after.requested_at.isoformat(), search.after.approval_id]
         where = f"WHERE {' AND '.join(clauses)}" if clauses else ""
+        limit = -1 if search.limit is None else search.limit
         query = f"SELECT record FROM approvals {where} ORDER BY requested_at, approval_id LIMIT ?"
-        return [APPROVALS.decode(record) for (record,) in self._db.execute(query, [*values, search.limit])]
+        return [APPROVALS.decode(record) for (record,) in self._db.execute(query, [*values, limit])]
 
     def _of_execution(self, execution_id: str) -> dict[str, ApprovalRecord]:
         """The requests of one execution, from memory where it was asked for lately."""
