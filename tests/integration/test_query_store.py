@@ -222,6 +222,28 @@ async def test_a_list_reaches_behind_any_number_of_past_states(
     await database.command("SYSTEM START MERGES")
 
 
+async def test_a_list_shows_those_that_called_a_tool(
+    sink: ClickHouseSink, history: ClickHouseHistory, database: Database
+) -> None:
+    told = [History(f"exec-{n:03}", started_at=T0 + timedelta(minutes=n)).started() for n in range(150)]
+    for each in told[::3]:
+        each.called("lookup_order").called("lookup_order").done()
+    told[2].called("send_mail").waiting()
+    await store(sink, told)
+    found, cursor, pages = [], None, 0
+    while pages == 0 or cursor is not None:
+        page = await history.executions(ExecutionFilter(tool="lookup_order"), cursor=cursor, limit=20)
+        found += [item.execution_id for item in page.items]
+        cursor, pages = page.cursor, pages + 1
+    assert (found, pages) == ([each.execution_id for each in reversed(told[::3])], 3)
+
+    rare = ExecutionFilter(tool="send_mail", agent="support", statuses=("waiting",), until=T0 + timedelta(days=1))
+    assert [item.execution_id for item in (await history.executions(rare, limit=1)).items] == ["exec-002"]
+    assert await history.status_counts(ExecutionFilter(tool="send_mail")) == {"waiting": 1}
+    for none in (ExecutionFilter(tool="issue_refund"), ExecutionFilter(tool="send_mail", agent="billing")):
+        assert (await history.executions(none)).items == (), "asking for a decision is no call by itself"
+
+
 async def test_a_page_that_ends_with_the_list_has_no_cursor(sink: ClickHouseSink, history: ClickHouseHistory) -> None:
     await store(sink, [History(f"exec-{n}").started() for n in range(4)])
     assert (await history.executions(ExecutionFilter(), limit=4)).cursor is None

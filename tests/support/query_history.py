@@ -15,7 +15,7 @@ from agentspan_query.adapters.sink import ClickHouseSink
 from agentspan_query.domain.rows import event_row, execution_row
 from agentspan_schemas import Failure
 from agentspan_schemas.codec import encode
-from agentspan_schemas.events import Done, Event, Failed, Started, Status, Totals, Waiting
+from agentspan_schemas.events import Done, Event, Failed, Started, Status, ToolCall, Totals, Waiting
 
 T0 = datetime(2026, 3, 1, 9, 0, 0, 123457, tzinfo=UTC)
 
@@ -84,6 +84,23 @@ class History:
                 tool=tool,
                 args={"amount_usd": 25, "note": 'it\'s \\ "odd"\n\tüñ'},
                 args_hash="1" * 64,
+            )
+        )
+        return self
+
+    def called(self, tool: str = "lookup_order") -> "History":
+        """A call that nobody need decide."""
+        self.events.append(
+            ToolCall(
+                **self._envelope("running"),
+                turn=1,
+                call_id=f"1-{len(self.events)}",
+                model_call_id="m1",
+                tool=tool,
+                args={},
+                args_hash="1" * 64,
+                approval_required=False,
+                effects="idempotent",
             )
         )
         return self

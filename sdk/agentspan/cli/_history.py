@@ -1,6 +1,5 @@
 """`agent list` and `agent status`: what there is, and what a person can do about it."""
 
-import asyncio
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,26 +92,6 @@ def show_standing(standing: Standing, output: Format) -> None:
         out(f"{_awaits(record):<10} {record.tool} {compact(record.args)}, since {moment(record.requested_at)}")
     for step in steps:
         out(f"{'next':<10} {step}")
-
-
-async def found(
-    server: Server, filters: Sequence[tuple[str, str]], tool: str | None, limit: int
-) -> tuple[list[ExecutionView], str]:
-    """The newest that fit, and up to when the list is complete. With `tool`, those that called it."""
-    if tool is None:
-        return await server.executions(filters, limit)
-    fitting: list[ExecutionView] = []
-    looked_at, as_of = 0, ""
-    async for page in server.pages(filters):
-        as_of = page.as_of.isoformat()
-        called = await asyncio.gather(*(server.called(run, tool) for run in page.items))
-        fitting += [run for run, has in zip(page.items, called, strict=True) if has]
-        looked_at += len(page.items)
-        if len(fitting) >= limit:
-            break
-        if page.cursor is not None:
-            say(f"looked at {looked_at} runs, {len(fitting)} of them called {tool!r}; going on")
-    return fitting[:limit], as_of
 
 
 def show_executions(executions: Sequence[ExecutionView], as_of: str, output: Format) -> None:

@@ -40,14 +40,14 @@ def list_(
     """Runs, newest first. --since and --until are about when they started."""
     begun = read_range(since, until)
     filters = [("status", str(wanted)) for wanted in status or ()]
-    filters += [("agent", agent)] if agent is not None else []
+    filters += [(name, value) for name, value in (("agent", agent), ("tool", tool)) if value is not None]
     filters += [("from", begun.since.isoformat())] if begun.since is not None else []
     filters += [("to", begun.until.isoformat())] if begun.until is not None else []
 
     from agentspan.cli import _history
     from agentspan.cli._api import talk
 
-    executions, as_of = talk(lambda server: _history.found(server, filters, tool, limit))
+    executions, as_of = talk(lambda server: server.executions(filters, limit))
     _history.show_executions(executions, as_of, output)
 
 

@@ -60,12 +60,13 @@ def _add_lists(api: APIRouter, query: Query) -> None:
         status: Annotated[tuple[Status, ...], Param(description="May be repeated")] = (),
         since: Annotated[datetime | None, Param(alias="from", description="Started at or after")] = None,
         until: Annotated[datetime | None, Param(alias="to", description="Started before")] = None,
+        tool: Annotated[str | None, Param(description="Called this tool")] = None,
         cursor: str | None = None,
         limit: Annotated[int, Param(ge=1, le=500)] = 50,
         min_position: MinPosition = None,
     ) -> ExecutionPage:
         """Complete up to `as_of`. Texts are previews; one execution has them whole."""
-        chosen = execution_filter(agent, status, since, until)
+        chosen = execution_filter(agent, status, since, until, tool)
         with problems():
             return await query.executions(chosen, cursor=cursor, limit=limit, at=read_position(min_position))
 
@@ -74,10 +75,11 @@ def _add_lists(api: APIRouter, query: Query) -> None:
         agent: str | None = None,
         since: Annotated[datetime | None, Param(alias="from")] = None,
         until: Annotated[datetime | None, Param(alias="to")] = None,
+        tool: str | None = None,
     ) -> StatusCounts:
         """Under the same filters as the list, its status aside."""
         with problems():
-            found = await query.status_counts(execution_filter(agent, (), since, until))
+            found = await query.status_counts(execution_filter(agent, (), since, until, tool))
         return StatusCounts(counts={str(status): count for status, count in found.items()})
 
     @api.get("/agents", summary="All agents that ever ran", tags=["agents"])
@@ -145,14 +147,18 @@ async def _sent(query: Query, asked: Following) -> AsyncIterator[ServerSentEvent
 
 
 def execution_filter(
-    agent: str | None, statuses: tuple[Status, ...], since: datetime | None, until: datetime | None
+    agent: str | None,
+    statuses: tuple[Status, ...],
+    since: datetime | None,
+    until: datetime | None,
+    tool: str | None = None,
 ) -> ExecutionFilter:
     """The filter of a list; a time without a zone is refused."""
     for name, moment in (("from", since), ("to", until)):
         if moment is not None and moment.tzinfo is None:
             hint = f"{name}: {moment.isoformat()} has no time zone; write {moment.isoformat()}Z"
             raise DoorError(422, "invalid_request", hint, field=name)
-    return ExecutionFilter(agent=agent or None, statuses=statuses, since=since, until=until)
+    return ExecutionFilter(agent=agent or None, statuses=statuses, since=since, until=until, tool=tool or None)
 
 
 def unknown(execution_id: str) -> DoorError:

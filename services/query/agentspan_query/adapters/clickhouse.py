@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import clickhouse_connect
+from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.driver import options
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
@@ -64,6 +65,8 @@ class Database:
         self._answer_within_s = answer_within_s
         self._client: Client | None = None
         self._connecting = threading.Lock()
+        self._types: dict[tuple[str, tuple[str, ...]], Sequence[ClickHouseType]] = {}
+        """Of the columns that were written to last, forgotten where that failed."""
 
     async def query(self, sql: str, params: Mapping[str, Any], *, within_s: float = READ_WITHIN_S) -> Rows:
         """The rows of a read. Raises HistoryUnavailable or HistoryFailed."""
@@ -73,7 +76,7 @@ class Database:
     async def insert(self, table: str, columns: Sequence[str], rows: Rows, *, token: str) -> None:
         """Write rows and return when they are stored. The same token again, within the last 1000, writes nothing."""
         settings = {"async_insert": 0, "insert_deduplication_token": token}
-        await self.call(lambda client: client.insert(table, rows, columns, settings=settings))
+        await self.call(lambda client: self._insert(client, table, columns, rows, settings))
 
     async def command(self, sql: str, params: Mapping[str, Any] | None = None, **settings: Any) -> None:
         """Change something, and return when it is changed. Raises HistoryUnavailable or HistoryFailed."""
@@ -116,6 +119,21 @@ class Database:
             return use(self._connected())
         except ClickHouseError as error:
             raise _translated(error, self._address) from error
+
+    def _insert(
+        self, client: Client, table: str, columns: Sequence[str], rows: Rows, settings: Mapping[str, Any]
+    ) -> None:
+        """The driver asks for the columns' types before each insert, unless it is told: once is enough."""
+        into = table, tuple(columns)
+        context = client.create_insert_context(
+            table, columns, column_types=self._types.pop(into, None), settings=dict(settings), data=rows
+        )
+        types = context.column_types
+        try:
+            client.insert(context=context)
+        finally:
+            vars(context).clear()  # it refers to itself: its rows would stay until the collector came
+        self._types[into] = types
 
     def _create(self) -> None:
         try:

@@ -25,6 +25,11 @@ SELECT count(), min(at) FROM (
 """Down to which start the newest `most` rows reach that may match, states that are past included: two columns of many
 rows are read in a fraction of the time in which FINAL folds them, and FINAL needs to fold no older ones."""
 
+CALLED = """execution_id IN (
+    SELECT execution_id FROM events WHERE $conditions AND type = 'tool_call' AND tool = {tool:String}
+)"""
+"""Which executions called a tool stands in their events: a row of `executions` knows one event alone."""
+
 STARTS = """
 SELECT execution_id, prompt_preview, actor, source, source_key FROM events
 WHERE execution_id IN {ids:Array(String)} AND seq = 1
@@ -74,40 +79,38 @@ def page(
     chosen: ExecutionFilter, after: Place | None, limit: int, *, down_to: int | None = None
 ) -> tuple[str, Mapping[str, Any]]:
     """The rows of a list, newest first, below `after`; those that started before `down_to` (microseconds) left out."""
-    where = _listed(chosen, after)
+    where = _started(chosen, after)
     if down_to is not None:
         where.add("started_at >= fromUnixTimestamp64Micro({down_to:Int64}, 'UTC')", down_to=down_to)
+    _call(where, chosen)
+    _listed(where, chosen, after)
     return where.into(PAGE), {**where.params, "limit": limit}
 
 
 def newest(chosen: ExecutionFilter, after: Place | None, most: int) -> tuple[str, Mapping[str, Any]]:
-    """How far down the newest rows reach that a list below `after` may need."""
-    where = _listed(chosen, after)
+    """How far down the newest rows reach that a list below `after` may need, whatever tools those called."""
+    where = _started(chosen, after)
+    _listed(where, chosen, after)
     return where.into(NEWEST), {**where.params, "most": most}
 
 
-def _listed(chosen: ExecutionFilter, after: Place | None) -> _Where:
-    where = _started(chosen)
+def _listed(where: _Where, chosen: ExecutionFilter, after: Place | None) -> None:
     if chosen.statuses:
         where.add("status IN {statuses:Array(String)}", statuses=list(chosen.statuses))
     if after:
-        # the first half is implied by the second; it is what the index understands
         before = "fromUnixTimestamp64Micro({before:Int64}, 'UTC')"
-        where.add(
-            f"started_at <= {before} AND (started_at, execution_id) < ({before}, {{before_id:String}})",
-            before=micros(after.started_at),
-            before_id=after.execution_id,
-        )
-    return where
+        where.add(f"(started_at, execution_id) < ({before}, {{before_id:String}})", before_id=after.execution_id)
 
 
 def counts(chosen: ExecutionFilter) -> tuple[str, Mapping[str, Any]]:
     """How many executions have each status, whichever statuses are chosen."""
     where = _started(chosen)
+    _call(where, chosen)
     return where.into(COUNTS), where.params
 
 
-def _started(chosen: ExecutionFilter) -> _Where:
+def _started(chosen: ExecutionFilter, after: Place | None = None) -> _Where:
+    """What can be said of an execution's events as well."""
     where = _Where()
     if chosen.agent is not None:
         where.add("agent = {agent:String}", agent=chosen.agent)
@@ -115,4 +118,13 @@ def _started(chosen: ExecutionFilter) -> _Where:
         where.add("started_at >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')", since=micros(chosen.since))
     if chosen.until:
         where.add("started_at < fromUnixTimestamp64Micro({until:Int64}, 'UTC')", until=micros(chosen.until))
+    if after:
+        # implied by the place itself; it is what the index understands
+        where.add("started_at <= fromUnixTimestamp64Micro({before:Int64}, 'UTC')", before=micros(after.started_at))
     return where
+
+
+def _call(where: _Where, chosen: ExecutionFilter) -> None:
+    """The tool. What is asked so far holds for its events, and leaves most of them out."""
+    if chosen.tool is not None:
+        where.add(where.into(CALLED), tool=chosen.tool)

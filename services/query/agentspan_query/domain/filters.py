@@ -18,12 +18,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionFilter:
-    """Executions of `agent` (None: all), in one of `statuses` (empty: any), started in [`since`, `until`)."""
+    """Executions of `agent` (None: all), in one of `statuses` (empty: any), started in [`since`, `until`), that called
+    `tool` (None: any, or none)."""
 
     agent: str | None = None
     statuses: tuple[Status, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
+    tool: str | None = None
 
     def fingerprint(self) -> str:
         """The same for filters that mean the same."""
@@ -32,6 +34,7 @@ class ExecutionFilter:
             sorted(set(self.statuses)),
             None if self.since is None else micros(self.since),
             None if self.until is None else micros(self.until),
+            *(() if self.tool is None else (self.tool,)),  # without one, cursors of earlier releases go on
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
