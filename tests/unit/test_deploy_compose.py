@@ -9,10 +9,11 @@ import pytest
 import typer.main
 import yaml  # type: ignore[import-untyped]
 
+from agentspan.cli._doctor_keys import SETTINGS
 from agentspan.cli._main import app
 from agentspan_schemas import MAX_VALUE_BYTES
 from agentspan_standalone.settings import ROLES, Settings
-from agentspan_tool_runner.models.anthropic import KEY
+from agentspan_tool_runner.models import bedrock, vertex
 from tests.unit.deploy_doors import Door, doors
 
 ROOT = Path(__file__).parents[2]
@@ -33,8 +34,10 @@ def door(compose: Mapping[str, Any]) -> str:
 
 
 def given(compose: Mapping[str, Any], service: str) -> dict[str, str]:
-    """A service's environment, where the shell that starts it says nothing."""
-    environment = compose["services"][service]["environment"]
+    """A service's environment, where the shell that starts it says nothing: a name without a value is not there."""
+    environment = {
+        name: value for name, value in compose["services"][service]["environment"].items() if value is not None
+    }
     return {name: re.sub(r"\$\{\w+:-(.*?)\}", r"\1", str(value)) for name, value in environment.items()}
 
 
@@ -51,13 +54,30 @@ def test_the_settings_are_the_servers_own(
     environment = given(compose, service)
     ours = {name.removeprefix("AGENTSPAN_").lower() for name in environment if name.startswith("AGENTSPAN_")}
     assert ours <= Settings.model_fields.keys()
-    assert {name for name in environment if not name.startswith("AGENTSPAN_")} <= {KEY}
+    assert {name for name in environment if not name.startswith("AGENTSPAN_")} == set()
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     settings = Settings(data=tmp_path)
     assert (settings.roles, settings.host, settings.port) == ((service,), "0.0.0.0", 6767)
     assert settings.kafka().bootstrap == "kafka:9092"
     assert settings.clickhouse == ("http://agentspan@clickhouse:8123" if service == "query" else "")
+
+
+@pytest.mark.parametrize("service", ROLES)
+def test_who_calls_models_is_given_what_lets_it_in(compose: Mapping[str, Any], service: str) -> None:
+    """Each on the page of models, and passed on where the shell has it; what has any name comes from a file."""
+    container = compose["services"][service]
+    passed_on = {name for name, value in container["environment"].items() if value is None}
+    if service != "tool-runner":
+        assert (passed_on, container.get("env_file")) == (set(), None)
+        return
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    assert {name for name in passed_on if f"`{name}`" not in page} == set()
+    named = {setting for provider in ("anthropic", "openai", "bedrock") for setting in SETTINGS[provider]}
+    files_of_the_host = {"AWS_PROFILE"}
+    assert named - files_of_the_host <= passed_on
+    assert {bedrock.REGION, vertex.REGION, vertex.PROJECT} <= passed_on
+    assert container["env_file"] == [{"path": "models.env", "required": False}]
 
 
 def test_clickhouse_knows_the_user_that_asks_it(compose: Mapping[str, Any]) -> None:
