@@ -10,6 +10,7 @@ import pytest
 from agentspan.agents import Agent, AgentDelta, AgentEvent, AgentRuntime, AsyncAgentStream
 from agentspan.agents.testing import LocalServer
 from agentspan_schemas.http import Delta
+from tests.support.eventually import WITHIN_S
 from tests.support.messages_server import KEY, MessagesServer, Reply, text
 
 AGENT = Agent("support", "anthropic/claude-sonnet-4-6", "Be kind.")
@@ -36,24 +37,33 @@ async def runtime(server: LocalServer) -> AsyncIterator[AgentRuntime]:
         yield runtime
 
 
-async def told(stream: AsyncAgentStream[AgentEvent | AgentDelta], gate: asyncio.Event) -> list[AgentEvent | AgentDelta]:
-    """All that a stream tells; the model goes on once its first words are here."""
+class Speaking:
+    """A reply that begins when somebody follows, as words are kept for nobody, and goes on once its first are there."""
+
+    def __init__(self, api: MessagesServer) -> None:
+        self.followed, self.heard = asyncio.Event(), asyncio.Event()
+        api.script(Reply([text(WORDS)], begins=self.followed, gate=self.heard))
+
+
+async def told(stream: AsyncAgentStream[AgentEvent | AgentDelta], reply: Speaking) -> list[AgentEvent | AgentDelta]:
+    """All that a stream tells."""
     seen = []
     async for event in stream:
         seen.append(event)
         if isinstance(event, AgentDelta):
-            gate.set()
+            reply.heard.set()
+        elif event.type == "model_called":
+            reply.followed.set()
     return seen
 
 
 async def test_words_come_to_a_handle_while_they_are_generated_and_are_not_on_the_log(
     api: MessagesServer, runtime: AgentRuntime
 ) -> None:
-    gate = asyncio.Event()
-    api.script(Reply([text(WORDS)], gate=gate))
+    reply = Speaking(api)
     handle = await runtime.start_async(AGENT, "Where is order 7?")
-    async with asyncio.timeout(20):
-        seen = await told(handle.stream_async(deltas=True), gate)
+    async with asyncio.timeout(WITHIN_S):
+        seen = await told(handle.stream_async(deltas=True), reply)
     deltas = [event for event in seen if isinstance(event, AgentDelta)]
     assert len(deltas) > 1
     assert "".join(delta.text for delta in deltas) == WORDS
@@ -67,17 +77,18 @@ async def test_words_come_to_a_handle_while_they_are_generated_and_are_not_on_th
 async def test_words_come_by_sse_to_who_asks_for_them_alone(
     api: MessagesServer, server: LocalServer, runtime: AgentRuntime
 ) -> None:
-    gate = asyncio.Event()
-    api.script(Reply([text(WORDS)], gate=gate))
+    reply = Speaking(api)
     handle = await runtime.start_async(AGENT, "Where is order 7?")
     address = f"{server.url}/api/v1/executions/{handle.execution_id}/stream"
-    async with aiohttp.ClientSession() as http, http.get(address) as calm, asyncio.timeout(20):
+    async with aiohttp.ClientSession() as http, http.get(address) as calm, asyncio.timeout(WITHIN_S):
         async with http.get(address, params={"deltas": "true"}) as curious:
             heard: list[Delta] = []
             async for line in curious.content:
                 if line.startswith(b"data: ") and b'"offset"' in line:
                     heard.append(Delta.model_validate_json(line.removeprefix(b"data: ")))
-                    gate.set()
+                    reply.heard.set()
+                elif line.rstrip() == b"event: model_called":
+                    reply.followed.set()
         assert "event: delta" not in (await calm.text())
     assert "".join(delta.text for delta in heard) == WORDS
     assert [delta.offset for delta in heard] == [sum(len(d.text) for d in heard[:at]) for at in range(len(heard))]

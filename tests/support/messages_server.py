@@ -7,12 +7,12 @@ with the API's own error body; what keeps them gets the next scripted answer. A 
 import asyncio
 import json
 import re
-from collections import deque
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self, assert_never
+from typing import Any, assert_never
 
 from aiohttp import web
+
+from tests.support.scripted_server import Raw, ScriptedServer, Silence, pieces
 
 KEY = "sk-ant-test-4f1d9c"
 
@@ -41,8 +41,10 @@ class Reply:
     """A stream of it ends after so many events."""
     reset: bool = False
     """Whether it then ends by a reset, not in peace."""
+    begins: asyncio.Event | None = None
+    """What a stream of it waits for before it begins."""
     gate: asyncio.Event | None = None
-    """What a stream of it waits for after its first words."""
+    """What it waits for after its first words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +64,10 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Raw:
-    """Any bytes: half a message, another server's page."""
-
-    body: bytes
-    status: int = 200
-    content_type: str = "application/json"
-
-
-@dataclass(frozen=True, slots=True)
 class CutOff:
     """The connection ends after so many bytes of a longer reply; 0: before the response begins."""
 
     after: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """No answer, until the client gives up."""
 
 
 Answer = Reply | Events | Fault | Raw | CutOff | Silence
@@ -95,41 +83,17 @@ def tool_use(call_id: str, name: str, args: object) -> dict[str, Any]:
     return {"type": "tool_use", "id": call_id, "name": name, "input": args}
 
 
-class MessagesServer:
+class MessagesServer(ScriptedServer[Answer]):
     """`async with MessagesServer() as server`: listens on `server.base_url` and plays what was scripted."""
 
     path = "/v1/messages"
     stream_type = "text/event-stream"
 
     def __init__(self) -> None:
-        self.requests: list[dict[str, Any]] = []
-        """The bodies that kept the rules, in order."""
-        self.base_url = ""
-        self._answers: deque[Answer] = deque()
+        super().__init__(self.path)
         self._count = 0
-        self._closing = asyncio.Event()
-        app = web.Application()
-        app.router.add_post(self.path, self._messages)
-        self._runner = web.AppRunner(app, shutdown_timeout=1.0)
 
-    def script(self, *answers: Answer) -> None:
-        """Add answers; each request that keeps the rules takes one."""
-        self._answers.extend(answers)
-
-    async def __aenter__(self) -> Self:
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        host, port = self._runner.addresses[0][:2]
-        self.base_url = f"http://{host}:{port}"
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._closing.set()
-        await self._runner.cleanup()
-
-    async def _messages(self, request: web.Request) -> web.StreamResponse:
+    async def asked(self, request: web.Request) -> web.StreamResponse:
         self._count += 1
         request_id = f"req_{self._count:04}"
         if refusal := self.bad_headers(request):
@@ -140,8 +104,7 @@ class MessagesServer:
             return _fault(Fault(400, "The request body is not valid JSON"), request_id)
         if problem := self.version_problem(request, body) or _problem(body):
             return _fault(Fault(400, problem), request_id)
-        self.requests.append(body)
-        return await self._answer(self._answers.popleft(), request, body, request_id)
+        return await self._answer(self.next_answer(body), request, body, request_id)
 
     def bad_headers(self, request: web.Request) -> Fault | None:
         """What the API would refuse in these headers."""
@@ -173,6 +136,8 @@ class MessagesServer:
     ) -> web.StreamResponse:
         match answer:
             case Reply() if body.get("stream"):
+                if answer.begins is not None:
+                    await answer.begins.wait()
                 events = events_of(_message(answer, body, request_id))[: answer.cut_after]
                 return await self._stream(request, events, reset=answer.reset, gate=answer.gate)
             case Reply():
@@ -182,12 +147,11 @@ class MessagesServer:
             case Fault():
                 return _fault(answer, request_id)
             case Raw():
-                return web.Response(status=answer.status, body=answer.body, content_type=answer.content_type)
+                return answer.response()
             case CutOff():
                 return await _cut_off(answer, request)
             case Silence():
-                await self._closing.wait()
-                return web.Response()
+                return await self.silence()
             case _:
                 assert_never(answer)
 
@@ -234,21 +198,17 @@ def usage_of(message: dict[str, Any]) -> int:
 def _in_pieces(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     match block:
         case {"type": "text", "text": str(words)}:
-            return {**block, "text": ""}, [{"type": "text_delta", "text": piece} for piece in _pieces(words)]
+            return {**block, "text": ""}, [{"type": "text_delta", "text": piece} for piece in pieces(words)]
         case {"type": "thinking", "thinking": str(words), "signature": str(signature)}:
-            deltas = [{"type": "thinking_delta", "thinking": piece} for piece in _pieces(words)]
+            deltas = [{"type": "thinking_delta", "thinking": piece} for piece in pieces(words)]
             start = {**block, "thinking": "", "signature": ""}
             return start, [*deltas, {"type": "signature_delta", "signature": signature}]
         case {"type": "tool_use", "input": args}:
             written = args if isinstance(args, str) else json.dumps(args)
-            deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in ["", *_pieces(written)]]
+            deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in ["", *pieces(written)]]
             return {**block, "input": {}}, deltas
         case _:
             return block, []
-
-
-def _pieces(words: str, length: int = 5) -> list[str]:
-    return [words[at : at + length] for at in range(0, len(words), length)]
 
 
 def _message(reply: Reply, body: dict[str, Any], request_id: str) -> dict[str, Any]:

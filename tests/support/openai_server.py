@@ -4,14 +4,13 @@ It checks each request as the API does (headers, fields, the order of a conversa
 with the API's own error body; what keeps them gets the next scripted answer. A test reads `requests` afterwards.
 """
 
-import asyncio
 import json
-from collections import deque
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self, assert_never
+from typing import Any, assert_never
 
 from aiohttp import web
+
+from tests.support.scripted_server import Raw, ScriptedServer, Silence, pieces
 
 KEY = "sk-test-9d1c4f"
 
@@ -62,66 +61,26 @@ class Fault:
     code: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """Any bytes: half a message, another server's page."""
-
-    body: bytes
-    status: int = 200
-    content_type: str = "application/json"
-
-
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """No answer, until the client gives up."""
-
-
 Answer = Reply | Events | Whole | Fault | Raw | Silence
 
 
-class OpenAIServer:
+class OpenAIServer(ScriptedServer[Answer]):
     """`async with OpenAIServer() as server`: listens on `server.base_url` and plays what was scripted."""
 
     def __init__(self, key: str = KEY) -> None:
-        self.requests: list[dict[str, Any]] = []
-        """The bodies that kept the rules, in order."""
+        super().__init__("/v1/chat/completions", "/v1/responses", version="/v1")
         self.paths: list[str] = []
-        self.base_url = ""
         self._key = key
-        self._answers: deque[Answer] = deque()
-        self._closing = asyncio.Event()
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", self._asked)
-        app.router.add_post("/v1/responses", self._asked)
-        self._runner = web.AppRunner(app, shutdown_timeout=1.0)
 
-    def script(self, *answers: Answer) -> None:
-        """Add answers; each request that keeps the rules takes one."""
-        self._answers.extend(answers)
-
-    async def __aenter__(self) -> Self:
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        host, port = self._runner.addresses[0][:2]
-        self.base_url = f"http://{host}:{port}/v1"
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._closing.set()
-        await self._runner.cleanup()
-
-    async def _asked(self, request: web.Request) -> web.StreamResponse:
+    async def asked(self, request: web.Request) -> web.StreamResponse:
         if self._key and request.headers.get("authorization") != f"Bearer {self._key}":
             return _fault(Fault(401, "Incorrect API key provided.", code="invalid_api_key"))
         body = json.loads(await request.read())
         chat = request.path.endswith("/chat/completions")
         if problem := _chat_problem(body) if chat else _responses_problem(body):
             return _fault(Fault(400, problem))
-        self.requests.append(body)
         self.paths.append(request.path)
-        return await self._answer(self._answers.popleft(), request, body, chat)
+        return await self._answer(self.next_answer(body), request, body, chat)
 
     async def _answer(
         self, answer: Answer, request: web.Request, body: dict[str, Any], chat: bool
@@ -139,10 +98,9 @@ class OpenAIServer:
             case Fault():
                 return _fault(answer)
             case Raw():
-                return web.Response(status=answer.status, body=answer.body, content_type=answer.content_type)
+                return answer.response()
             case Silence():
-                await self._closing.wait()
-                return web.Response()
+                return await self.silence()
             case _:
                 assert_never(answer)
 
@@ -188,12 +146,12 @@ def _chat_call(call_id: str, tool: str, arguments: str) -> dict[str, Any]:
 
 def _chunks(reply: Reply, body: dict[str, Any]) -> list[Any]:
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-    deltas += [{"reasoning_content": piece} for piece in _pieces(reply.reasoning)]
-    deltas += [{"content": piece} for piece in _pieces(reply.text)]
-    deltas += [{"refusal": piece} for piece in _pieces(reply.refusal)]
+    deltas += [{"reasoning_content": piece} for piece in pieces(reply.reasoning)]
+    deltas += [{"content": piece} for piece in pieces(reply.text)]
+    deltas += [{"refusal": piece} for piece in pieces(reply.refusal)]
     for at, (call_id, tool, arguments) in enumerate(reply.calls):
         deltas.append({"tool_calls": [{"index": at, **_chat_call(call_id, tool, "")}]})
-        deltas += [{"tool_calls": [{"index": at, "function": {"arguments": piece}}]} for piece in _pieces(arguments)]
+        deltas += [{"tool_calls": [{"index": at, "function": {"arguments": piece}}]} for piece in pieces(arguments)]
     chunks: list[Any] = [_chunk(body, delta, None) for delta in deltas]
     chunks.append(_chunk(body, {}, _finish(reply)))
     if body.get("stream_options", {}).get("include_usage"):
@@ -244,13 +202,9 @@ def _response(reply: Reply, body: dict[str, Any]) -> dict[str, Any]:
 def _response_events(reply: Reply, body: dict[str, Any]) -> list[Any]:
     whole = _response(reply, body)
     events: list[Any] = [{"type": "response.created", "response": {**whole, "status": "in_progress", "output": []}}]
-    events += [{"type": "response.output_text.delta", "delta": piece} for piece in _pieces(reply.text)]
+    events += [{"type": "response.output_text.delta", "delta": piece} for piece in pieces(reply.text)]
     events.append({"type": "response.of_later", "of": "event"})
     return [*events, {"type": f"response.{whole['status']}", "response": whole}]
-
-
-def _pieces(words: str, length: int = 5) -> list[str]:
-    return [words[at : at + length] for at in range(0, len(words), length)]
 
 
 def _chat_problem(body: dict[str, Any]) -> str | None:
