@@ -1,10 +1,11 @@
 """Each kind of line of a script, and what the core makes of it."""
 
+import re
 from typing import Any
 
 import pytest
 
-from agentspan.agents import Agent, tool
+from agentspan.agents import Agent, TokenUsage, tool
 from agentspan.agents.testing import MockEvent, ScriptError, expect, mock_run
 
 HOUR_S = 3600.0
@@ -46,6 +47,38 @@ def test_what_the_model_thinks_and_says_is_a_part_of_its_reply() -> None:
     assert first.blocks == ({"type": "thinking", "thinking": "who is it?"},)  # type: ignore[union-attr]
     assert second.blocks == ({"type": "thinking", "thinking": "got it"},)  # type: ignore[union-attr]
     expect(result).completed().output("It is c1.").max_turns(2)
+
+
+def test_the_tokens_of_a_reply_are_those_that_its_lines_say() -> None:
+    script = [
+        MockEvent.used(input_tokens=900, output_tokens=40),
+        MockEvent.used(cache_read_tokens=800),
+        LOOK_UP,
+        MockEvent.tool_result("look_up", "c1"),
+        MockEvent.says("Found."),
+        MockEvent.used(1000, 10, cache_write_tokens=100),
+        MockEvent.done("It is c1."),
+    ]
+    result = mock_run(AGENT, "hi", script)
+    assert result.usage == TokenUsage(1900, 50, cache_read_tokens=800, cache_write_tokens=100)
+    assert (result.totals.input_tokens, result.totals.output_tokens) == (1900, 50)
+    assert mock_run(AGENT, "hi", [MockEvent.done("Hello.")]).usage == TokenUsage()
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (MockEvent.used(output_tokens=-1), "events[0] used, field 'output_tokens': -1 is no number of tokens. Next: "),
+        (MockEvent.used("many"), "field 'input_tokens': 'many' is no number of tokens"),  # type: ignore[arg-type]
+        (MockEvent.used(True), "field 'input_tokens': True is no number of tokens. Next: write a whole number of 0"),
+        (MockEvent("used"), "events[0] used: None counts no tokens. Next: write MockEvent.used(input_tokens=900, "),
+        (MockEvent("used", value={"tokens": 1}), "{'tokens': 1} counts no tokens"),
+        (MockEvent.used(1), "events[0] used: the reply that it is a part of never comes"),
+    ],
+)
+def test_what_counts_no_tokens_is_refused(line: MockEvent, says: str) -> None:
+    with pytest.raises(ScriptError, match=re.escape(says)):
+        mock_run(AGENT, "hi", [line])
 
 
 def test_an_undecided_call_expires_by_the_clock() -> None:

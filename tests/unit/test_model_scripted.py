@@ -3,13 +3,15 @@
 import socket
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from agentspan.agents import Agent
-from agentspan.agents.testing import MockEvent, ScriptedModel
+from agentspan.agents import Agent, TokenUsage
+from agentspan.agents.testing import MockEvent, ScriptedModel, mock_run, record, recorded_turns, replay
 from agentspan.agents.testing._model_hub import ModelHub
 from agentspan.agents.testing._scripted_model import Turn
+from agentspan_schemas import Usage
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.messages import AssistantMessage, Message, UserMessage
 from agentspan_tool_runner.models import ModelError, ModelRequest, ModelResponse, ModelSettings
@@ -53,6 +55,21 @@ async def test_the_turn_follows_from_the_replies_that_the_conversation_has(hub: 
         ("scripted-1-0", "look_up", {"n": 1})
     ]
     assert (second.text, second.tool_calls, second.stop_reason) == ("Done.", (), "end_turn")
+
+
+async def test_a_turn_says_what_it_took(hub: ModelHub) -> None:
+    script(hub, [[MockEvent.used(900, 40, cache_read_tokens=800), MockEvent.done("Done.")], "Really."])
+    first, second = await ask(hub.url), await ask(hub.url, replies=1)
+    assert first.usage == Usage(input_tokens=900, output_tokens=40, cache_read_tokens=800)
+    assert (first.text, second.usage) == ("Done.", Usage())
+
+
+def test_what_a_recorded_model_took_plays_again(tmp_path: Path) -> None:
+    agent = Agent("shop", "anthropic/claude-sonnet-4-6")
+    script = [MockEvent.used(900, 40, cache_read_tokens=800), MockEvent.done("Sent.")]
+    path = record(mock_run(agent, "hi", script), tmp_path / "r.json", agent)
+    assert recorded_turns(path) == [[MockEvent.says("Sent."), MockEvent.used(900, 40, cache_read_tokens=800)]]
+    assert replay(path, agent).usage == TokenUsage(900, 40, cache_read_tokens=800)
 
 
 async def test_a_server_that_no_test_started_says_so_when_a_run_is_started() -> None:

@@ -27,7 +27,11 @@ class ToolContext:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """What the execution was started with."""
     state: dict[str, Any] = field(default_factory=dict)
-    """Shared by this execution's calls in this process, and lost with it: for caches, never for facts."""
+    """Shared by this execution's calls in this process, and lost with it: for caches, never for facts.
+
+    A call that another worker serves, or this one after a restart or a thousand other runs, finds it empty. What a
+    later call must know belongs into what the tool returns, or into a database of yours.
+    """
 
 
 _CURRENT: ContextVar[ToolContext | None] = ContextVar("agentspan_tool_context", default=None)

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from agentspan.agents._serialise import Raised, serialise
 from agentspan.agents._tools import Tool
 from agentspan.agents.testing._script import Kind, MockEvent, ScriptError
+from agentspan_schemas import Usage
 
 _NAME_FIELD: Mapping[str, str] = {"tool_call": "name", "tool_result": "name", "tool_error": "name"}
 """What a kind's method calls the tool's name, where that is not `tool`."""
@@ -63,6 +64,8 @@ def _look(line: MockEvent) -> None:
     _look_at_tool(line, _NAME_FIELD.get(line.kind, "tool"))
     _look_at_args(line)
     _look_at_text(line)
+    if line.kind == "used":
+        _look_at_tokens(line.value)
     if line.where is not None and not isinstance(line.where, Mapping) and not callable(line.where):
         raise ScriptError(
             f"{line.where!r} picks no call", "give some args as a mapping, or a function of them", field="where"
@@ -102,6 +105,14 @@ def _look_at_args(line: MockEvent) -> None:
             )
         case _:
             pass
+
+
+def _look_at_tokens(counted: Any) -> None:
+    if not isinstance(counted, Mapping) or counted.keys() - Usage.model_fields.keys():
+        raise ScriptError(f"{counted!r} counts no tokens", "write MockEvent.used(input_tokens=900, output_tokens=40)")
+    for name, tokens in counted.items():
+        if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0:
+            raise ScriptError(f"{tokens!r} is no number of tokens", "write a whole number of 0 or more", field=name)
 
 
 def _look_at_text(line: MockEvent) -> None:

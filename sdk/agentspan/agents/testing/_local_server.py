@@ -152,7 +152,7 @@ class LocalServer:
                 raise ServerUnavailable(f"the server ended with exit code {process.returncode}: {self._tail()}")
             if (url := self._standing_url()) and _is_ready(url):
                 return url
-            time.sleep(LOOK_S)
+            time.sleep(LOOK_S)  # another process's first answer and its end at once: nothing portable waits for both
         raise ServerUnavailable(f"the server took no work within {READY_WITHIN_S:g} s: {self._tail()}")
 
     def _standing_url(self) -> str | None:

@@ -5,7 +5,6 @@ Apart from the script because this is where a line becomes events; `_run` is the
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import takewhile
 from typing import Any, Literal
 
@@ -119,11 +118,7 @@ class _Player:
             raise ScriptError(
                 f"the model is not asked now: the run waits for {waits_for}", "put the line where the model replies"
             )
-        said, text = self._said, line.text or ""
-        if line.kind == "thinking":
-            self._said = replace(said, thoughts=(*said.thoughts, text))
-        else:
-            self._said = replace(said, text=f"{said.text}\n{text}".strip())
+        self._said = self._said.then(line)
 
     def _calls(self, lines: list[MockEvent], rest: list[MockEvent]) -> None:
         """The model asks for these calls. What the core would add about one gives way to the script's line on it."""

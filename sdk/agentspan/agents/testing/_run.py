@@ -99,7 +99,7 @@ class Run:
             for index, (tool, args) in enumerate([*earlier, *calls])
         )
         turn = s.totals.turns
-        spoken = {"text": said.text, "blocks": said.blocks}
+        spoken = {"text": said.text, "blocks": said.blocks, "usage": said.usage}
         reply = self._command(c.ModelReply, turn=turn, attempt=1, model=self.agent.model, tool_calls=asked, **spoken)
         before = s if s.model_step else replace(s, calls=(), model_step=ModelStep(turn, 1, self.now))
         known = {call.call_id for call in s.calls}
@@ -175,7 +175,7 @@ class Run:
         step = self.state.model_step
         if step is not None:
             reply = {"turn": step.turn, "attempt": step.attempt, "model": self.agent.model}
-            self._fact(e.ModelReplied, {**reply, "text": text, "blocks": said.blocks})
+            self._fact(e.ModelReplied, {**reply, "text": text, "blocks": said.blocks, "usage": said.usage})
         self._fact(e.Done, {"output": output, "output_error": problem})
 
     # Commands

@@ -4,15 +4,16 @@ A line is plain data, checked when it is played: only then is it known which lin
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from agentspan.agents._errors import AgentspanError
-from agentspan_schemas import JsonObject
+from agentspan_schemas import JsonObject, Usage
 
 Kind = Literal[
     "thinking",
     "says",
+    "used",
     "tool_call",
     "tool_result",
     "tool_error",
@@ -41,7 +42,7 @@ ABOUT_CALLS: frozenset[Kind] = frozenset(
 DECIDED_BY_LINE: frozenset[Kind] = frozenset({"waiting", "approved", "rejected", "expired"})
 """Where the script's next line on a waiting call is one of these, no reviewer is asked before it."""
 
-OF_THE_REPLY: frozenset[Kind] = frozenset({"thinking", "says"})
+OF_THE_REPLY: frozenset[Kind] = frozenset({"thinking", "says", "used"})
 """The kinds that are a part of the model's next reply."""
 
 Args: TypeAlias = Mapping[str, Any]
@@ -83,6 +84,18 @@ class Said:
 
     text: str = ""
     thoughts: tuple[str, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+
+    def then(self, line: "MockEvent") -> "Said":
+        """This, and a line that is a part of the same reply."""
+        match line.kind:
+            case "thinking":
+                return replace(self, thoughts=(*self.thoughts, line.text or ""))
+            case "used":
+                counted = {name: getattr(self.usage, name) + tokens for name, tokens in line.value.items()}
+                return replace(self, usage=self.usage.model_copy(update=counted))
+            case _:
+                return replace(self, text=f"{self.text}\n{line.text}".strip())
 
     @property
     def blocks(self) -> tuple[JsonObject, ...] | None:
@@ -136,6 +149,24 @@ class MockEvent:
     def says(cls, text: str) -> "MockEvent":
         """The model says this beside the calls behind this line."""
         return cls("says", text=text)
+
+    @classmethod
+    def used(
+        cls,
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+        *,
+        cache_read_tokens: int = 0,
+        cache_write_tokens: int = 0,
+    ) -> "MockEvent":
+        """The reply that the calls or the answer behind this line belong to took these tokens."""
+        counted = {
+            "input_tokens": input_tokens,
+            "output_tokens": output_tokens,
+            "cache_read_tokens": cache_read_tokens,
+            "cache_write_tokens": cache_write_tokens,
+        }
+        return cls("used", value={name: tokens for name, tokens in counted.items() if tokens != 0})
 
     @classmethod
     def tool_call(cls, name: str, args: Args | None = None) -> "MockEvent":

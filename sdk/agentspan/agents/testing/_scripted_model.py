@@ -6,7 +6,7 @@ can see what the model was asked.
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,7 +17,7 @@ from agentspan.agents._errors import ConfigurationError
 from agentspan.agents.testing._check_script import checked
 from agentspan.agents.testing._recording import read
 from agentspan.agents.testing._script import MockEvent, Said, ScriptError
-from agentspan_schemas import JsonObject
+from agentspan_schemas import JsonObject, Usage
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.messages import AssistantMessage, Message
 
@@ -113,6 +113,7 @@ def recorded_turns(path: str | Path) -> list[Turn]:
     return [
         [
             *([MockEvent.says(fact.text)] if fact.text else []),
+            *([MockEvent.used(**fact.usage.model_dump())] if fact.usage != Usage() else []),
             *(MockEvent.tool_call(call.tool, call.args) for call in fact.tool_calls),
         ]
         or ""
@@ -152,12 +153,10 @@ def _of_lines(lines: Sequence[MockEvent]) -> JsonObject:
     said, calls = Said(), list[Any]()
     for line in lines:
         match line.kind:
-            case "thinking":
-                said = Said(said.text, (*said.thoughts, line.text or ""))
-            case "says":
-                said = Said(f"{said.text}\n{line.text}".strip(), said.thoughts)
+            case "thinking" | "says" | "used":
+                said = said.then(line)
             case "done":
-                said = Said(_text(line.value), said.thoughts)
+                said = replace(said, text=_text(line.value))
             case "tool_call":
                 calls.append({"tool": line.tool, "args": dict(line.args)})
             case "failed":
@@ -168,7 +167,8 @@ def _of_lines(lines: Sequence[MockEvent]) -> JsonObject:
                     "take the line out: with the real server it happens for real",
                 )
     blocks: Any = said.blocks
-    return {"text": said.text, "tool_calls": calls, "blocks": list(blocks) if blocks else None}
+    usage = said.usage.model_dump()
+    return {"text": said.text, "tool_calls": calls, "blocks": list(blocks) if blocks else None, "usage": usage}
 
 
 def _text(value: Any) -> str:
