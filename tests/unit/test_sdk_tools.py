@@ -1,9 +1,8 @@
-"""Tools and agents as the server and the model see them, and their code as the worker runs it."""
+"""What a tool is made of: its description, its options, what its parameters and its results become; and an agent of
+them."""
 
-import asyncio
-import logging
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,11 +14,10 @@ import pytest
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from agentspan.agents import Agent, AgentspanError, ConfigurationError, Tool, ToolContext, current_context, tool
+from agentspan.agents import Agent, ConfigurationError, Tool, ToolContext, tool
 from agentspan.agents._serialise import Raised, Returned, serialise
-from agentspan.agents.worker import Outcome, TooLate, ToolRunner, ToolThreads
 from agentspan_schemas import MAX_RESULT_BYTES
-from agentspan_schemas.tasks import ToolTask
+from tests.unit.called_tools import run
 
 
 class Colour(Enum):
@@ -252,9 +250,6 @@ def test_two_tools_of_one_name_are_refused() -> None:
         Agent("a", "p/m", tools=[find, find])
 
 
-# Results
-
-
 class Cursor:
     """What a database gives: iterable, and nothing else."""
 
@@ -314,203 +309,3 @@ def test_a_result_that_is_too_large_names_both_sizes() -> None:
     assert f"returned {MAX_RESULT_BYTES + 2} bytes" in raised.error.message
     assert f"at most {MAX_RESULT_BYTES}" in raised.error.message
     assert isinstance(serialise("t", "x" * (MAX_RESULT_BYTES - 2)), Returned)
-
-
-# Running
-
-
-def task_for(name: str, args: dict[str, Any], **more: Any) -> ToolTask:
-    fields: dict[str, Any] = {"effects": "idempotent", "attempt": 1, "metadata": {"ticket": "t"}} | more
-    return ToolTask(
-        execution_id="exec-1",
-        agent="a",
-        agent_version="v",
-        opened_at=datetime(2026, 1, 1, tzinfo=UTC),
-        call_id="1-0",
-        tool=name,
-        args=args,
-        args_hash="",
-        input_schema_hash="",
-        **fields,
-    )
-
-
-def run(made: Tool[..., Any], args: dict[str, Any], *, admitted: bool = True, **more: Any) -> Outcome:
-    threads = ToolThreads()
-    runner = ToolRunner(lambda agent, name: made if name == made.name else None, threads)
-    try:
-        return asyncio.run(runner(task_for(made.name, args, **more), lambda: admitted))
-    finally:
-        threads.close()
-
-
-def test_the_context_reaches_threads_loops_and_generators() -> None:
-    @tool
-    def in_thread() -> list[str]:
-        """Run in a thread."""
-        return [current_context().idempotency_key, threading.current_thread().name]
-
-    @tool
-    async def on_loop() -> str:
-        """Run on the loop."""
-        await asyncio.sleep(0)
-        return str(current_context().metadata["ticket"])
-
-    @tool
-    def lazily() -> Iterator[int]:
-        """Run while it is iterated."""
-        yield current_context().attempt
-
-    @tool
-    async def slowly() -> AsyncIterator[int]:
-        """Run while it is iterated, on the loop."""
-        yield current_context().attempt
-
-    assert run(in_thread, {}) == Returned(["exec-1.1-0", "agentspan-tool"], 31)
-    assert run(on_loop, {}) == Returned("t", 3)
-    assert run(lazily, {}) == Returned([1], 3)
-    assert run(slowly, {}) == Returned([1], 3)
-    with pytest.raises(AgentspanError, match="outside of a tool call"):
-        current_context()
-
-
-def test_whatever_a_tool_raises_is_an_error_for_the_model(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.CRITICAL, logger="agentspan")  # a parallel run can't carry a report with a lone surrogate
-
-    def failing(error: BaseException, *, on_loop: bool) -> Tool[..., Any]:
-        @tool(name="fail")
-        def in_thread() -> None:
-            raise error
-
-        @tool(name="fail")
-        async def asynchronously() -> None:
-            raise error
-
-        return asynchronously if on_loop else in_thread
-
-    for on_loop in (False, True):
-        for error in (ValueError("bad \ud800"), SystemExit(3), asyncio.CancelledError("mine"), KeyError("k")):
-            outcome = run(failing(error, on_loop=on_loop), {})
-            assert isinstance(outcome, Raised), (error, on_loop)
-            assert outcome.error.kind == "exception"
-            assert outcome.error.message.startswith(type(error).__name__)
-
-
-def test_a_generator_that_raises_is_the_tools_own_error() -> None:
-    @tool
-    def broken() -> Iterator[int]:
-        """Break."""
-        yield 1
-        raise KeyError("gone")
-
-    outcome = run(broken, {})
-    assert isinstance(outcome, Raised)
-    assert outcome.error.message == "KeyError: 'gone'"
-
-
-def test_arguments_that_do_not_fit_the_annotations_run_nothing() -> None:
-    @tool
-    def strict(when: datetime) -> None:
-        """Never run."""
-        raise AssertionError
-
-    outcome = run(strict, {"when": "yesterday"})
-    assert isinstance(outcome, Raised)
-    assert outcome.error.kind == "invalid_args"
-    assert "when" in outcome.error.message
-    assert isinstance(run(strict, {}, admitted=False), Raised)
-
-
-def test_a_grant_that_is_over_runs_nothing() -> None:
-    @tool
-    def sync() -> None:
-        """Never run."""
-        raise AssertionError
-
-    @tool
-    async def asynchronous() -> None:
-        """Never run."""
-        raise AssertionError
-
-    assert run(sync, {}, admitted=False) == TooLate()
-    assert run(asynchronous, {}, admitted=False) == TooLate()
-
-
-def test_an_idempotent_tool_that_takes_too_long_is_a_timeout() -> None:
-    release = threading.Event()
-
-    @tool
-    def stuck() -> None:
-        """Never return."""
-        release.wait(10)
-
-    @tool
-    async def sleepy() -> None:
-        """Never return."""
-        await asyncio.Event().wait()
-
-    for made, says in ((stuck, "its code may still be running"), (sleepy, "it was cancelled")):
-        outcome = run(made, {}, timeout_s=0.02)
-        assert isinstance(outcome, Raised)
-        assert outcome.error.kind == "timeout"
-        assert "within 0.02 s" in outcome.error.message
-        assert says in outcome.error.message
-    release.set()
-
-
-def test_a_once_tool_is_never_cut_off_here() -> None:
-    @tool(effects="once")
-    async def slow() -> str:
-        """Take longer than allowed: the core says what that means."""
-        await asyncio.sleep(0.05)
-        return "done"
-
-    assert run(slow, {}, effects="once", timeout_s=0.01) == Returned("done", 6)
-
-
-def test_a_timeout_that_the_tool_raises_is_its_own() -> None:
-    @tool
-    async def late() -> None:
-        """Raise a TimeoutError."""
-        raise TimeoutError("upstream")
-
-    outcome = run(late, {}, timeout_s=5)
-    assert isinstance(outcome, Raised)
-    assert (outcome.error.kind, outcome.error.message) == ("exception", "TimeoutError: upstream")
-
-
-def test_a_tool_that_is_not_here() -> None:
-    @tool
-    def here() -> None:
-        """Be here."""
-
-    runner = ToolRunner(lambda agent, name: None, ToolThreads())
-    outcome = asyncio.run(runner(task_for("gone", {}), lambda: True))
-    assert isinstance(outcome, Raised)
-    assert outcome.error.kind == "unknown_tool"
-    here()
-
-
-def test_state_is_shared_by_the_calls_of_one_execution() -> None:
-    @tool
-    def counting(ctx: ToolContext) -> int:
-        """Count."""
-        ctx.state["n"] = ctx.state.get("n", 0) + 1
-        return int(ctx.state["n"])
-
-    threads = ToolThreads()
-    runner = ToolRunner(lambda agent, name: counting, threads)
-
-    async def calls() -> list[Outcome]:
-        other = task_for("counting", {}).model_copy(update={"execution_id": "exec-2"})
-        return [await runner(t, lambda: True) for t in (task_for("counting", {}), task_for("counting", {}), other)]
-
-    assert asyncio.run(calls()) == [Returned(1, 1), Returned(2, 1), Returned(1, 1)]
-    threads.close()
-
-
-def test_threads_are_used_again() -> None:
-    threads = ToolThreads()
-    names = {threads.submit(lambda: threading.get_ident()).result(5) for _ in range(20)}
-    assert len(names) <= 2
-    threads.close()
