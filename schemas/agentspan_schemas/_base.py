@@ -75,24 +75,26 @@ class Wire(BaseModel):
 
         Four times as fast as the constructor. Raises TypeError for a field that is missing or unknown.
         """
-        blank, required = _blank(cls)
+        blank, required, names = _blank(cls)
         values = blank | fields
         if len(values) != len(blank) or not required <= fields.keys():
             wrong = sorted(fields.keys() ^ blank.keys() if len(values) != len(blank) else required - fields.keys())
             raise TypeError(f"{cls.__name__} is made of other fields; missing or unknown: {', '.join(wrong)}")
         made = cls.__new__(cls)
         object.__setattr__(made, "__dict__", values)
-        object.__setattr__(made, "__pydantic_fields_set__", set(fields))
+        object.__setattr__(made, "__pydantic_fields_set__", names)
         object.__setattr__(made, "__pydantic_extra__", {})
         object.__setattr__(made, "__pydantic_private__", None)
         return made
 
 
 @cache
-def _blank(kind: type[BaseModel]) -> tuple[dict[str, Any], frozenset[str]]:
-    """All fields in their order, with the defaults where there are some; and the names of those without."""
+def _blank(kind: type[BaseModel]) -> tuple[dict[str, Any], frozenset[str], set[str]]:
+    """All fields in their order, with the defaults where there are some; the names of those without; and all names, one
+    set for all messages of a kind: one of each message's own would be a fifth of its memory."""
     fields = kind.model_fields.items()
-    return {name: field.get_default() for name, field in fields}, frozenset(n for n, f in fields if f.is_required())
+    blank = {name: field.get_default() for name, field in fields}
+    return blank, frozenset(n for n, f in fields if f.is_required()), set(blank)
 
 
 class Request(BaseModel):

@@ -127,7 +127,7 @@ async def test_a_list_says_up_to_when_it_is_complete(database: Database) -> None
     world = World(MemoryLog(1))
     async with process(world) as here, reading(world, database, project=False) as read:
         assert (await read.query.executions(ALL, cursor=None, limit=10)).as_of == NOTHING_YET
-        await read.tail.project(0, await world.log.partition(0).end())
+        read.tail.project(0, await world.log.partition(0).end())
         assert (await read.query.executions(ALL, cursor=None, limit=10)).as_of == world.clock.at
         await here.send(start())
         before = world.clock.at

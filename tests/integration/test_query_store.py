@@ -1,6 +1,8 @@
 """History in ClickHouse: what is written is what is read, whatever is written twice."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
@@ -101,6 +103,27 @@ async def test_what_is_written_again_in_other_batches_is_there_once(
         ("exec-b", "completed"),
     ]
     assert await history.status_counts(ExecutionFilter()) == {"waiting": 1, "completed": 1}
+
+
+class _Rows(list[tuple[object, ...]]):
+    """A list that can be watched."""
+
+
+async def test_written_rows_are_let_go_of_without_the_collector(database: Database) -> None:
+    loop, columns = asyncio.get_running_loop(), ("log_id", "partition", "offset", "epoch", "n")
+    gc.disable()
+    try:
+        for offset in (1, 2):  # the second time the types of the columns are known
+            rows, gone = _Rows([("log-2", 0, offset, 1, offset)]), asyncio.Event()
+            weakref.finalize(rows, loop.call_soon_threadsafe, gone.set)
+            await database.insert("positions", columns, rows, token=f"rows-{offset}")
+            del rows
+            async with asyncio.timeout(30):
+                await gone.wait()
+    finally:
+        gc.enable()
+    found = await database.query("SELECT max(offset) FROM positions WHERE log_id = 'log-2'", {})
+    assert [tuple(row) for row in found] == [(2,)]
 
 
 async def test_an_older_state_written_late_changes_nothing(sink: ClickHouseSink, history: ClickHouseHistory) -> None:

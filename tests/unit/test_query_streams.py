@@ -12,7 +12,7 @@ import pytest
 
 from agentspan.eventlog import BEGINNING, Log, Position
 from agentspan.eventlog.memory import MemoryLog
-from agentspan.eventlog.messages import events_of
+from agentspan.eventlog.messages import stored_events
 from agentspan_query.domain.filters import ExecutionFilter
 from agentspan_query.domain.views import HistoryPage, StoredEvent
 from agentspan_query.errors import BadPosition, HistoryUnavailable, TooManyFollowed, UnknownExecution
@@ -41,10 +41,9 @@ class LogHistory:
         end = await self.log.partition(0).end()
         found = []
         async for outcome in self.log.partition(0).follow(BEGINNING, until=Position(end, 0, 0)):
-            raw = {stored.offset: stored.record.value for stored in outcome.records}
-            for offset, event in events_of(outcome):
+            for stored, event in stored_events(outcome):
                 if event.execution_id == execution_id:
-                    found.append(StoredEvent(event.seq, event.type, raw[offset].decode()))
+                    found.append(StoredEvent(event.seq, event.type, stored.record.value.decode()))
         return found
 
     async def events(self, execution_id: str, *, after: int = 0, limit: int = 500) -> Sequence[StoredEvent]:
@@ -84,7 +83,7 @@ class Room:
         """Return when the tail has all that is on the log, and history too."""
         end = await self.log.partition(0).end()
         await self.tail.reached(0, end - 1)
-        await self.tail.project(0, end)
+        self.tail.project(0, end)
 
     async def begin(self, *execution_ids: str) -> None:
         for execution_id in execution_ids:

@@ -14,7 +14,7 @@ import agentspan_schemas
 from agentspan_schemas import agents, http, topics
 from agentspan_schemas.agents import AgentDefinition, ToolDefinition, schema_hash
 from agentspan_schemas.codec import COMMANDS, EVENTS, FAMILIES, NOTES, TASKS
-from agentspan_schemas.events import TERMINAL, Envelope, Event
+from agentspan_schemas.events import TERMINAL, Envelope, Event, Totals
 from agentspan_schemas.generate import FOLDER, main, schemas
 from agentspan_schemas.tasks import ToolTask, WorkerSession
 from tests.unit.schemas_examples import EXAMPLES
@@ -60,6 +60,13 @@ def test_every_event_has_the_whole_envelope() -> None:
         "traceparent", "schema_version",
     } == set(Envelope.model_fields)  # fmt: skip
     assert all(issubclass(model, Envelope) for model in EVENTS.types.values())
+
+
+def test_a_changed_copy_leaves_all_other_messages_as_they_are() -> None:
+    one, other = Totals.of(turns=1), Totals.of(turns=2)
+    changed = one.model_copy(update={"turns": 3, "of_a_later_release": True})
+    assert "of_a_later_release" in changed.model_fields_set
+    assert one.model_fields_set == other.model_fields_set == set(Totals.model_fields)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__qualname__)

@@ -6,7 +6,7 @@ Apart from the log itself, which carries records of any meaning.
 from collections.abc import Iterator
 from typing import cast
 
-from agentspan.eventlog._records import Outcome, Record
+from agentspan.eventlog._records import Outcome, Record, Stored
 from agentspan_schemas.answers import Answer, Note, Refused, Repeated, UnreadableCommand
 from agentspan_schemas.codec import EVENTS, NOTES, encode
 from agentspan_schemas.commands import Command
@@ -36,11 +36,16 @@ def read_log_record(record: Record) -> OnLog:
     return EVENTS.decode(record.value) if record.type in EVENTS.types else NOTES.decode(record.value)
 
 
-def events_of(outcome: Outcome) -> Iterator[tuple[int, Event]]:
-    """The events of an outcome, each with its offset."""
+def stored_events(outcome: Outcome) -> Iterator[tuple[Stored, Event]]:
+    """The events of an outcome, each with its record."""
     for stored in outcome.records:
         if stored.record.type in EVENTS.types:
-            yield stored.offset, cast(Event, read_log_record(stored.record))
+            yield stored, cast(Event, read_log_record(stored.record))
+
+
+def events_of(outcome: Outcome) -> Iterator[tuple[int, Event]]:
+    """The events of an outcome, each with its offset."""
+    return ((stored.offset, event) for stored, event in stored_events(outcome))
 
 
 def answer_of(outcome: Outcome, partition: int) -> Answer:

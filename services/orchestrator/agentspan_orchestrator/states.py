@@ -5,7 +5,7 @@ from collections import Counter, OrderedDict
 from agentspan_orchestrator.domain import Execution
 from agentspan_orchestrator.ports import StateCache
 
-HOT_STATES = 1_000
+HOT_STATES = 500
 """How many states stay in memory beside those with outcomes under way: a parked execution costs none."""
 
 

@@ -12,11 +12,12 @@ from datetime import datetime
 from typing import TypeVar
 
 from agentspan.eventlog import BEGINNING, BeyondEnd, Log, Outcome, Position
-from agentspan.eventlog.messages import events_of
+from agentspan.eventlog.messages import stored_events
 from agentspan_query.domain.rows import EventRow, ExecutionRow, event_row, execution_row
 from agentspan_query.errors import QueryError
 from agentspan_query.ports import Sink, Sleep
 from agentspan_query.tail import Tail
+from agentspan_schemas.events import Event
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +38,13 @@ class Batch:
     position: Position
     """Behind its last outcome."""
     events: list[EventRow] = field(default_factory=list)
-    executions: list[ExecutionRow] = field(default_factory=list)
     size: int = 0
+    _last: dict[str, Event] = field(default_factory=dict)
+
+    @property
+    def executions(self) -> list[ExecutionRow]:
+        """Each execution as it stands after the last of its events here: the rows before would only be merged away."""
+        return [execution_row(event) for event in self._last.values()]
 
     @property
     def at(self) -> datetime | None:
@@ -47,11 +53,11 @@ class Batch:
 
     def add(self, number: int, outcome: Outcome) -> None:
         """An outcome's rows, too."""
-        raw = {stored.offset: stored.record.value for stored in outcome.records}
-        for offset, event in events_of(outcome):
-            self.events.append(event_row(event, raw=raw[offset], partition=number, offset=offset))
-            self.executions.append(execution_row(event))
-            self.size += len(raw[offset])
+        for stored, event in stored_events(outcome):
+            raw = stored.record.value
+            self.events.append(event_row(event, raw=raw, partition=number, offset=stored.offset))
+            self._last[event.execution_id] = event
+            self.size += len(raw)
         self.position = outcome.position
 
     @property
@@ -110,7 +116,7 @@ class Projection:
                 position = BEGINNING
                 continue
             self.reached[number] = end
-            await self._tail.project(number, end)
+            self._tail.project(number, end)
             await partition.wait(end)
             await self._sleep(FLUSH_S)
 
@@ -119,7 +125,7 @@ class Projection:
         async for batch in batches(self._log, number, position, end):
             await self._persisted(number, lambda: self._store(number, batch))  # noqa: B023 - awaited before the next
             position = batch.position
-            await self._tail.project(number, position.offset, batch.at)
+            self._tail.project(number, position.offset, batch.at)
         return position
 
     async def _store(self, number: int, batch: Batch) -> None:

@@ -5,13 +5,13 @@ It holds everything that is not projected, up to a bound; what it had to let go 
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
 from agentspan.eventlog import Log
-from agentspan.eventlog.messages import events_of
+from agentspan.eventlog.messages import stored_events
 from agentspan_schemas.events import Event
 from agentspan_schemas.http import Delta
 
@@ -59,7 +59,7 @@ class Tail:
         self._events: deque[TailEvent] = deque()
         self._by_execution: dict[str, deque[TailEvent]] = {}
         self._followers: dict[str, tuple[Follower, ...]] = {}
-        self._moved = asyncio.Condition()
+        self._moved = asyncio.Event()
         self._begins: list[int | None] = [None] * log.partitions
         """Of each partition, the offset such that every outcome that ends after it is here."""
         self._ends = [0] * log.partitions
@@ -91,26 +91,22 @@ class Tail:
 
     async def reached(self, partition: int, offset: int) -> None:
         """Return when the record at that offset was seen."""
-        async with self._moved:
-            await self._moved.wait_for(lambda: self._ends[partition] > offset)
+        await self._until(lambda: self._ends[partition] > offset)
 
     async def is_projected(self, partition: int, offset: int) -> None:
         """Return when every outcome that ends up to that offset is in ClickHouse."""
-        async with self._moved:
-            await self._moved.wait_for(lambda: self._projected[partition] >= offset)
+        await self._until(lambda: self._projected[partition] >= offset)
 
     async def meets_history(self, partition: int) -> None:
         """Return when nothing is missing between what is in ClickHouse and what is here."""
-        async with self._moved:
-            await self._moved.wait_for(lambda: self._meets(partition))
+        await self._until(lambda: self._meets(partition))
 
-    async def project(self, partition: int, offset: int, at: datetime | None = None) -> None:
+    def project(self, partition: int, offset: int, at: datetime | None = None) -> None:
         """Every outcome of the partition that ends up to that offset is in ClickHouse now; the last happened `at`."""
-        async with self._moved:
-            self._projected[partition] = offset
-            self._projected_at[partition] = at or self._projected_at[partition]
-            self._trim()
-            self._moved.notify_all()
+        self._projected[partition] = offset
+        self._projected_at[partition] = at or self._projected_at[partition]
+        self._trim()
+        self._wake()
 
     def attach(self, execution_id: str, follower: Follower) -> None:
         """Give it every event of the execution from now on."""
@@ -136,18 +132,27 @@ class Tail:
     async def _follow(self, number: int) -> None:
         partition = self._log.partition(number)
         begin = await partition.end()
-        await self._move(number, begin)
+        self._move(number, begin)
         self._begins[number] = begin
         async for outcome in partition.follow(begin):
-            raw = {stored.offset: stored.record.value for stored in outcome.records}
-            for offset, event in events_of(outcome):
-                self._add(TailEvent(number, outcome.position.offset, event, raw[offset]))
-            await self._move(number, outcome.position.offset)
+            end = outcome.position.offset
+            for stored, event in stored_events(outcome):
+                self._add(TailEvent(number, end, event, stored.record.value))
+            self._trim()
+            self._move(number, end)
 
-    async def _move(self, number: int, offset: int) -> None:
-        async with self._moved:
-            self._ends[number] = offset
-            self._moved.notify_all()
+    def _move(self, number: int, offset: int) -> None:
+        self._ends[number] = offset
+        self._wake()
+
+    def _wake(self) -> None:
+        """Those who wait look again."""
+        self._moved.set()
+        self._moved.clear()
+
+    async def _until(self, there: Callable[[], bool]) -> None:
+        while not there():
+            await self._moved.wait()
 
     def _meets(self, partition: int) -> bool:
         begins = self._begins[partition]
@@ -160,7 +165,6 @@ class Tail:
         self._by_execution.setdefault(execution_id, deque()).append(item)
         for follower in self._followers.get(execution_id, ()):
             follower.take(item)
-        self._trim()
 
     def _trim(self) -> None:
         """Forget the oldest: those that are projected beyond `keep`, any beyond `most`."""

@@ -112,7 +112,7 @@ def embedded(settings: Settings) -> Plumbing:
     log = SqliteLog.open(settings.data / LOG_FILE, PARTITIONS)
     return Plumbing(
         log=log,
-        inbox=MemoryInbox(PARTITIONS, id=uuid.uuid4().hex, keep=2 * MOST_UNDER_WAY),
+        inbox=MemoryInbox(PARTITIONS, id=uuid.uuid4().hex, keep=MOST_UNDER_WAY),
         agents=log.table("agents"),
         tasks=MemoryTable(PARTITIONS),
         workers=MemoryTable(),
