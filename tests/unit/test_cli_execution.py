@@ -148,6 +148,22 @@ def test_events_are_lines_for_people(server: FakeServer, capsys: pytest.CaptureF
     assert (printed.out, printed.err) == ("", "no events fit\n")
 
 
+def test_no_line_of_a_story_is_wider_than_a_page(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    many_words = "The refund was made, and here is why. " * 40
+    over = event(9, "tool_result", **OVER, ok=True, value={"note": many_words}, attempt=1)
+    asked_for = tool_call(4) | {"args": {"note": "x" * 3000}}
+    server.on("GET", f"/executions/{RUN}/events", lambda asked: page_of(asked, [asked_for, over]))
+    run = execution("completed", output=many_words, prompt=many_words).model_dump(mode="json")
+    server.on("GET", f"/executions/{RUN}", Answer(run))
+    assert main(["execution", "show", RUN]) == 0
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 210
+    assert " ".join(printed.split()).count("The refund was made, and here is why.") >= 40, "the output is whole"
+    assert main(["execution", "show", RUN, "-o", "json"]) == 0
+    [call] = json.loads(capsys.readouterr().out)["calls"]
+    assert call["args"] == {"note": "x" * 3000}
+
+
 # list
 
 

@@ -13,8 +13,11 @@ from agentspan.cli._api import Server
 from agentspan.cli._history import Standing, facts, next_steps, standing
 from agentspan.cli._options import Format, Range
 from agentspan.cli._run import line
-from agentspan.cli._show import as_json, as_json_lines, compact, one, out, printable, say, table
+from agentspan.cli._show import as_json, as_json_lines, compact, excerpt, fields, one, out, printable, say, table
 from agentspan_schemas import events as e
+
+LONGEST = 80
+"""Of arguments and outcomes in a table; as JSON they are whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +104,11 @@ def show(told: Story, output: Format) -> None:
     if output is not Format.TABLE:
         calls = [_plain(call) for call in told.calls]
         return one({"execution": told.standing.execution, "calls": calls, "next": steps}, output)
-    for name, value in facts(told.standing.execution):
-        out(f"{name:<10} {value}")
+    fields(facts(told.standing.execution))
     if told.calls:
         out("")
         titles = ("CALL", "TOOL", "STATE", "ARGS", "CAME OF IT")
-        table(titles, [(c.call_id, c.tool, c.state, compact(c.args), c.outcome) for c in told.calls])
+        table(titles, [_row(call) for call in told.calls])
     for step in steps:
         say(f"next: {step}")
 
@@ -146,6 +148,11 @@ def _after(call: Call, event: e.Event) -> Call:
             return replace(call, state="ok" if event.ok else "failed", outcome=printable(said))
         case _:
             return call
+
+
+def _row(call: Call) -> tuple[str, ...]:
+    args, outcome = excerpt(compact(call.args), LONGEST), excerpt(call.outcome, LONGEST)
+    return call.call_id, call.tool, call.state, args, outcome
 
 
 def _plain(call: Call) -> dict[str, Any]:

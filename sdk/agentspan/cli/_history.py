@@ -9,11 +9,16 @@ from agentspan.cli._colours import painted
 from agentspan.cli._options import Format
 from agentspan.cli._respond import missing_for
 from agentspan.cli._respond import steps as respond_steps
-from agentspan.cli._show import compact, many, moment, one, out, printable, say
+from agentspan.cli._show import compact, excerpt, fields, many, moment, one, out, printable, say
 from agentspan_schemas import events as e
 from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.events import TERMINAL
 from agentspan_schemas.http import ExecutionView
+
+LONGEST = 200
+"""Of a prompt, for people."""
+
+IN_A_LIST = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +91,7 @@ def show_standing(standing: Standing, output: Format) -> None:
             "next": steps,
         }
         return one(whole, output)
-    for name, value in facts(standing.execution):
-        out(f"{name:<10} {value}")
+    fields(facts(standing.execution))
     for record in standing.approvals:
         out(f"{_awaits(record):<10} {record.tool} {compact(record.args)}, since {moment(record.requested_at)}")
     for step in steps:
@@ -119,7 +123,7 @@ def facts(run: ExecutionView) -> list[tuple[str, str]]:
         ("totals", f"{spent}, {totals.output_tokens} out"),
     ]
     if run.prompt:
-        known.append(("prompt", _excerpt(run.prompt)))
+        known.append(("prompt", _line(run.prompt, LONGEST)))
     if run.output is not None:
         known.append(("output", compact(run.output)))
     if run.output_error:
@@ -131,9 +135,15 @@ def facts(run: ExecutionView) -> list[tuple[str, str]]:
 
 def _row(run: ExecutionView) -> tuple[str, ...]:
     waiting_on = ", ".join(run.totals.waiting_on)
-    return run.execution_id, run.agent, run.status, waiting_on, moment(run.started_at), _excerpt(run.prompt or "")
+    return (
+        run.execution_id,
+        run.agent,
+        run.status,
+        waiting_on,
+        moment(run.started_at),
+        _line(run.prompt or "", IN_A_LIST),
+    )
 
 
-def _excerpt(text: str) -> str:
-    line = printable(" ".join(text.split()))
-    return line if len(line) <= 200 else line[:199] + "…"
+def _line(text: str, most: int) -> str:
+    return excerpt(printable(" ".join(text.split())), most)

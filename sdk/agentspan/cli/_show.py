@@ -9,6 +9,7 @@ what is there.
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -21,6 +22,11 @@ from agentspan.cli._options import Format
 T = TypeVar("T")
 
 GAP = "  "
+NAME = 10
+"""So wide is a field's name."""
+
+WIDTH = 120
+"""So wide is a line of prose where there is no terminal to say it."""
 
 
 def say(text: str) -> None:
@@ -81,6 +87,23 @@ def many(
             table(titles, [row(value) for value in values])
         case Format.TABLE:
             say(nothing)
+
+
+def fields(pairs: Iterable[tuple[str, str]]) -> None:
+    """Names and values, one under the other; a value that is long goes on below itself."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
+    for name, value in pairs:
+        first = f"{name:<{NAME}} "
+        below = " " * len(first)
+        lines = textwrap.wrap(
+            value, max(width - len(first), 40), break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+        )
+        out(f"{first}{f'{chr(10)}{below}'.join(lines)}".rstrip())
+
+
+def excerpt(text: str, most: int) -> str:
+    """The beginning of a text, where it is longer."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
