@@ -12,8 +12,10 @@ from types import FrameType
 
 import uvicorn
 
+from agentspan_doors import Application
 from agentspan_standalone.app import make_app, running
 from agentspan_standalone.errors import PortTaken
+from agentspan_standalone.protocol import GatheringProtocol
 from agentspan_standalone.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -73,17 +75,8 @@ async def serve(settings: Settings, listening: Sequence[socket.socket]) -> bool:
         signal.raise_signal(signal.SIGTERM)
 
     async with running(settings, fail) as services:
-        config = uvicorn.Config(
-            make_app(settings, services),
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=GRACE_S,
-        )
+        server = _Server(config_of(make_app(settings, services)))
         _spare_the_collector()
-        server = _Server(config)
         draining = asyncio.create_task(_drain(server, services.drain))
         standing = settings.data / STANDING
         standing.write_text(json.dumps({"pid": os.getpid(), "url": _url(settings, listening[0])}))
@@ -94,6 +87,20 @@ async def serve(settings: Settings, listening: Sequence[socket.socket]) -> bool:
             draining.cancel()
             standing.unlink(missing_ok=True)
     return not failed.is_set()
+
+
+def config_of(app: Application) -> uvicorn.Config:
+    """How uvicorn serves the doors."""
+    return uvicorn.Config(
+        app,
+        http=GatheringProtocol,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
 
 
 def _spare_the_collector() -> None:
