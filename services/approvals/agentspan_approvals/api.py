@@ -8,10 +8,11 @@ from starlette.routing import Route
 from agentspan_approvals.paging import BadCursor, cut, decode_cursor
 from agentspan_approvals.ports import Place, Search
 from agentspan_approvals.service import Approvals
-from agentspan_doors import Asked, DoorError, PlainDoor, Said, accepted, command_id, not_found, write_route
-from agentspan_schemas import Wire
+from agentspan_doors import Asked, DoorError, PlainDoor, Said, accepted, command_id, json_of, not_found, write_route
+from agentspan_schemas import JsonObject, NotCanonical, Wire
 from agentspan_schemas import commands as c
 from agentspan_schemas.approvals import ApprovalRecord, ApprovalState
+from agentspan_schemas.canonical import canonical
 from agentspan_schemas.http import DecisionRequest
 from agentspan_schemas.ids import split_approval_id
 
@@ -76,7 +77,8 @@ def decide_route(approvals: Approvals) -> Route:
     async def decide(asked: Asked[DecisionRequest]) -> Said:
         approval_id, body = asked.path["approval_id"], asked.body
         execution_id, call_id = _split(approval_id)
-        decision = c.Decide(
+        _check(body.edited_args)
+        decision = c.Decide.of(
             command_id=command_id(f"decide:{call_id}", asked.caller, asked.key),
             execution_id=execution_id,
             call_id=call_id,
@@ -88,9 +90,8 @@ def decide_route(approvals: Approvals) -> Route:
             channel=asked.caller.channel,
         )
         answer = accepted(await approvals.decide(decision))
-        return Said(
-            await _get(approvals, approval_id, answer.position), headers={"Agentspan-Position": answer.position or ""}
-        )
+        record = await _get(approvals, approval_id, answer.position)
+        return Said(json_of(record), headers=((b"agentspan-position", (answer.position or "").encode()),))
 
     return write_route(DECIDE, DecisionRequest, decide)
 
@@ -101,6 +102,14 @@ async def _get(approvals: Approvals, approval_id: str, position: str | None = No
     if record is None:
         raise not_found("approval", approval_id, "`agentspan approvals list` shows what waits for a decision")
     return record
+
+
+def _check(edited_args: JsonObject | None) -> None:
+    """What JSON has no form for, as NaN, gets past the parser; no command could carry it."""
+    try:
+        canonical(edited_args)
+    except NotCanonical as error:
+        raise DoorError(422, "invalid_args", f"edited_args: {error}", field="edited_args") from error
 
 
 def _split(approval_id: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from agentspan_doors.app import Application, create_app
 from agentspan_doors.callers import Caller, CallerOf, CommandKey, command_id
 from agentspan_doors.guard import Guard
 from agentspan_doors.openapi import PlainDoor
-from agentspan_doors.plain import Asked, Said, write_route
+from agentspan_doors.plain import Asked, Plain, Said, body_of, json_of, write_route
 from agentspan_doors.problems import DoorError, accepted, not_found, problem_response
 
 __all__ = [
@@ -19,11 +19,14 @@ __all__ = [
     "CommandKey",
     "DoorError",
     "Guard",
+    "Plain",
     "PlainDoor",
     "Said",
     "accepted",
+    "body_of",
     "command_id",
     "create_app",
+    "json_of",
     "not_found",
     "problem_response",
     "write_route",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable
 from functools import cached_property
 from importlib.metadata import version
+from inspect import isawaitable
 from time import perf_counter
 
 from fastapi import APIRouter, FastAPI
@@ -10,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agentspan.eventlog.commands import OutcomeUnknown, Unavailable
@@ -18,6 +19,7 @@ from agentspan_doors import problems
 from agentspan_doors.guard import LOOPBACK, Guard
 from agentspan_doors.measured import Measured, Requests
 from agentspan_doors.openapi import Document, PlainDoor, completed
+from agentspan_doors.table import Table
 
 
 class Application(FastAPI):
@@ -31,21 +33,35 @@ class Application(FastAPI):
     plain_routes: tuple[Route, ...] = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        for route in self.plain_routes if scope["type"] == "http" else ():
-            match, found = route.matches(scope)
-            if match is Match.FULL:
-                scope.update(found, app=self, route=route)
-                scope["starlette.exception_handlers"] = (self.exception_handlers, {})
-                await self._plain_stack(scope, receive, send)
-                return
-        await super().__call__(scope, receive, send)
+        found = self._table.find(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        if found is None:
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"], (scope["route"], scope["path_params"]) = self, found
+        await self._plain_stack(scope, receive, send)
+
+    @cached_property
+    def _table(self) -> Table:
+        return Table(self.plain_routes)
 
     @cached_property
     def _plain_stack(self) -> ASGIApp:
-        stack: ASGIApp = _to_route
+        stack: ASGIApp = self._to_route
         for middleware in reversed(self.user_middleware):
             stack = middleware.cls(stack, *middleware.args, **middleware.kwargs)
         return stack
+
+    async def _to_route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await scope["route"].app(scope, receive, send)
+        except Exception as error:
+            found = (self.exception_handlers.get(kind) for kind in type(error).__mro__)
+            handler = next(filter(None, found), None)
+            if handler is None:
+                raise
+            said = handler(Request(scope, receive), error)
+            response = await said if isawaitable(said) else said
+            await response(scope, receive, send)
 
     def openapi(self) -> Document:
         if self.openapi_schema is None:
@@ -90,10 +106,6 @@ def create_app(
         app.include_router(router)
     app.router.routes.extend(app.plain_routes)  # for what it says to a wrong method
     return app
-
-
-async def _to_route(scope: Scope, receive: Receive, send: Send) -> None:
-    await scope["route"].handle(scope, receive, send)
 
 
 async def _on_unavailable(request: Request, error: Exception) -> Response:

@@ -23,15 +23,20 @@ class Caller:
     channel: str
 
 
-def caller_of(headers: Mapping[str, str]) -> Caller:
+Headers = Mapping[bytes, bytes]
+"""A request's headers by their names in lower case."""
+
+
+def caller_of(headers: Headers) -> Caller:
     """Who a request's headers say is calling. Raises DoorError."""
-    return _caller(headers.get("agentspan-user"), headers.get("agentspan-client", "http"))
+    user, client = headers.get(b"agentspan-user", b""), headers.get(b"agentspan-client", b"http")
+    return _caller(user.decode("latin-1"), client.decode("latin-1"))
 
 
-def key_of(headers: Mapping[str, str]) -> str:
+def key_of(headers: Headers) -> str:
     """The caller's Idempotency-Key; without one, every request is a new one. Raises DoorError."""
-    key = headers.get("idempotency-key")
-    if key is not None and len(key) > LONGEST_KEY:
+    key = headers.get(b"idempotency-key", b"").decode("latin-1")
+    if len(key) > LONGEST_KEY:
         detail = f"Idempotency-Key: it has {len(key)} characters, the most is {LONGEST_KEY}"
         raise DoorError(422, "invalid_request", detail, field="Idempotency-Key")
     return _key(key)

@@ -3,15 +3,17 @@ JSON (a form of any page can send those), and bodies beyond the limit.
 """
 
 import ipaddress
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agentspan_doors.callers import Headers
 from agentspan_doors.problems import DoorError, problem_response
 from agentspan_schemas import MAX_VALUE_BYTES
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _SAFE = ("GET", "HEAD", "OPTIONS")
+_ELSEWHERE = (b"cross-site", b"same-site")
 
 
 class Guard:
@@ -45,8 +47,8 @@ class Guard:
         await self._app(scope, _limited(receive), send)
 
     def _refusal(self, scope: Scope) -> DoorError | None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        host = headers.get("host", "")
+        headers: Headers = dict(scope["headers"])
+        host = _text(headers, b"host")
         if scope["path"] in self._by_address:
             return _not_by_address(headers, _without_port(host))
         if _without_port(host) not in self._hosts:
@@ -54,24 +56,28 @@ class Guard:
             return DoorError(403, "host_refused", f"this server does not answer to the host {host!r}; {hint}")
         if scope["method"] in _SAFE:
             return None
-        if self._named and not headers.get("agentspan-user"):
+        if self._named and not headers.get(b"agentspan-user"):
             hint = "the proxy in front of this server must say who it authenticated, in Agentspan-User"
             return DoorError(401, "caller_unknown", hint, field="Agentspan-User")
-        origin = headers.get("origin")
-        if origin is not None and origin.partition("://")[2] != host:
+        origin = _text(headers, b"origin")
+        if b"origin" in headers and origin.partition("://")[2] != host:
             return DoorError(403, "origin_refused", f"a page of {origin!r} may not write here; use the server's own")
-        if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        if headers.get(b"sec-fetch-site") in _ELSEWHERE:
             return DoorError(403, "origin_refused", "a page of another site may not write here; use the server's own")
         return _too_large(headers) or _not_json(headers)
 
 
-def _not_by_address(headers: Mapping[str, str], host: str) -> DoorError | None:
+def _not_by_address(headers: Headers, host: str) -> DoorError | None:
     if host not in LOOPBACK and not _is_address(host.strip("[]")):
         hint = "ask it by the address of its machine or pod, or as localhost"
         return DoorError(403, "host_refused", f"this is for machines and does not answer to the host {host!r}; {hint}")
-    if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+    if headers.get(b"sec-fetch-site") in _ELSEWHERE:
         return DoorError(403, "origin_refused", "this is not for pages of other sites")
     return None
+
+
+def _text(headers: Headers, name: bytes) -> str:
+    return headers.get(name, b"").decode("latin-1")
 
 
 def _is_address(host: str) -> bool:
@@ -85,16 +91,16 @@ def _without_port(host: str) -> str:
     return host if host.endswith("]") else host.rpartition(":")[0] or host
 
 
-def _too_large(headers: Mapping[str, str]) -> DoorError | None:
-    length = headers.get("content-length", "0")
+def _too_large(headers: Headers) -> DoorError | None:
+    length = headers.get(b"content-length", b"0")
     if length.isdigit() and int(length) > MAX_VALUE_BYTES:
         return _over(int(length))
     return None
 
 
-def _not_json(headers: Mapping[str, str]) -> DoorError | None:
-    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+def _not_json(headers: Headers) -> DoorError | None:
+    has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+    media_type = _text(headers, b"content-type").partition(";")[0].strip().lower()
     if not has_body or media_type == "application/json":
         return None
     detail = f"a body of type {media_type or 'unknown'!r}; send JSON, with the header Content-Type: application/json"

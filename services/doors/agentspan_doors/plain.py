@@ -1,26 +1,27 @@
 """The doors that every execution passes: plain routes, which say the same things in the same words as FastAPI's.
 
-Apart because FastAPI takes as long to solve a route's dependencies as all the rest of a start takes.
+Apart because FastAPI takes as long to solve a route's dependencies as all the rest of a start takes; each is an ASGI
+application that reads the headers once, and answers by two messages.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from agentspan_doors.callers import Caller, caller_of, key_of
+from agentspan_doors.callers import Caller, Headers, caller_of, key_of
 from agentspan_doors.openapi import PlainDoor
-from agentspan_doors.problems import invalid_request, problem_response
+from agentspan_doors.problems import MEDIA_TYPE, DoorError, invalid_request
+from agentspan_schemas import MAX_VALUE_BYTES
+from agentspan_schemas.http import Problem
 
 M = TypeVar("M", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked(Generic[M]):
+class Asked(NamedTuple, Generic[M]):
     """A write, as it came in."""
 
     body: M
@@ -30,29 +31,74 @@ class Asked(Generic[M]):
     path: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What the door answers."""
+class Said(NamedTuple):
+    """What a door answers: the bytes of its body."""
 
-    body: BaseModel
+    body: bytes
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    media_type: bytes = b"application/json"
+
+
+class Plain:
+    """The ASGI application of one door. A DoorError is answered here, all else that is raised by the application."""
+
+    def __init__(self, answer: Callable[[Scope, Receive], Awaitable[Said]]) -> None:
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            said = await self._answer(scope, receive)
+        except DoorError as error:
+            said = said_of(error.problem)
+        length = b"%d" % len(said.body)
+        headers = [(b"content-length", length), (b"content-type", said.media_type), *said.headers]
+        await send({"type": "http.response.start", "status": said.status, "headers": headers})
+        await send({"type": "http.response.body", "body": said.body})
 
 
 def write_route(door: PlainDoor, takes: type[M], act: Callable[[Asked[M]], Awaitable[Said]]) -> Route:
     """The route of a door that a caller writes through. What `act` raises is answered as everywhere."""
 
-    async def endpoint(request: Request) -> Response:
-        raw = await request.body()
+    async def answer(scope: Scope, receive: Receive) -> Said:
+        raw = await body_of(receive)
         if not raw:
-            return problem_response(invalid_request({"type": "missing", "loc": (), "msg": "a body is missing"}))
+            return said_of(invalid_request({"type": "missing", "loc": (), "msg": "a body is missing"}))
         try:
-            body = takes.model_validate_json(raw)
+            body = takes.__pydantic_validator__.validate_json(raw)
         except ValidationError as error:
-            return problem_response(invalid_request(error.errors(include_url=False)[0]))
-        asked = Asked(body, caller_of(request.headers), key_of(request.headers), request.path_params)
-        said = await act(asked)
-        content = said.body.__pydantic_serializer__.to_json(said.body)
-        return Response(content, said.status, dict(said.headers), media_type="application/json")
+            return said_of(invalid_request(error.errors(include_url=False)[0]))
+        headers = headers_of(scope)
+        return await act(Asked(body, caller_of(headers), key_of(headers), scope["path_params"]))
 
-    return Route(door.path, endpoint, methods=[door.method], name=door.operation_id)
+    return Route(door.path, Plain(answer), methods=[door.method], name=door.operation_id)
+
+
+def json_of(message: BaseModel) -> bytes:
+    """The body that says this."""
+    return message.__pydantic_serializer__.to_json(message)
+
+
+def headers_of(scope: Scope) -> Headers:
+    """A request's headers; of one that stands there twice the first counts."""
+    return dict(reversed(scope["headers"]))
+
+
+async def body_of(receive: Receive, most: int = MAX_VALUE_BYTES) -> bytes:
+    """A request's whole body. Raises DoorError when it has more than so many bytes."""
+    raw, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        raw, more = raw + message.get("body", b""), message.get("more_body", False)
+        if len(raw) > most:
+            raise DoorError(413, "too_large", f"the body has more than {most} bytes; send less at a time")
+    return raw
+
+
+def said_of(problem: Problem) -> Said:
+    """The problem as it goes over the wire."""
+    body = problem.model_dump_json(exclude_none=True).encode()
+    headers = ((b"retry-after", b"1"),) if problem.status == 503 else ()
+    return Said(body, problem.status, headers, MEDIA_TYPE.encode())

@@ -27,6 +27,8 @@ STATUS_OF: Mapping[RefusalCode, int] = {
     "nothing_to_do": 409,
 }
 
+MEDIA_TYPE = "application/problem+json"
+
 _TITLES = {
     400: "Bad request",
     401: "Who are you?",
@@ -73,7 +75,7 @@ def problem_response(problem: Problem) -> Response:
     """The problem as it goes over the wire."""
     headers = {"Retry-After": "1"} if problem.status == 503 else {}
     body = problem.model_dump_json(exclude_none=True)
-    return Response(body, problem.status, headers, media_type="application/problem+json")
+    return Response(body, problem.status, headers, media_type=MEDIA_TYPE)
 
 
 async def on_door_error(request: Request, error: Exception) -> Response:

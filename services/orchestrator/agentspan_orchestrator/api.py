@@ -16,6 +16,7 @@ from agentspan_doors import (
     Said,
     accepted,
     command_id,
+    json_of,
     not_found,
     write_route,
 )
@@ -100,7 +101,8 @@ def start_route(commands: Commands, definitions: Definitions, check_model: Check
     async def start(asked: Asked[StartRequest]) -> Said:
         by, body = asked.caller.by, asked.body
         ref = await _started(starts.start(body, by=by, source=f"{by}/{body.agent}", key=asked.key))
-        return Said(ref, _status_of(ref), _headers_of(ref))
+        headers = tuple((name.lower().encode(), value.encode()) for name, value in _headers_of(ref).items())
+        return Said(json_of(ref), _status_of(ref), headers)
 
     return write_route(START, StartRequest, start)
 
@@ -222,7 +224,7 @@ def _moved(answer: Answer, response: Response) -> ExecutionRef:
 
 def _ref(answer: Answer) -> ExecutionRef:
     accepted(answer)
-    return ExecutionRef(
+    return ExecutionRef.of(
         execution_id=answer.execution_id,
         seq=answer.seq,
         position=answer.position,

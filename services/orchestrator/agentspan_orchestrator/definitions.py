@@ -57,6 +57,8 @@ class Definitions:
 
     async def awaited(self, name: str, version: str | None, timeout_s: float = 5.0) -> AgentDefinition | None:
         """The definition, also when the table's news are still on their way here."""
+        if (known := self.get(name, version)) is not None:
+            return known
         try:
             async with asyncio.timeout(timeout_s):
                 while (found := self.get(name, version)) is None:

@@ -87,7 +87,7 @@ class Starts:
         except NotCanonical as error:
             raise CannotStart("invalid_request", f"metadata: {error}", "metadata") from error
         execution_id = execution_id_for(source, key)
-        command = c.Start(
+        command = c.Start.of(
             # with the content: the same id for other content has to reach the core, which refuses it
             command_id=f"start:{execution_id}:{digest}",
             execution_id=execution_id,

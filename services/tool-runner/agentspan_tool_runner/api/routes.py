@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from agentspan_doors import DoorError, problem_response
+from agentspan_doors import DoorError, Plain, Said, body_of, json_of, problem_response
 from agentspan_schemas import MAX_VALUE_BYTES
 from agentspan_schemas.codec import describe, encode
 from agentspan_schemas.http import SessionRequest, WorkerReport
@@ -40,7 +40,7 @@ def routes(gateway: Gateway) -> list[Route]:
     return [
         Route(f"{PREFIX}/sessions", _door(doors.hello), methods=["POST"]),
         Route(f"{session}/tasks", _door(doors.tasks), methods=["GET"]),
-        Route(f"{session}/reports", _door(doors.report), methods=["POST"]),
+        Route(f"{session}/reports", Plain(doors.report), methods=["POST"], name="report"),
         Route(session, _door(doors.leave), methods=["DELETE"]),
         Route(f"{PREFIX}/workers", _door(doors.workers), methods=["GET"]),
     ]
@@ -51,15 +51,18 @@ class _Doors:
         self._gateway = gateway
 
     async def hello(self, request: Request) -> Response:
-        grant = self._gateway.hello(await _body(request, SessionRequest, MAX_HELLO_BYTES))
+        grant = self._gateway.hello(_read(SessionRequest, await body_of(request.receive, MAX_HELLO_BYTES)))
         return _json(encode(grant), 201)
 
     async def tasks(self, request: Request) -> Response:
         return _TaskLines(self._gateway, request.path_params["session_id"])
 
-    async def report(self, request: Request) -> Response:
-        report = await _body(request, WorkerReport, MAX_REPORT_BYTES)
-        return _json((await self._gateway.report(request.path_params["session_id"], report)).model_dump_json().encode())
+    async def report(self, scope: Scope, receive: Receive) -> Said:
+        report = _read(WorkerReport, await body_of(receive, MAX_REPORT_BYTES))
+        try:
+            return Said(json_of(await self._gateway.report(scope["path_params"]["session_id"], report)))
+        except UnknownSession as error:
+            raise _unknown(error) from error
 
     async def leave(self, request: Request) -> Response:
         self._gateway.leave(request.path_params["session_id"])
@@ -129,15 +132,10 @@ def _door(endpoint: Endpoint) -> Endpoint:
     return door
 
 
-async def _body(request: Request, model: type[M], limit: int) -> M:
-    """The request's body as this model. Refuses what is too large, no JSON, or breaks the schema."""
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > limit:
-            raise DoorError(413, "too_large", f"the body has more than {limit} bytes; send less at a time")
+def _read(model: type[M], raw: bytes) -> M:
+    """The body as this model. Refuses what is no JSON, or breaks the schema."""
     try:
-        return model.model_validate_json(bytes(raw))
+        return model.model_validate_json(raw)
     except ValidationError as error:
         raise _invalid(error) from None
 

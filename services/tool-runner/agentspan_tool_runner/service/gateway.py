@@ -6,7 +6,7 @@ connection; so after half a lease of silence the gateway ends the stream, and op
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -131,18 +131,18 @@ class Gateway:
         session = self._heard(session_id)
         session.reporting += 1
         try:
-            async with asyncio.TaskGroup() as group:
-                claims = [group.create_task(self._claim(session, item)) for item in report.claims]
-                declines = [group.create_task(self._decline(session, item)) for item in report.declines]
-                results = [group.create_task(self._result(session, item)) for item in report.results]
+            answers = await _together(
+                [
+                    *(self._claim(session, item) for item in report.claims),
+                    *(self._decline(session, item) for item in report.declines),
+                    *(self._result(session, item) for item in report.results),
+                ]
+            )
         finally:
             session.reporting -= 1
             session.heard_at = self._now()
-        return ReportAnswer(
-            claims=tuple(task.result() for task in claims),
-            declines=tuple(task.result() for task in declines),
-            results=tuple(task.result() for task in results),
-        )
+        declines, results = len(report.claims), len(report.claims) + len(report.declines)
+        return ReportAnswer.of(claims=answers[:declines], declines=answers[declines:results], results=answers[results:])
 
     def leave(self, session_id: str) -> None:
         """A worker says good-bye, or its lease is over. Raises UnknownSession."""
@@ -264,6 +264,15 @@ class Gateway:
         for handout in handouts:
             self._streams[handout.session_id].put(handout.task)
             self.announcer.changed(handout.session_id)
+
+
+async def _together(asking: Sequence[Coroutine[None, None, ItemAnswer]]) -> tuple[ItemAnswer, ...]:
+    """All answers, in order; for one alone no task is made."""
+    if len(asking) == 1:
+        return (await asking[0],)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(each) for each in asking]
+    return tuple(task.result() for task in tasks)
 
 
 def _serves(session: WorkerSession, agent: str | None, tool: str | None, input_schema_hash: str | None) -> bool:

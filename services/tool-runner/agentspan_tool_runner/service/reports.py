@@ -24,8 +24,11 @@ async def submit(commands: Commands, command: Claim | Decline | ReturnResult) ->
     except OutcomeUnknown as error:
         return ItemAnswer(accepted=False, code="outcome_unknown", message=str(error))
     if answer.refusal is None:
-        return ItemAnswer(accepted=True)
+        return _ACCEPTED
     return ItemAnswer(accepted=False, code=answer.refusal.code, message=answer.refusal.message)
+
+
+_ACCEPTED = ItemAnswer(accepted=True)
 
 
 def is_final(answer: ItemAnswer) -> bool:
