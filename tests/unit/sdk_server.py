@@ -6,26 +6,21 @@ It keeps everything in memory and can be stopped and started again on its port, 
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from itertools import count
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
-from agentspan_orchestrator.domain import Execution, decide, open_tasks
+from agentspan_orchestrator.domain import open_tasks
 from agentspan_schemas import Failure
 from agentspan_schemas import commands as c
 from agentspan_schemas import events as e
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.answers import Answer
-from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.http import (
     DecisionRequest,
-    Delta,
     ExecutionRef,
     ExecutionView,
-    ItemAnswer,
     MessageRequest,
     Problem,
     ReasonRequest,
@@ -34,60 +29,31 @@ from agentspan_schemas.http import (
     SessionGrant,
     SessionRequest,
     StartRequest,
-    StreamRequest,
     WorkerReport,
 )
 from agentspan_schemas.ids import execution_id_for
-from agentspan_schemas.tasks import ModelTask, ToolTask
-
-Reply = tuple[str, list[tuple[str, dict[str, Any]]]]
-"""What the model says: text, or the calls it asks for."""
+from agentspan_schemas.tasks import ToolTask
+from tests.unit.sdk_core import Refused, Reply
+from tests.unit.sdk_stream_doors import SmallStreams
 
 API = "/api/v1"
+WITHIN_S = 60.0
 
 
-class Refused(Exception):
-    """A problem to answer with."""
-
-    def __init__(self, status: int, code: str, detail: str, **more: Any) -> None:
-        self.problem = Problem(type="about:blank", title=code, status=status, detail=detail, code=code, **more)
-
-
-class SmallServer:
-    """`model` says what the model replies on its n-th turn (from 0) of an execution."""
+class SmallServer(SmallStreams):
+    """The public HTTP of a server; `model` says what the model replies on its n-th turn (from 0) of an execution."""
 
     def __init__(self, model: Callable[[int], Reply]) -> None:
-        self.model = model
-        self.definitions: dict[tuple[str, str], AgentDefinition] = {}
-        self.states: dict[str, Execution] = {}
-        self.events: dict[str, list[e.Event]] = {}
-        self.outputs: dict[str, Any] = {}
-        self.records: dict[str, ApprovalRecord] = {}
+        super().__init__(model)
         self.sessions: dict[str, SessionRequest] = {}
         self.followed: set[str] = set()
         self.goodbyes: list[str] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.given: set[str] = set()
         self.hidden_approvals = 0
-        self.streamed_from: list[str | None] = []
-        """Of each execution that was asked for, the position on the log that it is to have at least."""
-        self.streams: dict[str, dict[str, int]] = {}
-        """Of each open stream, the executions that it follows, and the last event that it was sent."""
-        self.asked_to_follow: list[StreamRequest] = []
-        self.deltas: dict[int, str] = {}
-        """Words that go out before the event of that seq, to those who asked for them."""
-        self.wants_deltas: set[str] = set()
-        self.garbled = False
-        """Whether its streams are of another product."""
-        self.forget_streams = False
-        self.ahead = timedelta()
-        """How far its clock is ahead of the real one."""
-        """Whether changes of a stream come to a process that does not have it."""
         self.fail_next: list[Problem] = []
-        self._ids = count(1)
         self._port = 0
         self._loop = asyncio.new_event_loop()
-        self._changed = asyncio.Condition()
         self._runner: web.AppRunner | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -123,13 +89,13 @@ class SmallServer:
         """Wait for something that a request changes."""
 
         async def until() -> None:
-            async with asyncio.timeout(10), self._changed:
+            async with asyncio.timeout(WITHIN_S), self._changed:
                 await self._changed.wait_for(holds)
 
         self._run(until())
 
     def _run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(15)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(2 * WITHIN_S)
 
     async def _start(self) -> None:
         app = web.Application(middlewares=[self._middleware])
@@ -287,71 +253,6 @@ class SmallServer:
         found = [r for r in self.records.values() if all(v in (None, getattr(r, n)) for n, v in asked.items())]
         return web.json_response({"items": [record.model_dump(mode="json") for record in found]})
 
-    async def _streams(self, request: web.Request) -> web.StreamResponse:
-        stream_id = self._id("stream")
-        followed = self.streams[stream_id] = {}
-        self._follow(followed, StreamRequest.model_validate_json(await request.read()))
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        opened = json.dumps({} if self.garbled else {"stream_id": stream_id})
-        await response.write(f": hello\r\n\r\nevent: open\r\ndata: {opened}\r\n\r\n".encode())
-        try:
-            while True:
-                for frame in self._frames(followed):
-                    await response.write(frame.encode())
-                async with self._changed:
-                    while not self._has_news(followed):
-                        await self._changed.wait()
-        finally:
-            del self.streams[stream_id]
-
-    async def _change_stream(self, request: web.Request) -> web.Response:
-        stream_id = request.match_info["id"]
-        if stream_id not in self.streams or self.forget_streams:
-            raise Refused(404, "unknown_stream", f"there is no stream {stream_id!r}")
-        self._follow(self.streams[stream_id], StreamRequest.model_validate_json(await request.read()))
-        await self._tell()
-        return web.Response(status=204)
-
-    def _follow(self, followed: dict[str, int], asked: StreamRequest) -> None:
-        self.asked_to_follow.append(asked)
-        for execution_id in asked.unfollow:
-            followed.pop(execution_id, None)
-        for follow in asked.follow:
-            followed[follow.execution_id] = follow.after
-            self.streamed_from.append(follow.position)
-            if follow.deltas:
-                self.wants_deltas.add(follow.execution_id)
-
-    def _has_news(self, followed: dict[str, int]) -> bool:
-        return any(len(self.events.get(one, ())) > seen or self._is_over(one) for one, seen in followed.items())
-
-    def _is_over(self, execution_id: str) -> bool:
-        return execution_id not in self.states or self.states[execution_id].terminal
-
-    def _frames(self, followed: dict[str, int]) -> Iterator[str]:
-        for execution_id, seen in list(followed.items()):
-            if execution_id not in self.states:
-                del followed[execution_id]
-                said = f"there is no execution {execution_id!r}"
-                problem = Problem(type="about:blank", title="", status=404, detail=said, code="unknown_execution")
-                body = {"execution_id": execution_id, "problem": problem.model_dump(mode="json")}
-                yield f"event: problem\ndata: {json.dumps(body)}\n\n"
-                continue
-            coming = self.events[execution_id][seen:]
-            for event in coming:
-                if event.seq in self.deltas and execution_id in self.wants_deltas:
-                    text = self.deltas[event.seq]
-                    delta = Delta(execution_id=execution_id, turn=1, attempt=1, offset=0, text=text)
-                    yield f"event: delta\ndata: {delta.model_dump_json()}\n\n"
-                data = event.model_dump_json()
-                yield f"id: {execution_id}:{event.seq}\nevent: {event.type}\ndata: {data}\n\n"
-            followed[execution_id] = seen + len(coming)
-            if self.states[execution_id].terminal:
-                del followed[execution_id]
-                if not coming:
-                    yield f"event: end\ndata: {json.dumps({'execution_id': execution_id})}\n\n"
-
     # The gateway
 
     async def _hello(self, request: web.Request) -> web.Response:
@@ -417,78 +318,6 @@ class SmallServer:
             and task.task_key not in self.given
             and session.tools.get(task.agent, {}).get(task.tool) == task.input_schema_hash
         ]
-
-    # The core
-
-    async def _item(self, command: c.Command) -> ItemAnswer:
-        try:
-            await self._send(command)
-        except Refused as refused:
-            return ItemAnswer(accepted=False, code=refused.problem.code, message=refused.problem.detail)
-        return ItemAnswer(accepted=True)
-
-    async def _send(self, command: c.Command) -> Answer:
-        state = self.states.get(command.execution_id)
-        agent, version = (state.agent, state.agent_version) if state else (getattr(command, "agent", ""), "")
-        definition = self.definitions.get((agent, version or getattr(command, "agent_version", "")))
-        outcome = decide(state, command, self._now(), definition)
-        if outcome.state is not None:
-            self.states[command.execution_id] = outcome.state
-        self._record(outcome.events)
-        await self._tell()
-        if refusal := outcome.answer.refusal:
-            winner = refusal.winner.model_dump(mode="json") if refusal.winner else None
-            status = 404 if refusal.code.startswith("unknown") else 409
-            raise Refused(status, refusal.code, refusal.message, winner=winner)
-        await self._think(command.execution_id)
-        return outcome.answer
-
-    async def _think(self, execution_id: str) -> None:
-        """The model answers at once."""
-        state = self.states[execution_id]
-        for task in open_tasks(state, self._now()):
-            if isinstance(task, ModelTask):
-                text, calls = self.model(task.turn - 1)
-                asked = tuple(c.AskedCall(model_call_id="toolu", tool=tool, args=args) for tool, args in calls)
-                reply = c.ModelReply(
-                    command_id=self._id("model"),
-                    execution_id=execution_id,
-                    turn=task.turn,
-                    attempt=task.attempt,
-                    model="test/model",
-                    text=text,
-                    tool_calls=asked,
-                )
-                await self._send(reply)
-
-    def _record(self, events: tuple[e.Event, ...]) -> None:
-        for event in events:
-            self.events.setdefault(event.execution_id, []).append(event)
-            match event:
-                case e.Waiting():
-                    shared = {k: v for k, v in event.model_dump().items() if k in ApprovalRecord.model_fields}
-                    shared |= {"state": "pending", "requested_at": event.at}
-                    self.records[event.approval_id] = ApprovalRecord(**shared)
-                case e.Approved() | e.Rejected():
-                    who = {"decided_by": event.by, "decided_at": event.at, "channel": event.channel}
-                    self._mark(event.approval_id, state=event.type, seq=event.seq, reason=event.reason, **who)
-                case e.InDoubt():
-                    self._mark(event.approval_id, state="in_doubt", seq=event.seq, attempt=event.attempt)
-                case _:
-                    pass
-
-    def _mark(self, approval_id: str, **changes: Any) -> None:
-        self.records[approval_id] = self.records[approval_id].model_copy(update=changes)
-
-    async def _tell(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
-
-    def _now(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
-
-    def _id(self, kind: str) -> str:
-        return f"{kind}-{next(self._ids)}"
 
 
 def _json(model: Any, status: int = 200) -> web.Response:

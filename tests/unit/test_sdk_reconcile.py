@@ -14,7 +14,8 @@ from agentspan.agents._reconcile import Reconciler
 from agentspan.agents._tools import Tool
 from agentspan.agents.worker import ToolThreads
 from agentspan_schemas import commands as c
-from tests.unit.sdk_server import Reply, SmallServer
+from tests.unit.sdk_core import Reply
+from tests.unit.sdk_server import SmallServer
 
 SCRIPT: list[Reply] = [("", [("refund", {"amount_usd": 10})]), ("paid", [])]
 ASKED: list[tuple[float, str, dict[str, Any]]] = []

@@ -25,7 +25,8 @@ from agentspan.agents import (
 )
 from agentspan_schemas import commands as c
 from agentspan_schemas.http import Problem
-from tests.unit.sdk_server import Reply, SmallServer
+from tests.unit.sdk_core import Reply
+from tests.unit.sdk_server import SmallServer
 
 
 @dataclass

@@ -23,7 +23,8 @@ from agentspan.agents._http import Http
 from agentspan.agents._streams import Streams
 from agentspan_schemas import commands as c
 from tests.support.eventually import until
-from tests.unit.sdk_server import Reply, SmallServer
+from tests.unit.sdk_core import Reply
+from tests.unit.sdk_server import SmallServer
 
 
 @tool(approval_required=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from agentspan.agents import Agent, AgentHandle, shutdown, tool
-from tests.unit.sdk_server import Reply, SmallServer
+from tests.unit.sdk_core import Reply
+from tests.unit.sdk_server import SmallServer
 
 
 @dataclass

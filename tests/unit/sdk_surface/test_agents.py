@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from agentspan.agents import Agent, ConfigurationError, run, start, tool
-from tests.unit.sdk_server import Reply, SmallServer
+from tests.unit.sdk_core import Reply
+from tests.unit.sdk_server import SmallServer
 from tests.unit.sdk_surface.conftest import refund
 
 
