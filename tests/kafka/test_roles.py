@@ -1,10 +1,12 @@
-"""Each service with the rights that `agentspan topics acls` lists for it, on a broker that refuses all else.
+"""Each service, and the operator, with the rights that `agentspan topics acls` lists for it, on a broker that refuses
+all else.
 
 They bring a run from its start by an approval into history; and each says what it measures, and takes work when it is
 ready to.
 """
 
 import json
+import os
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclBinding, AclOperation, AclPermissionType
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
@@ -22,12 +24,14 @@ from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from agentspan.eventlog.kafka import AccessDenied, Kafka, KafkaConfig, TopicChoices, acls
 from agentspan_schemas.topics import TASKS
 from tests.kafka.ingress import Ingress
-from tests.kafka.servers import PARTITIONS, SERVICES, Fleet, Process, create_topics
+from tests.kafka.servers import AGENTSPAN, PARTITIONS, SERVICES, Fleet, Process, create_topics
+from tests.kafka.teams import Team
 from tests.support.eventually import eventually
 from tests.support.kafka.broker import Broker, free_ports, new_cluster_id, nodes
-from tests.support.server import Server
+from tests.support.server import Server, run
 
 OTHERS = TopicChoices().other_partitions
+OPERATOR = "operator"
 
 AUTHORIZED = """
 listeners=PLAINTEXT://127.0.0.1:{plain},SASL://127.0.0.1:{sasl},CONTROLLER://127.0.0.1:{controller}
@@ -42,6 +46,15 @@ allow.everyone.if.no.acl.found=false
 """
 
 
+OPERATIONS = {
+    "Read": AclOperation.READ,
+    "Write": AclOperation.WRITE,
+    "Create": AclOperation.CREATE,
+    "Describe": AclOperation.DESCRIBE,
+    "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
+}
+
+
 class Authorized(Broker):
     """A broker whose second listener lets each service in by its name, and does what its rights allow."""
 
@@ -50,7 +63,7 @@ class Authorized(Broker):
         [sasl] = free_ports(1)
         self._prepare(folder, node, [node], new_cluster_id())
         self.guarded = f"127.0.0.1:{sasl}"
-        users = " ".join(f'user_{service}="{service}"' for service in SERVICES)
+        users = " ".join(f'user_{name}="{name}"' for name in (*SERVICES, OPERATOR))
         lines = AUTHORIZED.format(plain=node.port, sasl=sasl, controller=node.controller, users=users)
         with (folder / "server.properties").open("a") as file:
             file.write(lines)  # of a property that stands twice the last counts
@@ -76,7 +89,7 @@ def grant(broker: Broker, prefix: str) -> None:
             ResourcePatternType.LITERAL,
             f"User:{acl.service}",
             "*",
-            AclOperation[acl.operation.upper()],
+            OPERATIONS[acl.operation],
             AclPermissionType.ALLOW,
         )
         for acl in acls(prefix)
@@ -149,6 +162,57 @@ def test_each_service_does_its_part_with_its_own_rights(apart: Apart) -> None:
     apart.fleet.audit([execution_id])
     for service, each in apart.by_service.items():
         assert "authorization" not in each.log.read_text().lower(), service
+
+
+def by_operator(apart: Apart, *words: str, prefix: str | None = None, ends: int = 0) -> str:
+    """What `agentspan …` prints for who may do no more than `topics acls` lists for the operator."""
+    log = f"kafka://{apart.broker.guarded}?prefix={prefix or apart.prefix}"
+    environment = os.environ | {"AGENTSPAN_KAFKA_SECURITY": json.dumps(as_service(OPERATOR)), "AGENTSPAN_LOG": log}
+    done = run([AGENTSPAN, *words], environment)
+    assert done.returncode == ends, done.stderr
+    return done.stdout
+
+
+def test_the_operator_makes_and_checks_topics(apart: Apart) -> None:
+    prefix = f"test-{uuid.uuid4().hex[:12]}"
+    counts = ("--partitions", "2", "--replication", "1", "--min-insync", "1")
+    by_operator(apart, "topics", "create", *counts, prefix=prefix, ends=3)
+    grant(apart.broker, prefix)
+    made = json.loads(by_operator(apart, "topics", "create", *counts, "-o", "json", prefix=prefix))
+    assert {each["state"] for each in made} == {"made"}
+    assert by_operator(apart, "topics", "check", *counts, prefix=prefix) == ""
+    assert len(json.loads(by_operator(apart, "topics", "describe", "-o", "json", prefix=prefix))) == len(made)
+
+
+def test_the_operator_looks_after_dead_letters(apart: Apart) -> None:
+    team = Team(apart.broker.bootstrap, apart.prefix)
+    team.send("tickets", b"no ticket")
+    team.send("decisions", b"no decision")
+
+    def listed() -> list[str]:
+        return [each["id"] for each in json.loads(by_operator(apart, "dlq", "list", "-o", "json"))]
+
+    eventually(lambda: len(listed()) == 2, "both are put aside")
+    [ticket] = [id_ for id_ in listed() if id_.startswith("tickets/")]
+    by_operator(apart, "dlq", "replay", ticket)
+    eventually(lambda: len(listed()) == 2 and ticket not in listed(), "it was sent again, and put aside again")
+    by_operator(apart, "dlq", "discard", "--all", "--reason", "a test of theirs")
+    assert listed() == []
+
+
+def test_the_operator_builds_history_anew(apart: Apart, tmp_path: Path) -> None:
+    by_operator(apart, "query", "rebuild", "--data", str(tmp_path))
+
+
+@pytest.mark.parametrize("topic", ["events", "commands", "tasks", "approvals", "settings"])
+def test_the_operator_writes_nothing_that_is_a_services(apart: Apart, topic: str) -> None:
+    refused: list[KafkaError | None] = []
+    producer = Producer({"bootstrap.servers": apart.broker.guarded, **as_service(OPERATOR)})
+    producer.produce(f"{apart.prefix}.{topic}", b"x", partition=0, on_delivery=lambda error, _: refused.append(error))
+    producer.flush(30)
+    [error] = refused
+    assert error is not None
+    assert error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
 
 
 @pytest.mark.parametrize("service", ["query", "approvals"])

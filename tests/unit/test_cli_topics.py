@@ -95,6 +95,11 @@ def test_acls_are_lines_for_the_clusters_own_tool_or_data(capsys: pytest.Capture
     assert {row["service"] for row in rows if row["operation"] == "Write" and row["name"] == "shop.events"} == {
         "orchestrator"
     }
+    by_hand = {(row["operation"], row["name"]) for row in rows if row["service"] == "operator"}
+    assert {("Create", "shop.events"), ("Write", "shop.tickets.dlq"), ("Read", "shop.reader")} <= by_hand
+    assert {name for operation, name in by_hand if operation == "Write"} == {
+        "shop.tickets", "shop.decisions", "shop.tickets.dlq", "shop.decisions.dlq",
+    }  # fmt: skip
 
 
 def test_a_cluster_that_does_not_let_us_in_ends_with_3(

@@ -60,7 +60,8 @@ def describe(log: Log = None, output: Output = Format.TABLE) -> None:
 
 @app.command()
 def acls(log: Log = None, output: Output = Format.TABLE) -> None:
-    """What each service has to be allowed, and no more: lines for kafka-acls.sh, or JSON. Asks no cluster."""
+    """What each service, and the operator, has to be allowed, and no more: lines for kafka-acls.sh, or JSON. Asks no
+    cluster."""
     from agentspan.cli._show import as_json, as_json_lines, out, say
 
     report = asked("topics", lambda topics: topics.acls(log))

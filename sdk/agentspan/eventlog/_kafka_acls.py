@@ -1,4 +1,5 @@
-"""What each service has to be allowed, as data: least rights, from the catalogue's writers and readers. Pure."""
+"""What each service, and who looks after them, has to be allowed, as data: least rights, from the catalogue's writers
+and readers. Pure."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,15 +9,18 @@ from agentspan_schemas.topics import Topic, dlq_name, topic_name
 
 Service = Literal["orchestrator", "tool-runner", "approvals", "query"]
 
+OPERATOR: Literal["operator"] = "operator"
+"""Who makes and checks the topics, looks after dead letters and builds history anew, by hand."""
+
 
 @dataclass(frozen=True, slots=True)
 class Acl:
-    """Allows a service's principal an operation on a resource."""
+    """Allows a principal, a service's or the operator's, an operation on a resource."""
 
-    service: Service
+    service: Service | Literal["operator"]
     resource: Literal["topic", "group"]
     name: str
-    operation: Literal["Read", "Write", "Describe"]
+    operation: Literal["Read", "Write", "Create", "Describe", "DescribeConfigs"]
 
 
 ORCHESTRATORS = "orchestrators"
@@ -60,7 +64,7 @@ GROUPS: dict[Service, tuple[str, ...]] = {
 def acls(prefix: str = "agentspan") -> tuple[Acl, ...]:
     """All of them. Who writes a topic may also describe it; the group `reader` is named by every consumer, and joined
     by none."""
-    return tuple(acl for service in READS for acl in _of(service, prefix))
+    return (*(acl for service in READS for acl in _of(service, prefix)), *_of_operator(prefix))
 
 
 def _of(service: Service, prefix: str) -> list[Acl]:
@@ -72,4 +76,25 @@ def _of(service: Service, prefix: str) -> list[Acl]:
         *(Acl(service, "topic", name, "Read") for name in reads),
         *(Acl(service, "topic", name, "Write") for name in writes),
         *(Acl(service, "group", name, "Read") for name in groups),
+    ]
+
+
+def _of_operator(prefix: str) -> list[Acl]:
+    """Reads history to build it anew, and dead letters to show them; writes what it replays, and what became of it. The
+    groups' settings are looked at under KIP-848 alone."""
+    lettered = [topic for of_service in DLQS.values() for topic in of_service]
+    letters = [dlq_name(topic, prefix) for topic in lettered]
+    every = [*(topic_name(topic, prefix) for topic in t.TOPICS), *letters]
+    groups = [f"{prefix}.{group}" for of_service in GROUPS.values() for group in of_service]
+    return [
+        *(Acl(OPERATOR, "topic", name, "Create") for name in every),
+        *(Acl(OPERATOR, "topic", name, "Describe") for name in every),
+        *(Acl(OPERATOR, "topic", name, "DescribeConfigs") for name in every),
+        *(Acl(OPERATOR, "topic", name, "Read") for name in (topic_name(t.EVENTS, prefix), *letters)),
+        *(
+            Acl(OPERATOR, "topic", name, "Write")
+            for name in (*(topic_name(each, prefix) for each in lettered), *letters)
+        ),
+        Acl(OPERATOR, "group", f"{prefix}.reader", "Read"),
+        *(Acl(OPERATOR, "group", name, "DescribeConfigs") for name in groups),
     ]
