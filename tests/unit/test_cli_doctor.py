@@ -51,7 +51,7 @@ def test_a_key_file_has_to_be_readable(tmp_path: Path, setting: str, is_there: b
     file = tmp_path / "key"
     if is_there:
         file.write_text(SECRET)
-    check = here(tmp_path, **{setting: str(file)}).keys()
+    check = here(tmp_path, CLOUD_ML_REGION="global", **{setting: str(file)}).keys()
     assert check.state == state
     assert setting in check.said
     assert SECRET not in check.said
@@ -60,15 +60,26 @@ def test_a_key_file_has_to_be_readable(tmp_path: Path, setting: str, is_there: b
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
-        ("AWS_PROFILE", "bedrock: set"),
+        ("AWS_PROFILE AWS_REGION", "bedrock: set"),
+        ("AWS_BEARER_TOKEN_BEDROCK AWS_DEFAULT_REGION", "bedrock: set"),
+        ("ANTHROPIC_VERTEX_PROJECT_ID CLOUD_ML_REGION", "vertex: set"),
         ("XAI_API_KEY", "xai: set"),
         ("MY_VLLM_BASE_URL", "my-vllm: address set"),
         ("OPENAI_BASE_URL", "openai: address set"),
     ],
 )
 def test_other_providers_are_told_where_something_is_set(tmp_path: Path, setting: str, told: str) -> None:
-    check = here(tmp_path, **{setting: SECRET}).keys()
+    check = here(tmp_path, **dict.fromkeys(setting.split(), SECRET)).keys()
     assert (check.state, told in check.said, SECRET in check.said) == ("ok", True, False)
+
+
+@pytest.mark.parametrize(
+    ("setting", "missing"), [("AWS_PROFILE", "AWS_REGION"), ("ANTHROPIC_VERTEX_PROJECT_ID", "CLOUD_ML_REGION")]
+)
+def test_a_cloud_that_is_asked_nowhere_is_told(tmp_path: Path, setting: str, missing: str) -> None:
+    check = here(tmp_path, **{setting: SECRET}).keys()
+    assert (check.state, f"without {missing}" in check.said) == ("warn", True)
+    assert check.next == f"set {missing}: where it is asked"
 
 
 @pytest.mark.parametrize(("free", "state"), [(100_000_000, "fail"), (1_000_000_000, "warn"), (50_000_000_000, "ok")])

@@ -9,13 +9,16 @@ SETTINGS = {
     "anthropic": ("ANTHROPIC_API_KEY",),
     "openai": ("OPENAI_API_KEY",),
     "bedrock": ("AWS_BEARER_TOKEN_BEDROCK", "AWS_ACCESS_KEY_ID", "AWS_PROFILE"),
-    "vertex": ("GOOGLE_APPLICATION_CREDENTIALS",),
+    "vertex": ("GOOGLE_APPLICATION_CREDENTIALS", "ANTHROPIC_VERTEX_PROJECT_ID"),
     **{
         name: (f"{name.upper()}_API_KEY",)
         for name in ("deepseek", "fireworks", "groq", "mistral", "openrouter", "together", "xai")
     },
 }
 """What lets a server in at each; a setting may stand in a file that `<SETTING>_FILE` names."""
+
+PLACES = {"bedrock": ("AWS_REGION", "AWS_DEFAULT_REGION"), "vertex": ("CLOUD_ML_REGION",)}
+"""Where those are asked that are in many places: one of these is needed as well."""
 
 ALWAYS_TOLD = ("anthropic", "openai")
 FILES = ("GOOGLE_APPLICATION_CREDENTIALS",)
@@ -31,11 +34,17 @@ def check(environ: Mapping[str, str]) -> Check:
     found |= {name: "address set" for name in _addressed(environ) if not found.get(name)}
     told = {name: how or "not set" for name, how in found.items() if how or name in ALWAYS_TOLD}
     said = ", ".join(f"{name}: {how}" for name, how in told.items())
+    nowhere = [name for name, places in PLACES.items() if found.get(name) and not any(map(environ.get, places))]
     if UNREADABLE in said:
         return Check("model keys", "fail", said, "make the file readable to who runs the server")
     if not any(found.values()):
         next_step = "set one where the server is started; replay/…, scripted/… and ollama/… models need none"
         return Check("model keys", "warn", f"{said}, in this environment", next_step)
+    if nowhere:
+        missing = PLACES[nowhere[0]][0]
+        return Check(
+            "model keys", "warn", f"{said}; {nowhere[0]} without {missing}", f"set {missing}: where it is asked"
+        )
     return Check("model keys", "ok", f"{said}, in this environment (a server reads its own)")
 
 
