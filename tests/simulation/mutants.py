@@ -58,7 +58,7 @@ def _no_epoch_check(real: Any) -> Any:
         if stored.stamp.n == 0:
             return real(self, stored)  # type: ignore[no-any-return]
         self.n = stored.stamp.n - 1
-        ours = Stored(stored.offset, replace(stored.stamp, epoch=self.epoch), stored.record)
+        ours = Stored(stored.offset, stored.stamp._replace(epoch=self.epoch), stored.record)
         return real(self, ours)  # type: ignore[no-any-return]
 
     return feed

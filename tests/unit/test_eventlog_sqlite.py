@@ -218,7 +218,7 @@ async def test_a_read_of_large_records_stops_early(path: Path) -> None:
 def test_the_tail_is_bounded(bounds: dict[str, int], kept: list[int]) -> None:
     tail = Tail(**bounds)
     for offset in range(10):
-        tail.push(Stored(offset, Stamp(1, offset + 1, True, 0), Record("x", "k", b"x" * 10)))
+        tail.push([Stored(offset, Stamp(1, offset + 1, True, 0), Record("x", "k", b"x" * 10))])
     first = kept[0] if kept else 9
     assert [stored.offset for stored in tail.read(first, 100)] == kept
     assert tail.read(first - 1, 100) == []

@@ -6,8 +6,7 @@ An outcome is released when it and all before it stand at the expected offsets, 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from agentspan.eventlog._errors import Deposed, FateUnknown, Fenced, StaleEpoch, WriteError
 from agentspan.eventlog._ports import RawLog
@@ -17,11 +16,10 @@ RENEW_AFTER = 10_000
 GAP_READ_LIMIT = 500
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
+class _Sent(NamedTuple):
     """An outcome on its way to the log; or, without `released`, a renewed takeover."""
 
-    records: list[tuple[Stamp, Record]]
+    records: Sequence[tuple[Stamp, Record]]
     acknowledged: asyncio.Future[Sequence[int]]
     released: asyncio.Future[Outcome] | None
 
@@ -63,7 +61,6 @@ class Ownership:
         if not records:
             raise ValueError("an outcome has at least one record: also a command that changes nothing leaves one")
         released: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        released.add_done_callback(_retrieve)
         self._number(records, released)
         return released
 
@@ -94,19 +91,17 @@ class Ownership:
         if self._renewing:
             self._held.append((records, released))
             return
-        first, count = self._n + 1, len(records)
-        self._n += count
-        stamps = [Stamp(self._epoch, first + i, i == count - 1, self._takeover) for i in range(count)]
+        first, epoch, takeover = self._n + 1, self._epoch, self._takeover
+        self._n = last = self._n + len(records)
+        stamps = [Stamp(epoch, n, n == last, takeover) for n in range(first, last + 1)]
         self._send(list(zip(stamps, records, strict=True)), released)
         if self._n >= self._renew_after:
             self._renewing = True
             stamp = Stamp(self._epoch + 1, 0, last=True, takeover=self._takeover)
             self._send([(stamp, takeover_record(self._owner_id))], None)
 
-    def _send(self, records: list[tuple[Stamp, Record]], released: asyncio.Future[Outcome] | None) -> None:
-        acknowledged = self._raw.append(records)
-        acknowledged.add_done_callback(_retrieve)
-        self._sent.append(_Sent(records, acknowledged, released))
+    def _send(self, records: Sequence[tuple[Stamp, Record]], released: asyncio.Future[Outcome] | None) -> None:
+        self._sent.append(_Sent(records, self._raw.append(records), released))
         if self._settling is None:
             self._settling = asyncio.get_running_loop().create_task(self._settle())
 
@@ -146,7 +141,7 @@ class Ownership:
                     raise Fenced(f"{stored.record.key!r} has taken over in epoch {stored.stamp.epoch!r}")
 
     def _release(self, sent: _Sent, offsets: Sequence[int]) -> None:
-        stored = tuple(Stored(at, stamp, record) for at, (stamp, record) in zip(offsets, sent.records, strict=True))
+        stored = tuple([Stored(at, stamp, record) for at, (stamp, record) in zip(offsets, sent.records, strict=True)])
         last = stored[-1]
         if sent.released is None:
             self._renewed(last)
@@ -161,13 +156,17 @@ class Ownership:
             self._number(records, released)
 
     def _end(self, kind: type[Deposed], why: str, cause: BaseException | None) -> None:
+        """All that is under way fails. Whoever hears of one of these futures need not ask for each."""
         self._over = self._over or (kind, why, cause)
         waiting = [sent.released for sent in self._sent] + [released for _, released in self._held]
+        for sent in self._sent:
+            sent.acknowledged.add_done_callback(_retrieve)
         self._sent.clear()
         self._held.clear()
         for released in waiting:
             if released is not None and not released.done():
                 released.set_exception(self._deposed())
+                _retrieve(released)
 
     def _deposed(self) -> Deposed:
         assert self._over is not None
@@ -178,6 +177,6 @@ class Ownership:
 
 
 def _retrieve(write: asyncio.Future[Any]) -> None:
-    """When an ownership ends, all that it had under way fails; whoever hears of one of these need not ask for each."""
+    """Look at what came of it, so that the event loop does not complain that nobody did."""
     if not write.cancelled():
         write.exception()

@@ -3,8 +3,10 @@
 import json
 import sqlite3
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from pydantic_core import to_json
@@ -14,6 +16,9 @@ from agentspan.eventlog._records import Record, Stamp, Stored
 
 SCHEMA_VERSION = 1
 READ_BYTES = 8 * 1024 * 1024
+
+ROWS_AT_ONCE = 32
+"""So many records go into one statement: each statement lets go of Python's lock, and has to get it back."""
 
 _SCHEMA = """
 CREATE TABLE log (id TEXT NOT NULL, partitions INTEGER NOT NULL);
@@ -97,20 +102,19 @@ class Store:
         ).fetchone()
         return Head(*last) if last else Head(0, 0)
 
-    def insert(self, partition: int, records: Iterable[Stored]) -> None:
-        rows = (
-            (s.offset, s.stamp.epoch, s.stamp.n, s.stamp.last, s.stamp.takeover, *_columns(s.record)) for s in records
-        )
-        self.connection.executemany(f"INSERT INTO events_{partition:d} VALUES (?,?,?,?,?,?,?,?,?)", rows)
-
-    def put(self, entry: Entry) -> None:
-        if entry.record is None:
-            self.connection.execute("DELETE FROM entry WHERE name = ? AND entry_key = ?", (entry.name, entry.key))
-        else:
-            self.connection.execute(
-                "INSERT OR REPLACE INTO entry (name, entry_key, type, key, attributes, value) VALUES (?,?,?,?,?,?)",
-                (entry.name, entry.key, *_columns(entry.record)),
-            )
+    @contextmanager
+    def transaction(self) -> Iterator["Transaction"]:
+        """What is written inside is committed at its end: all of it, or nothing."""
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            transaction = Transaction(self.connection)
+            yield transaction
+            transaction.flush()
+            self.connection.execute("COMMIT")
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
 
     def entries(self) -> list[Entry]:
         """What stands in all tables, in the order it was put."""
@@ -135,6 +139,41 @@ class Store:
 
     def close(self) -> None:
         self.connection.close()
+
+
+class Transaction:
+    """What goes into the file in one commit."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._rows: dict[int, list[_Row]] = {}
+
+    def insert(self, partition: int, records: Iterable[Stored]) -> None:
+        """Append records to a partition; they are written together with all others of it."""
+        rows = self._rows.setdefault(partition, [])
+        rows += [(at, s.epoch, s.n, s.last, s.takeover, *_columns(record)) for at, s, record in records]
+
+    def put(self, entry: Entry) -> None:
+        """Let an entry stand in its table, or delete it."""
+        if entry.record is None:
+            self._connection.execute("DELETE FROM entry WHERE name = ? AND entry_key = ?", (entry.name, entry.key))
+        else:
+            self._connection.execute(
+                "INSERT OR REPLACE INTO entry (name, entry_key, type, key, attributes, value) VALUES (?,?,?,?,?,?)",
+                (entry.name, entry.key, *_columns(entry.record)),
+            )
+
+    def flush(self) -> None:
+        """Give the file all that was collected."""
+        for partition, rows in self._rows.items():
+            for first in range(0, len(rows), ROWS_AT_ONCE):
+                piece = rows[first : first + ROWS_AT_ONCE]
+                places = ",".join(["(?,?,?,?,?,?,?,?,?)"] * len(piece))
+                values = tuple(chain.from_iterable(piece))
+                self._connection.execute(f"INSERT INTO events_{partition:d} VALUES {places}", values)
+
+
+_Row = tuple[int, int, int, bool, int, str, str, str, bytes]
 
 
 def _columns(record: Record) -> tuple[str, str, str, bytes]:

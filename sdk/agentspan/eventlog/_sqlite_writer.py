@@ -1,13 +1,14 @@
 """Group commit: the one thread that writes to the file. What queued up while it committed goes into its next commit."""
 
 import asyncio
+import queue
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from agentspan.eventlog._errors import FateUnknown, LogClosed, LogError, StaleEpoch, StorageFull
-from agentspan.eventlog._sqlite_store import Head, Store
+from agentspan.eventlog._sqlite_store import Head, Store, Transaction
 
 
 class Job(Protocol):
@@ -17,7 +18,7 @@ class Job(Protocol):
         """Find the place in the log and move the head of its partition on. Raises StaleEpoch."""
         ...
 
-    def write(self, store: Store) -> None: ...
+    def write(self, transaction: Transaction) -> None: ...
 
     def landed(self) -> None:
         """It is durable: let followers see it, then the one who waits."""
@@ -33,39 +34,37 @@ class Writer:
         self._store = store
         self._heads = [store.head(partition) for partition in range(partitions)]
         self._loop = asyncio.get_running_loop()
-        self._queued: list[Job] = []
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._closed = False
-        self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="agentspan-log-writer", daemon=True)
         self._thread.start()
 
     def submit(self, job: Job) -> None:
         """Queue a job, in call order."""
-        with self._changed:
-            if not self._closed:
-                self._queued.append(job)
-                self._changed.notify()
-                return
-        job.failed(LogClosed("this process has closed the log"))
+        if self._closed:
+            job.failed(LogClosed("this process has closed the log"))
+        else:
+            self._queue.put(job)
 
     async def close(self) -> None:
         """Commit what is queued, tell, and stop."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        self._closed = True
+        self._queue.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
 
     def _run(self) -> None:
-        while jobs := self._take():
-            landed, failed = self._commit(jobs)
+        while (job := self._queue.get()) is not None:
+            landed, failed = self._commit([job, *self._queued()])
             self._loop.call_soon_threadsafe(_tell, landed, failed)
 
-    def _take(self) -> Sequence[Job]:
-        with self._changed:
-            while not self._queued and not self._closed:
-                self._changed.wait()
-            jobs, self._queued = self._queued, []
-            return jobs
+    def _queued(self) -> Iterator[Job]:
+        """What has queued up by now."""
+        for _ in range(self._queue.qsize()):
+            job = self._queue.get()
+            if job is None:
+                self._queue.put(None)  # the end, for after this commit
+                return
+            yield job
 
     def _commit(self, jobs: Sequence[Job]) -> tuple[list[Job], list[tuple[Job, LogError]]]:
         """All in one commit, but for those of stale owners: all stand, or none."""
@@ -86,16 +85,9 @@ class Writer:
         return landed, failed
 
     def _write(self, jobs: Sequence[Job]) -> None:
-        connection = self._store.connection
-        try:
-            connection.execute("BEGIN IMMEDIATE")
+        with self._store.transaction() as transaction:
             for job in jobs:
-                job.write(self._store)
-            connection.execute("COMMIT")
-        except Exception:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+                job.write(transaction)
 
 
 def _tell(landed: Sequence[Job], failed: Sequence[tuple[Job, LogError]]) -> None:

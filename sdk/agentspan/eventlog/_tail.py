@@ -15,24 +15,21 @@ class Tail:
     def __init__(self, *, max_records: int = MAX_RECORDS, max_bytes: int = MAX_BYTES) -> None:
         self._max_records = max_records
         self._max_bytes = max_bytes
-        self._records: dict[int, Stored] = {}
+        self._records: list[Stored] = []
         self._bytes = 0
 
-    def push(self, stored: Stored) -> None:
-        """Add the next record; the oldest make room."""
-        self._records[stored.offset] = stored
-        self._bytes += len(stored.record.value)
-        while len(self._records) > self._max_records or self._bytes > self._max_bytes:
-            # by its offset: looking for a dict's first key gets slow once many were removed before it
-            oldest = self._records.pop(stored.offset - len(self._records) + 1)
-            self._bytes -= len(oldest.record.value)
+    def push(self, stored: Sequence[Stored]) -> None:
+        """Add the next records; the oldest make room."""
+        self._records += stored
+        self._bytes += sum([len(record.value) for _, _, record in stored])
+        surplus = max(0, len(self._records) - self._max_records)
+        self._bytes -= sum([len(record.value) for _, _, record in self._records[:surplus]])
+        while self._bytes > self._max_bytes:
+            self._bytes -= len(self._records[surplus].record.value)
+            surplus += 1
+        del self._records[:surplus]
 
     def read(self, offset: int, limit: int) -> Sequence[Stored]:
         """Up to `limit` records from `offset` on; none if that one is not here."""
-        found = []
-        for at in range(offset, offset + limit):
-            stored = self._records.get(at)
-            if stored is None:
-                break
-            found.append(stored)
-        return found
+        at = offset - self._records[0].offset if self._records else -1
+        return self._records[at : at + limit] if at >= 0 else []

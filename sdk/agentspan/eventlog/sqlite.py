@@ -17,7 +17,7 @@ from agentspan.eventlog._ownership import RENEW_AFTER
 from agentspan.eventlog._partition import PartitionLog
 from agentspan.eventlog._ports import CaughtUp, Change
 from agentspan.eventlog._records import Record, Stamp, Stored
-from agentspan.eventlog._sqlite_store import Entry, Head, Store
+from agentspan.eventlog._sqlite_store import Entry, Head, Store, Transaction
 from agentspan.eventlog._sqlite_writer import Writer
 from agentspan.eventlog._tail import Tail
 from agentspan.eventlog._watermark import Watermark
@@ -150,15 +150,14 @@ class _Append:
         fresh = first.epoch > head.epoch if first.n == 0 else first.epoch == head.epoch
         if not fresh:
             raise StaleEpoch(f"partition {number!r} is in epoch {head.epoch!r}, a write came from {first.epoch!r}")
-        self._stored = [Stored(head.end + i, stamp, record) for i, (stamp, record) in enumerate(self._records)]
+        self._stored = [Stored(at, stamp, record) for at, (stamp, record) in enumerate(self._records, head.end)]
         heads[number] = Head(head.end + len(self._stored), first.epoch)
 
-    def write(self, store: Store) -> None:
-        store.insert(self._raw.number, self._stored)
+    def write(self, transaction: Transaction) -> None:
+        transaction.insert(self._raw.number, self._stored)
 
     def landed(self) -> None:
-        for stored in self._stored:
-            self._raw.tail.push(stored)
+        self._raw.tail.push(self._stored)
         self._raw.watermark.grow(self._stored[-1].offset + 1)
         if not self.future.done():
             self.future.set_result([stored.offset for stored in self._stored])
@@ -179,8 +178,8 @@ class _Put:
     def place(self, heads: list[Head]) -> None:
         """A table takes any writer."""
 
-    def write(self, store: Store) -> None:
-        store.put(self._entry)
+    def write(self, transaction: Transaction) -> None:
+        transaction.put(self._entry)
 
     def landed(self) -> None:
         self._table.standing(self._entry)
