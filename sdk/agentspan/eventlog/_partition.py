@@ -1,7 +1,9 @@
 """One partition of a log as everybody above sees it: outcomes that count, and taking it over. Written once, over any
 raw log."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import NamedTuple
 
 from agentspan.eventlog._errors import BeyondEnd, StaleEpoch
 from agentspan.eventlog._ownership import RENEW_AFTER, Ownership
@@ -11,6 +13,14 @@ from agentspan.eventlog._records import BEGINNING, Outcome, Position, Stamp, Sto
 
 READ_LIMIT = 500
 """Records asked for at once: one read of SQLite is then a few milliseconds."""
+
+
+class _Step(NamedTuple):
+    """What somebody who follows has read: from a position to another, and the outcomes between them."""
+
+    begin: Position
+    end: Position
+    outcomes: Sequence[Outcome]
 
 
 class PartitionLog:
@@ -24,6 +34,8 @@ class PartitionLog:
         self.ghosts = 0
         """How many records that count for nothing were met by those who follow here, each once."""
         self._met = 0
+        self._last_step: _Step | None = None
+        """Those who follow stand at the log's end together: the first of them reads and counts for all."""
 
     async def end(self) -> int:
         """The offset that the next record will have, whether it counts or not."""
@@ -41,15 +53,28 @@ class PartitionLog:
         A bare offset may stand anywhere: the reader goes back to a takeover that is known to be valid and gives what
         ends after the offset. Raises BeyondEnd when the log is shorter than the position.
         """
+        async with aclosing(self.batches(position, until=until)) as batches:
+            async for outcomes in batches:
+                for outcome in outcomes:
+                    yield outcome
+
+    async def batches(
+        self, position: Position | int = BEGINNING, *, until: Position | None = None
+    ) -> AsyncGenerator[Sequence[Outcome], None]:
+        """What `follow` gives, in lists of those that stand there at once: for who has something to do after them."""
         since = position if isinstance(position, int) else position.offset
         await self._check_reached(since)
         start = await self._back_from(position) if isinstance(position, int) else position
-        reader = Reader(start, self._meet)
-        async for batch in scan(self.raw, start.offset, None if until is None else until.offset):
-            for stored in batch:
-                outcome = reader.feed(stored)
-                if outcome is not None and outcome.position.offset > since:
-                    yield outcome
+        reader, at = Reader(start, self._meet), start.offset
+        while until is None or at < until.offset:
+            await self.raw.wait(at)
+            if until is None:
+                reader, at, found = await self._step(reader, at)
+            else:
+                at, found = await self._read(reader, at, min(READ_LIMIT, until.offset - at))
+            outcomes = [outcome for outcome in found if outcome.position.offset > since]
+            if outcomes:
+                yield outcomes
 
     async def take_over(self, owner_id: str) -> Ownership:
         """Become the owner: append a takeover above every epoch before it and read up to it; if another one came
@@ -89,17 +114,24 @@ class PartitionLog:
         return Position(before.stamp.takeover, 0, 0)
 
     async def _feed(self, reader: Reader, offset: int, stop: int) -> int:
-        async for batch in scan(self.raw, offset, stop):
-            for stored in batch:
-                reader.feed(stored)
-        return max(offset, stop)
+        while offset < stop:
+            await self.raw.wait(offset)
+            offset, _ = await self._read(reader, offset, min(READ_LIMIT, stop - offset))
+        return offset
 
+    async def _step(self, reader: Reader, offset: int) -> tuple[Reader, int, Sequence[Outcome]]:
+        """What comes next at the offset, and the reader behind it: as somebody else read it, if he stood here, too."""
+        begin, last = reader.position(offset), self._last_step
+        if last is not None and last.begin == begin:
+            return Reader(last.end, self._meet), last.end.offset, last.outcomes
+        at, outcomes = await self._read(reader, offset, READ_LIMIT)
+        end = reader.position(at)
+        if begin is not None and end is not None:
+            self._last_step = _Step(begin, end, outcomes)
+        return reader, at, outcomes
 
-async def scan(raw: RawLog, offset: int, stop: int | None) -> AsyncIterator[Sequence[Stored]]:
-    """All records from `offset` up to `stop`, in batches; for ever without `stop`."""
-    while stop is None or offset < stop:
-        await raw.wait(offset)
-        limit = READ_LIMIT if stop is None else min(READ_LIMIT, stop - offset)
-        batch = await raw.read(offset, limit)
-        yield batch
-        offset = batch[-1].offset + 1
+    async def _read(self, reader: Reader, offset: int, limit: int) -> tuple[int, Sequence[Outcome]]:
+        """The offset behind what the log gave at once, and the outcomes that end in it."""
+        batch = await self.raw.read(offset, limit)
+        outcomes = [outcome for stored in batch if (outcome := reader.feed(stored)) is not None]
+        return batch[-1].offset + 1, outcomes

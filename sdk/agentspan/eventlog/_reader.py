@@ -47,6 +47,10 @@ class Reader:
         self._unfinished.append(stored)
         return self._outcome(stored.offset) if stamp.last else None
 
+    def position(self, offset: int) -> Position | None:
+        """Where another reader can go on from `offset` as this one would; None inside an outcome or behind a hole."""
+        return None if self._unfinished or self._hole else Position(offset, self.epoch, self.n)
+
     def _taken_over(self, stored: Stored) -> None:
         for torn in self._unfinished:
             self._on_ghost(torn)
