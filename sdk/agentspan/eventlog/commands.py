@@ -5,12 +5,16 @@ that does not own the partition learns it in the same way.
 """
 
 import asyncio
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import takewhile
 from typing import Protocol
 
 from agentspan.eventlog._errors import LogError, WriteError
 from agentspan.eventlog._murmur2 import partition_for
 from agentspan.eventlog._ports import Inbox, Log
+from agentspan.eventlog._records import Outcome
 from agentspan.eventlog.messages import answer_of, command_record
 from agentspan_schemas.answers import Answer
 from agentspan_schemas.commands import Command
@@ -49,11 +53,12 @@ class CommandLog:
         unavailable: Callable[[int], str | None] = lambda partition: None,
         timeout_s: float = 30.0,
     ) -> None:
+        """`timeout_s`: after so long a sender gives up, a second later at most."""
         self._log = log
         self._inbox = inbox
         self._unavailable = unavailable
         self._timeout_s = timeout_s
-        self._awaited: dict[str, list[asyncio.Future[Answer]]] = {}
+        self._waiting = [_Waiting() for _ in range(log.partitions)]
 
     async def run(self) -> None:
         """Follow the log's end, for as long as commands are submitted."""
@@ -67,44 +72,72 @@ class CommandLog:
         partition = partition_for(command.execution_id, self._log.partitions)
         if reason := self._unavailable(partition):
             raise Unavailable(reason)
-        key, loop = f"{command.execution_id}/{command.command_id}", asyncio.get_running_loop()
+        loop, waiting = asyncio.get_running_loop(), self._waiting[partition]
         answered: asyncio.Future[Answer] = loop.create_future()
-        self._awaited.setdefault(key, []).append(answered)
-        overdue = loop.call_later(self._timeout_s, _fail, answered, f"no outcome came in {self._timeout_s:g} s")
+        key = waiting.begin(command, answered, loop.time() + self._timeout_s)
         try:
-            sent = asyncio.ensure_future(self._inbox.send(partition, command_record(command)))
-            sent.add_done_callback(lambda done: _sent(done, answered))
+            sending = asyncio.ensure_future(self._inbox.send(partition, command_record(command)))
+            if sending.done():
+                _sent(answered, sending)
+            else:
+                sending.add_done_callback(partial(_sent, answered))
             return await answered
         finally:
-            overdue.cancel()
-            self._forget(key, answered)
+            waiting.end(key, answered)
 
     async def _follow(self, number: int) -> None:
-        partition = self._log.partition(number)
-        async for outcome in partition.follow(await partition.end()):
-            first = outcome.records[0].record
-            for answered in self._awaited.get(f"{first.key}/{first.attributes['commandid']}", ()):
-                if not answered.done():
-                    answered.set_result(answer_of(outcome, number))
+        partition, waiting = self._log.partition(number), self._waiting[number]
+        async for outcomes in partition.batches(await partition.end()):
+            for outcome in outcomes:
+                for answered in waiting.of(outcome):
+                    if not answered.done():
+                        answered.set_result(answer_of(outcome, number))
 
     async def _give_up(self) -> None:
-        """Nobody waits for a partition that has stopped: its sender learns why, and that it may be decided yet."""
+        """Nobody waits for ever, nor for a partition that has stopped: its sender learns why, and that it may be
+        decided yet."""
+        loop, late = asyncio.get_running_loop(), f"no outcome came in {self._timeout_s:g} s"
         while True:
-            await asyncio.sleep(GIVE_UP_S)
-            for key, waiting in self._awaited.items():
-                reason = self._unavailable(partition_for(key.partition("/")[0], self._log.partitions))
-                for answered in waiting if reason else ():
-                    _fail(answered, str(reason))
-
-    def _forget(self, key: str, answered: asyncio.Future[Answer]) -> None:
-        waiting = self._awaited.get(key, [])
-        if answered in waiting:
-            waiting.remove(answered)
-        if not waiting:
-            self._awaited.pop(key, None)
+            await asyncio.sleep(min(GIVE_UP_S, self._timeout_s))
+            for number, waiting in enumerate(self._waiting):
+                reason = self._unavailable(number)
+                for answered in waiting.overdue(math.inf if reason else loop.time()):
+                    _fail(answered, reason or late)
 
 
-def _sent(sending: "asyncio.Future[object]", answered: asyncio.Future[Answer]) -> None:
+class _Waiting:
+    """Those who wait for what a partition decides."""
+
+    def __init__(self) -> None:
+        self._answered: dict[str, list[asyncio.Future[Answer]]] = {}
+        self._until: dict[asyncio.Future[Answer], float] = {}
+        """In the order of their coming, which is that of their times."""
+
+    def begin(self, command: Command, answered: asyncio.Future[Answer], until: float) -> str:
+        """Let one wait; its key ends it."""
+        key = f"{command.execution_id}/{command.command_id}"
+        self._answered.setdefault(key, []).append(answered)
+        self._until[answered] = until
+        return key
+
+    def end(self, key: str, answered: asyncio.Future[Answer]) -> None:
+        del self._until[answered]
+        others = self._answered[key]
+        others.remove(answered)
+        if not others:
+            del self._answered[key]
+
+    def of(self, outcome: Outcome) -> Iterable[asyncio.Future[Answer]]:
+        """Those whose command it is of."""
+        first = outcome.records[0].record
+        return self._answered.get(f"{first.key}/{first.attributes['commandid']}", ())
+
+    def overdue(self, now: float) -> Iterable[asyncio.Future[Answer]]:
+        """Those whose time is over by `now`."""
+        return list(takewhile(lambda answered: self._until[answered] <= now, self._until))
+
+
+def _sent(answered: asyncio.Future[Answer], sending: "asyncio.Future[object]") -> None:
     error = None if sending.cancelled() else sending.exception()
     if isinstance(error, WriteError):
         _fail(answered, f"it may not have arrived ({error})", error)

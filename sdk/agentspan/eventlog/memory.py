@@ -21,6 +21,9 @@ from agentspan.eventlog._watermark import Watermark
 __all__ = ["Faults", "Link", "MemoryInbox", "MemoryLog", "MemoryTable"]
 
 
+RECEIVED_AT_ONCE = 100
+
+
 class _Partition:
     """A raw partition on the broker's side."""
 
@@ -99,6 +102,11 @@ class _Commands:
         self.watermark.grow(offset + 1)
         return offset
 
+    def kept(self, offset: int) -> tuple[int, Sequence[Record]]:
+        """Some records from the offset on, and where they begin: further on, when that one is gone."""
+        begin = max(offset, self.first) - self.first
+        return self.first + begin, self.records[begin : begin + RECEIVED_AT_ONCE]
+
     def received(self, offset: int) -> None:
         """Drop what lies further back than `keep`, in pieces of a quarter of it: next to nothing per record."""
         surplus = offset - self._keep - self.first
@@ -133,12 +141,13 @@ class MemoryInbox:
         commands = self._commands[partition]
         while True:
             await commands.watermark.passed(offset)
-            offset = max(offset, commands.first)
-            record = commands.records[offset - commands.first]
-            await _cross(self._link)
-            yield offset, record
-            commands.received(offset)
-            offset += 1
+            offset, records = commands.kept(offset)
+            for record in records:
+                if self._link is not None:
+                    await self._link.cross()
+                yield offset, record
+                commands.received(offset)
+                offset += 1
 
     def _connect(self, link: Link | None) -> None:
         self._link = link
