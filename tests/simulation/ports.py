@@ -112,6 +112,10 @@ class Inbox:
         """One request."""
         return self._records.get(approval_id)
 
+    def of_execution(self, execution_id: str) -> dict[str, ApprovalRecord]:
+        """All requests of an execution, by their ids."""
+        return {key: record for key, record in self._records.items() if record.execution_id == execution_id}
+
     def of(self, partition: int) -> list[ApprovalRecord]:
         """All requests of a partition."""
         return [record for key, record in self._records.items() if self._partition_of[key] == partition]

@@ -16,6 +16,9 @@ RELEVANT: frozenset[str] = frozenset(
 )
 """The types of the events that change a request; a reader need not decode the others."""
 
+REQUESTING: frozenset[str] = frozenset({"waiting", "in_doubt"})
+"""Those of them that may make one; the others mean nothing to an execution without any."""
+
 
 def fold(records: Iterable[ApprovalRecord], event: e.Event) -> Sequence[ApprovalRecord]:
     """Those of the execution's records that the event makes or changes, as they are after it."""

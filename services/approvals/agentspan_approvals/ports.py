@@ -1,6 +1,6 @@
 """What the approvals service needs from outside, beside the log: the time, and a disposable view of all requests."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -54,6 +54,10 @@ class ApprovalStore(Protocol):
         ...
 
     def get(self, approval_id: str) -> ApprovalRecord | None: ...
+
+    def of_execution(self, execution_id: str) -> Mapping[str, ApprovalRecord]:
+        """All requests of an execution, by their ids."""
+        ...
 
     def of(self, partition: int) -> Iterable[ApprovalRecord]:
         """All requests of a partition."""

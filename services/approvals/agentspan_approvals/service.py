@@ -7,7 +7,7 @@ from agentspan.eventlog import BEGINNING, BeyondEnd, Log, Outcome, Position, Rec
 from agentspan.eventlog.commands import Commands
 from agentspan.eventlog.messages import read_log_record
 from agentspan_approvals.decision_ids import names_a_decision
-from agentspan_approvals.domain import RELEVANT, fold, fold_refusal
+from agentspan_approvals.domain import RELEVANT, REQUESTING, fold, fold_refusal
 from agentspan_approvals.ports import ApprovalStore, Search
 from agentspan_approvals.publisher import Publisher
 from agentspan_schemas import commands as c
@@ -64,29 +64,29 @@ class Approvals:
         return await self._commands.submit(decision)
 
     async def _follow(self, number: int) -> None:
-        partition = self._log.partition(number)
         try:
-            position = self._store.position(number)
-            await self._advance(number, position)
-            async for outcome in partition.follow(position):
-                await self._fold(number, outcome)
+            await self._follow_from(number, self._store.position(number))
         except BeyondEnd:
             self._store.clear(number)
-            await self._advance(number, BEGINNING)
-            async for outcome in partition.follow(BEGINNING):
-                await self._fold(number, outcome)
+            await self._follow_from(number, BEGINNING)
 
-    async def _fold(self, number: int, outcome: Outcome) -> None:
+    async def _follow_from(self, number: int, position: Position) -> None:
+        await self._advance(number, position)
+        async for outcomes in self._log.partition(number).batches(position):
+            for outcome in outcomes:
+                self._fold(number, outcome)
+            await self._advance(number, outcomes[-1].position)
+
+    def _fold(self, number: int, outcome: Outcome) -> None:
         changed: dict[str, ApprovalRecord] = {}
-        for stored in outcome.records:
-            if _matters(stored.record):
-                known = {r.approval_id: r for r in self._store.search(Search(execution_id=stored.record.key))}
-                changed |= {r.approval_id: r for r in _folded((known | changed).values(), stored.record)}
+        for record in [stored.record for stored in outcome.records if _matters(stored.record)]:
+            known = {**self._store.of_execution(record.key), **changed}
+            if known or record.type in REQUESTING:
+                changed |= {r.approval_id: r for r in _folded(known.values(), record)}
         if changed:
             self._store.put(number, changed.values(), outcome.position)
             if self._publisher is not None:
                 self._publisher.changed(number, changed.values())
-        await self._advance(number, outcome.position)
 
     async def _advance(self, number: int, position: Position) -> None:
         async with self._moved:

@@ -82,7 +82,7 @@ class SqliteApprovalStore:
         """Records and the position they reflect, in one transaction."""
         for record in records:
             self._unsaved[record.approval_id] = record, partition
-            self._of_execution(record.execution_id)[record.approval_id] = record
+            self._recently(record.execution_id)[record.approval_id] = record
         self._positions[partition] = position
         if len(self._unsaved) >= MOST_UNSAVED:
             self._save()
@@ -108,10 +108,14 @@ class SqliteApprovalStore:
         found = self._db.execute(_OPEN, tuple(OPEN)).fetchall()
         return {number: (count, datetime.fromisoformat(since)) for number, count, since in found}
 
+    def of_execution(self, execution_id: str) -> Mapping[str, ApprovalRecord]:
+        """All requests of an execution, by their ids."""
+        return self._recently(execution_id)
+
     def search(self, search: Search) -> Sequence[ApprovalRecord]:
         """The requests that are asked for, oldest first."""
         if search.execution_id is not None and search == Search(execution_id=search.execution_id, limit=search.limit):
-            of_it = self._of_execution(search.execution_id).values()
+            of_it = self._recently(search.execution_id).values()
             return sorted(of_it, key=lambda record: (record.requested_at, record.approval_id))[: search.limit]
         self._save()
         return self._searched(search)
@@ -136,16 +140,17 @@ class SqliteApprovalStore:
         query = f"SELECT record FROM approvals {where} ORDER BY requested_at, approval_id LIMIT ?"
         return [APPROVALS.decode(record) for (record,) in self._db.execute(query, [*values, limit])]
 
-    def _of_execution(self, execution_id: str) -> dict[str, ApprovalRecord]:
+    def _recently(self, execution_id: str) -> dict[str, ApprovalRecord]:
         """The requests of one execution, from memory where it was asked for lately."""
         known = self._recent.get(execution_id)
-        if known is None:
-            if len(self._recent) >= RECENT_EXECUTIONS:
-                self._save()
-                self._recent.popitem(last=False)
-            found = self._searched(Search(execution_id=execution_id))
-            known = self._recent[execution_id] = {record.approval_id: record for record in found}
-        self._recent.move_to_end(execution_id)
+        if known is not None:
+            self._recent.move_to_end(execution_id)
+            return known
+        if len(self._recent) >= RECENT_EXECUTIONS:
+            self._save()
+            self._recent.popitem(last=False)
+        found = self._searched(Search(execution_id=execution_id))
+        known = self._recent[execution_id] = {record.approval_id: record for record in found}
         return known
 
     def _save(self) -> None:
