@@ -18,10 +18,12 @@ from agentspan_orchestrator.ports import Row, Snapshot
 
 logger = logging.getLogger(__name__)
 
+# not WITHOUT ROWID: there a state would fill a page of its own, and lie on any page of the file
 _TABLES = """
 CREATE TABLE IF NOT EXISTS executions (
-    execution_id TEXT PRIMARY KEY, state BLOB NOT NULL, reflects INTEGER NOT NULL, next_due REAL, busy INTEGER NOT NULL
-) WITHOUT ROWID;
+    execution_id TEXT NOT NULL UNIQUE, reflects INTEGER NOT NULL, next_due REAL, busy INTEGER NOT NULL,
+    state BLOB NOT NULL
+);
 CREATE INDEX IF NOT EXISTS by_due ON executions (next_due) WHERE next_due IS NOT NULL;
 CREATE INDEX IF NOT EXISTS by_busy ON executions (busy) WHERE busy = 1;
 CREATE INDEX IF NOT EXISTS by_parked ON executions (busy) WHERE busy = 2;
@@ -29,23 +31,27 @@ CREATE TABLE IF NOT EXISTS standing (
     one INTEGER PRIMARY KEY CHECK (one = 1), log_id TEXT NOT NULL, position TEXT NOT NULL, command_offset TEXT
 );
 """
-_SHAPE = 10 * SNAPSHOT_VERSION + 2
+_SHAPE = 10 * SNAPSHOT_VERSION + 3
 """The file's `user_version`. Raise its last digit when only the tables change."""
 
-WRITE_BEHIND_S = 0.25
-"""How long rows wait for the next state of their execution: a run that is over in a second is written twice, not
-twenty times. What is lost with the process is folded again from the log."""
+WRITE_BEHIND_S = 1.0
+"""How long rows wait for the next state of their execution: a run that is over in a second is written once or twice,
+not twenty times. What is lost with the process is folded again from the log."""
+
+CHECKPOINT_PAGES = 4_000
+"""So many go into the write-ahead log before the file itself is written: many of them are the same ones again."""
 
 WRITE_ROWS = 5_000
 """So many rows do not wait."""
 
-_PUT_ROW = "INSERT OR REPLACE INTO executions VALUES (?, ?, ?, ?, ?)"
-_FILL = """
+_PUT_ROW = """
 INSERT INTO executions VALUES (?, ?, ?, ?, ?) ON CONFLICT (execution_id) DO UPDATE
-SET state = excluded.state, reflects = excluded.reflects, next_due = excluded.next_due, busy = excluded.busy
-WHERE excluded.reflects > reflects
+SET reflects = excluded.reflects, next_due = excluded.next_due, busy = excluded.busy, state = excluded.state
 """
+_FILL = f"{_PUT_ROW} WHERE excluded.reflects > reflects"
 _PUT_STANDING = "INSERT OR REPLACE INTO standing VALUES (1, ?, ?, ?)"
+
+_Columns = tuple[str, int, float | None, int, bytes]
 
 
 @dataclass(slots=True)
@@ -197,20 +203,15 @@ def _write(db: sqlite3.Connection, batch: _Batch) -> None:
         db.execute(_PUT_STANDING, (batch.log_id, str(batch.position), batch.command_offset))
 
 
-def _columns(row: Row, position: Position) -> tuple[str, bytes, int, float | None, int]:
+def _columns(row: Row, position: Position) -> _Columns:
     """What did not change since reflects the batch's position as well."""
-    return (
-        row.state.execution_id,
-        dump_state(row.state),
-        position.offset,
-        _seconds(row.next_due),
-        _busy(row.busy, not row.state.terminal),
-    )
+    busy = _busy(row.busy, not row.state.terminal)
+    return row.state.execution_id, position.offset, _seconds(row.next_due), busy, dump_state(row.state)
 
 
-def _filled(snapshot: Snapshot) -> tuple[str, bytes, int, float | None, int]:
+def _filled(snapshot: Snapshot) -> _Columns:
     busy = _busy(snapshot.busy, snapshot.parked)
-    return snapshot.execution_id, snapshot.state, snapshot.reflects, _seconds(snapshot.next_due), busy
+    return snapshot.execution_id, snapshot.reflects, _seconds(snapshot.next_due), busy, snapshot.state
 
 
 def _busy(busy: bool, going: bool) -> int:
@@ -247,6 +248,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=30, check_same_thread=False)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
+    db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     return db
 
 
