@@ -4,18 +4,21 @@ import asyncio
 import base64
 import json
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agentspan.eventlog import Change, Outcome, Position, Record
 from agentspan.eventlog.commands import OutcomeUnknown, Unavailable
-from agentspan.eventlog.memory import MemoryLog
+from agentspan.eventlog.memory import MemoryInbox, MemoryLog
 from agentspan.eventlog.messages import events_of
 from agentspan.eventlog.sqlite import SqliteLog
 from agentspan_orchestrator.adapters.memory_cache import MemoryStateCache
 from agentspan_schemas import commands as c
+from tests.support import orchestration
 from tests.support.orchestration import (
     EXECUTION,
     MemoryCaches,
@@ -162,6 +165,28 @@ async def test_bytes_that_are_no_command_are_kept_and_stop_nobody() -> None:
     assert first.type == "unreadable"
     assert base64.b64decode(json.loads(first.value)["raw_base64"]) == b"\x00 no JSON"
     assert (await types(world))[1:] == ["started", "model_called"]
+
+
+class Wire(MemoryInbox):
+    """Bytes alone arrive, as between two processes."""
+
+    def send(self, partition: int, record: Record) -> asyncio.Future[Sequence[int]]:
+        return super().send(partition, replace(record, message=None))
+
+
+async def test_a_command_that_its_owner_cannot_read_was_not_decided_and_can_be_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(orchestration, "MemoryInbox", Wire)
+    world = World(MemoryLog(1))
+    async with process(world) as here:
+        await here.send(start())
+        await here.send(ask("refund"))
+        decision = approve("1-0")
+        with pytest.raises(Unavailable, match=r"schema_version 99.*upgrade the orchestrators first"):
+            await here.send(decision.model_copy(update={"schema_version": 99}))
+        answer = await here.send(decision)
+    assert (answer.accepted, answer.repeated) == (True, False)
 
 
 async def test_a_reply_beyond_any_message_fails_its_run_and_says_why() -> None:

@@ -16,7 +16,7 @@ from agentspan.eventlog._murmur2 import partition_for
 from agentspan.eventlog._ports import Inbox, Log
 from agentspan.eventlog._records import Outcome
 from agentspan.eventlog.messages import answer_of, command_record
-from agentspan_schemas.answers import Answer
+from agentspan_schemas.answers import Answer, UnreadableCommand
 from agentspan_schemas.commands import Command
 
 GIVE_UP_S = 1.0
@@ -28,7 +28,7 @@ class OutcomeUnknown(LogError):
 
 
 class Unavailable(LogError):
-    """Nobody can decide the command now, and nothing was sent: the text says why. Try again later."""
+    """Nobody can decide the command now, and nothing came of it: the text says why. Send it again later."""
 
 
 class Commands(Protocol):
@@ -90,8 +90,7 @@ class CommandLog:
         async for outcomes in partition.batches(await partition.end()):
             for outcome in outcomes:
                 for answered in waiting.of(outcome):
-                    if not answered.done():
-                        answered.set_result(answer_of(outcome, number))
+                    _tell(answered, answer_of(outcome, number))
 
     async def _give_up(self) -> None:
         """Nobody waits for ever, nor for a partition that has stopped: its sender learns why, and that it may be
@@ -135,6 +134,16 @@ class _Waiting:
     def overdue(self, now: float) -> Iterable[asyncio.Future[Answer]]:
         """Those whose time is over by `now`."""
         return list(takewhile(lambda answered: self._until[answered] <= now, self._until))
+
+
+def _tell(answered: asyncio.Future[Answer], said: Answer | UnreadableCommand) -> None:
+    if answered.done():
+        return
+    if isinstance(said, UnreadableCommand):  # as between two releases: nothing is remembered under its id
+        why = f"its orchestrator cannot read it ({said.error}); upgrade the orchestrators first"
+        answered.set_exception(Unavailable(f"the command was not decided: {why}, then send it again as it is"))
+    else:
+        answered.set_result(said)
 
 
 def _sent(answered: asyncio.Future[Answer], sending: "asyncio.Future[object]") -> None:

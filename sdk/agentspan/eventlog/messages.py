@@ -48,8 +48,8 @@ def events_of(outcome: Outcome) -> Iterator[tuple[int, Event]]:
     return ((stored.offset, event) for stored, event in stored_events(outcome))
 
 
-def answer_of(outcome: Outcome, partition: int) -> Answer:
-    """The answer to the command that the outcome came of."""
+def answer_of(outcome: Outcome, partition: int) -> Answer | UnreadableCommand:
+    """The answer to the command that the outcome came of; the note itself where its owner could not read it."""
     last = outcome.records[-1]
     message = read_log_record(last.record)
     position = f"{partition}:{last.offset}"
@@ -65,7 +65,7 @@ def answer_of(outcome: Outcome, partition: int) -> Answer:
         case Repeated():
             return message.answer.model_copy(update={"position": position})
         case UnreadableCommand():
-            return Answer.of(command_id=message.command_id, execution_id=message.execution_id, seq=0, position=position)
+            return message
         case _:
             return Answer.of(
                 command_id=message.causation_id,
