@@ -125,7 +125,7 @@ class AgentRuntime:
         finally:
             await self.close_async()
 
-    # Runs
+    # Runs. The options are written out in each: editors, `help` and the reference show what stands in a signature.
 
     def start(
         self,
