@@ -38,6 +38,9 @@ class KafkaConfig:
     oauth_token: Callable[[str], tuple[str, float]] | None = field(default=None, repr=False)
     """For SASL OAUTHBEARER with tokens made here: given `sasl.oauthbearer.config`, the token and the Unix time in
     seconds at which it ends."""
+    compression: Literal["none", "lz4", "zstd"] = "lz4"
+    """Of what this process writes; readers take each. With zstd each batch of a few records costs the client a context
+    of megabytes (docs/decisions/0110)."""
     delivery_timeout_s: float = 20.0
     """An append that was not acknowledged for so long is of unknown fate. Above the time that a new leader takes."""
     request_timeout_s: float = 10.0
@@ -65,7 +68,7 @@ class KafkaConfig:
             "enable.idempotence": True,
             "acks": "all",
             "linger.ms": 0,
-            "compression.type": "zstd",
+            "compression.type": self.compression,
             "message.max.bytes": MAX_MESSAGE_BYTES,
             "message.timeout.ms": int(self.delivery_timeout_s * 1000),
             "request.timeout.ms": int(self.request_timeout_s * 1000),

@@ -1,12 +1,13 @@
 """One partition of a topic as this process reads it: the newest messages from memory, older ones from the broker.
 
-What this process wrote itself is there with its acknowledgement, as the object that it made, before a consumer has it.
+What this process wrote itself is there with its acknowledgement, as the object that it made: what a consumer brings of
+it is not decoded, unless the acknowledgement is late.
 """
 
 import asyncio
 import contextlib
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, Protocol, TypeVar
@@ -21,6 +22,8 @@ T = TypeVar("T")
 
 KEPT_RECORDS = 4096
 KEPT_BYTES = 4 * 1024 * 1024
+DOUBTED_S = 0.05
+"""So long may an acknowledgement be behind what a consumer brings; then that is decoded, whoever wrote it."""
 
 
 class Bell:
@@ -102,26 +105,35 @@ class Following(Sink, Generic[T]):
         self.error: LogError | None = None
         self._decode = decode
         self._bell = bell
+        self._under_way = 0
+        """Writes of this process that are not acknowledged: what is fetched meanwhile may be theirs."""
+        self._doubtful: list[Message] = []
+        self._ended = 0
 
     def keep(self, messages: Sequence[Message]) -> Callable[[], None] | None:
         known = self.window.end  # it only grows: what is decoded in vain is dropped below
-        new = [
-            (offset, self._decode(message), len(message))
-            for message in messages
-            if (offset := message.offset()) is not None and offset >= known
-        ]
-        return partial(self._arrived, new) if new else None
+        new = [message for message in messages if _offset(message) >= known]
+        if not new:
+            return None
+        return partial(self._doubt, new) if self._under_way else partial(self._arrived, self._decoded(new))
 
     def ended(self, offset: int) -> None:
-        self.window.skip(offset)
-        self._bell.ring()
+        self._ended = offset
+        self._skip()
 
     def fail(self, error: LogError) -> None:
         self.error = error
         self._bell.ring()
 
+    def sending(self, write: asyncio.Future[Sequence[int]]) -> None:
+        """A write of this process has been sent here."""
+        self._under_way += 1
+        write.add_done_callback(self._settled)
+
     def landed(self, offset: int, item: T, size: int) -> None:
         """A write of this process was acknowledged. What others wrote before it comes first."""
+        if self._doubtful and offset > self.window.end:
+            self._resolve(offset)
         if offset == self.window.end:
             self.window.push(offset, item, size)
             self._bell.ring()
@@ -137,11 +149,42 @@ class Following(Sink, Generic[T]):
         while not self.has(offset):
             await self._bell.past(self._bell.rung)
 
+    def _doubt(self, new: Sequence[Message]) -> None:
+        if not self._doubtful:
+            asyncio.get_running_loop().call_later(DOUBTED_S, self._resolve)
+        self._doubtful += new
+        if not self._under_way:
+            self._resolve()
+
+    def _settled(self, _: asyncio.Future[Sequence[int]]) -> None:
+        self._under_way -= 1
+        if self._doubtful and not self._under_way:
+            self._resolve()
+
+    def _resolve(self, below: int | None = None) -> None:
+        """What nobody here has written is somebody else's."""
+        end = self.window.end
+        doubtful = [message for message in self._doubtful if _offset(message) >= end]
+        self._doubtful = [] if below is None else [message for message in doubtful if _offset(message) >= below]
+        self._arrived(self._decoded(doubtful[: len(doubtful) - len(self._doubtful)]))
+
+    def _decoded(self, messages: Iterable[Message]) -> list[tuple[int, T, int]]:
+        return [(_offset(message), self._decode(message), len(message)) for message in messages]
+
     def _arrived(self, new: Sequence[tuple[int, T, int]]) -> None:
+        end = self.window.end
         for offset, item, size in new:
             if offset >= self.window.end:
                 self.window.push(offset, item, size)
-        self._bell.ring()
+        if self.window.end > end:
+            self._bell.ring()
+        self._skip()
+
+    def _skip(self) -> None:
+        """Below the end that was heard of stands nothing else, once all that was fetched is known."""
+        if not self._doubtful and self._ended > self.window.end:
+            self.window.skip(self._ended)
+            self._bell.ring()
 
 
 class Offsets(Protocol):
@@ -217,6 +260,11 @@ class Feed(Generic[T]):
             return following.window.read(offset, limit)
         return await self._read_behind(offset, limit, following.window.first)
 
+    def sending(self, write: asyncio.Future[Sequence[int]]) -> None:
+        """A write of this process has been sent."""
+        if self._following is not None:
+            self._following.sending(write)
+
     def landed(self, offset: int, item: T, size: int) -> None:
         """A write of this process was acknowledged."""
         if self._following is not None:
@@ -227,3 +275,7 @@ class Feed(Generic[T]):
             return Piece((), offset)
         items = await self._history.read(self.place, offset, limit, stop, self._decode)
         return Piece(items, items[-1][0] + 1 if items else stop)
+
+
+def _offset(message: Message) -> int:
+    return message.offset() or 0

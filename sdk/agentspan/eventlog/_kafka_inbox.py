@@ -34,7 +34,9 @@ class KafkaInbox:
 
         # the same command sent again is the same CloudEvent
         id_ = record.attributes.get("commandid") or uuid.uuid4().hex
-        return self._producing.send(self._topic, partition, [encode(self._topic, id_, record)], landed)
+        sent = self._producing.send(self._topic, partition, [encode(self._topic, id_, record)], landed)
+        self._feeds[partition].sending(sent)
+        return sent
 
     async def receive(self, partition: int, offset: int) -> AsyncGenerator[tuple[int, Record], None]:
         feed = self._feeds[partition]

@@ -44,6 +44,7 @@ class _RawLog:
         topic, partition = self._place
         encoded = [encode_stamped(topic, partition, stamp, record) for stamp, record in records]
         acknowledged = self._producing.send(topic, partition, encoded, landed)
+        self._feed.sending(acknowledged)
         appended: asyncio.Future[Sequence[int]] = asyncio.get_running_loop().create_future()
         acknowledged.add_done_callback(lambda done: _known(done, appended))
         return appended

@@ -38,7 +38,9 @@ class KafkaTable:
         def landed(_: int, offset: int) -> None:
             self._feeds[at].landed(offset, Change(at, key, record), len(record.value) if record else 0)
 
-        return self._producing.send(self._topic, at, [self._encoded(key, record)], landed)
+        sent = self._producing.send(self._topic, at, [self._encoded(key, record)], landed)
+        self._feeds[at].sending(sent)
+        return sent
 
     async def follow(self, partition: int | None = None) -> AsyncGenerator[Change | CaughtUp, None]:
         feeds = self._feeds if partition is None else [self._feeds[partition]]

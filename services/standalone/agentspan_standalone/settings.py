@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     time in seconds at which it ends."""
     kafka_instance_id: str | None = None
     """Static membership: a process that comes back under it in time has its partitions back."""
+    kafka_compression: Literal["none", "lz4", "zstd"] = "lz4"
+    """Of what this process writes to the topics."""
     kafka_group_protocol: Literal["classic", "consumer"] = "classic"
     """`consumer` is KIP-848: the cluster's groups say how long a silent member is waited for."""
     roles: Annotated[tuple[Role, ...], NoDecode] = ROLES
@@ -141,6 +143,7 @@ class Settings(BaseSettings):
                 security=self.kafka_security,
                 oauth_token=self._tokens(),
                 instance_id=self.kafka_instance_id,
+                compression=self.kafka_compression,
                 group_protocol=self.kafka_group_protocol,
             )
         except ValueError as error:
