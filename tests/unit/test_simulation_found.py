@@ -118,7 +118,7 @@ def test_a_timer_that_is_due_lets_nothing_out_that_is_not_released() -> None:
         approval = {"command_id": "approve", "execution_id": EXECUTION, "call_id": "1-1", "decision": "approve"}
         who = {"args_hash": args_hash(ARGS["refund"]), "by": "user:ann", "channel": "ui"}
         owned.decide(c.Decide.model_validate(approval | who))
-        owned.fire_due()
+        await owned.fire_due()
         await asyncio.sleep(1)
         return await world.open_keys()
 

@@ -1,11 +1,15 @@
 """The agents that are registered, as the agents table has them: looked up by version, or the last one of a name."""
 
 import asyncio
+import logging
 
 from agentspan.eventlog import CaughtUp, LogError, Record, Table
 from agentspan.eventlog.commands import Unavailable
+from agentspan_schemas import Unreadable
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.codec import AGENTS, encode
+
+logger = logging.getLogger(__name__)
 
 READ_WITHIN_S = 5.0
 
@@ -27,8 +31,8 @@ class Definitions:
         async for change in self._table.follow():
             if isinstance(change, CaughtUp):
                 self.loaded.set()
-            elif change.record is not None:
-                self._add(_definition(change.record))
+            elif change.record is not None and (definition := _definition(change.record)):
+                self._add(definition)
 
     def get(self, name: str, version: str | None = None) -> AgentDefinition | None:
         """The definition of that version, or the one of that name that was registered last."""
@@ -82,10 +86,9 @@ class Definitions:
         async for change in self._table.follow():
             if isinstance(change, CaughtUp):
                 return
-            if change.record is not None:
-                definition = _definition(change.record)
-                if (definition.name, definition.version) not in self._known:
-                    self._add(definition)
+            definition = _definition(change.record) if change.record is not None else None
+            if definition is not None and (definition.name, definition.version) not in self._known:
+                self._add(definition)
 
     def _add(self, definition: AgentDefinition) -> None:
         version = definition.version
@@ -94,5 +97,12 @@ class Definitions:
         self._changed.set()
 
 
-def _definition(record: Record) -> AgentDefinition:
-    return record.message if isinstance(record.message, AgentDefinition) else AGENTS.decode(record.value)
+def _definition(record: Record) -> AgentDefinition | None:
+    """The definition; None for one that cannot be read, as of a newer version: here its agent is unknown."""
+    if isinstance(record.message, AgentDefinition):
+        return record.message
+    try:
+        return AGENTS.decode(record.value)
+    except Unreadable as error:
+        logger.warning("the definition %r is passed over: %s", record.key, error)
+        return None

@@ -5,7 +5,8 @@ Deciding is synchronous, so commands and timers never interleave; the log's orde
 """
 
 import asyncio
-import heapq
+import hashlib
+import logging
 from base64 import b64encode
 from collections import deque
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from datetime import datetime
 from agentspan.eventlog import Outcome as Released
 from agentspan.eventlog import Ownership, Record
 from agentspan.eventlog.messages import log_record
+from agentspan_orchestrator.alarms import Alarms
 from agentspan_orchestrator.definitions import Definitions
 from agentspan_orchestrator.domain import Draft, Execution, Outcome, decide, due_commands, has_work, next_due
 from agentspan_orchestrator.ports import UNOBSERVED, Now, Observer, Row, StateCache
@@ -31,8 +33,19 @@ from agentspan_schemas.tasks import ModelTask
 RELEASED_AT_ONCE = 500
 """How many released outcomes go into one write of the cache."""
 
+FIRED_AT_ONCE = 100
+"""After so many timers or losses commands get their turn."""
+
+KEPT_BYTES = 512 * 1024
+"""So much of an unreadable command is kept on the log: in base64 it still fits into a message."""
+
+KEPT_WORDS = 2_000
+"""So many characters of what is wrong with it."""
+
 MOST_UNDER_WAY = 1_000
 """So many outcomes are on their way to the log at most: commands wait in the inbox meanwhile."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +54,6 @@ class _UnderWay:
 
     execution_id: str
     state: Execution | None
-    task_key: str | None
-    """Of a refused claim or result: the task that came back although it is closed."""
     command_offset: str | None
     released: asyncio.Future[Released]
     acknowledge: Acknowledge
@@ -72,7 +83,7 @@ class OwnedPartition:
         self._under_way: deque[_UnderWay] = deque()
         self._appended = asyncio.Event()
         self._acted = asyncio.Event()
-        self._timers: list[tuple[datetime, str]] = []
+        self._alarms = Alarms()
         self.command_offset = command_offset
         """Of the last command whose outcome is released."""
         self._snapshots = snapshots
@@ -82,8 +93,7 @@ class OwnedPartition:
         """Publish what is to be done and set the timers, from the cache as it was folded up to the takeover."""
         for state in self._cache.busy():
             self._tasks.update(state)
-        self._timers = [(due, execution_id) for due, execution_id in self._cache.due()]
-        heapq.heapify(self._timers)
+        self._alarms = Alarms(self._cache.due())
 
     def version_for(self, command: c.Command) -> tuple[str, str] | None:
         """The agent and version that the command is about; None for an execution that does not exist."""
@@ -96,27 +106,30 @@ class OwnedPartition:
         """Decide one command and append what comes of it."""
         version = self.version_for(command)
         definition = self._definitions.get(*version) if version else None
-        outcome = decide(self._states.get(command.execution_id), command, self._now(), definition)
+        outcome = self._decided(command, definition)
         records, outcome = self._records(command, outcome, definition, command_offset)
         released = self._ownership.append(records)
         self._states.decided(command.execution_id, outcome.state)
-        came_back = _task_key(command) if isinstance(outcome.note, Refused) else None
         acknowledge = self._observer.appending(command.type, _answer(outcome))
-        self._send(_UnderWay(command.execution_id, outcome.state, came_back, command_offset, released, acknowledge))
+        self._send(_UnderWay(command.execution_id, outcome.state, command_offset, released, acknowledge))
 
     def unreadable(self, record: Record, error: Unreadable, command_offset: str) -> None:
-        """Keep bytes that are no command, whole, beside the events."""
+        """Keep bytes that are no command beside the events: whole, where a message can hold them."""
+        kept, why = record.value[:KEPT_BYTES], str(error)[:KEPT_WORDS]
+        if len(kept) < len(record.value):
+            digest = hashlib.sha256(record.value).hexdigest()
+            why = f"{why} (of {len(record.value)} bytes, SHA-256 {digest}, the first {len(kept)} are kept)"
         note = UnreadableCommand(
             execution_id=record.key,
             command_id=record.attributes.get("commandid", ""),
             at=self._now(),
-            error=str(error),
-            raw_base64=b64encode(record.value).decode(),
+            error=why,
+            raw_base64=b64encode(kept).decode(),
         )
         released = self._ownership.append([log_record(note, command_offset)])
         self._states.decided(record.key, None)
         acknowledge = self._observer.appending("unreadable", "unreadable")
-        self._send(_UnderWay(record.key, None, None, command_offset, released, acknowledge))
+        self._send(_UnderWay(record.key, None, command_offset, released, acknowledge))
 
     async def room(self) -> None:
         """Return when another outcome may be sent on its way."""
@@ -145,21 +158,35 @@ class OwnedPartition:
             batch.append(self._under_way.popleft())
         return batch
 
-    def fire_due(self) -> None:
-        """Decide the timers that are due; a retry opens its task by itself."""
+    async def fire_due(self) -> None:
+        """Decide the timers that are due, so many at a time; a retry opens its task by itself."""
         now = self._now()
-        due: dict[str, None] = {}
-        while self._timers and self._timers[0][0] <= now:
-            due[heapq.heappop(self._timers)[1]] = None
-        for execution_id in due:
+        for number, execution_id in enumerate(self._alarms.take(now), 1):
             self._fire(execution_id, now)
+            await self._pause_after(number)
 
-    def report_lost(self) -> None:
-        """Decide what becomes of the tasks that nobody holds any more."""
-        for key in self._tasks.lost():
+    async def report_lost(self) -> None:
+        """Decide what becomes of the tasks that nobody holds any more, so many at a time."""
+        for number, key in enumerate(self._tasks.lost(), 1):
             execution_id, step, attempt = key.split("/")
             command_id = f"lost:{key}:{self._now().isoformat()}"
             self.decide(c.ReportLost(command_id=command_id, execution_id=execution_id, step=step, attempt=int(attempt)))
+            await self._pause_after(number)
+
+    async def _pause_after(self, number: int) -> None:
+        if number % FIRED_AT_ONCE == 0:
+            await self.room()
+            await asyncio.sleep(0)
+
+    def _decided(self, command: c.Command, definition: AgentDefinition | None) -> Outcome:
+        """What comes of the command. One that cannot be carried out fails by itself and stops no other: it would be
+        read again after every restart."""
+        try:
+            return decide(self._states.get(command.execution_id), command, self._now(), definition)
+        except Exception as error:
+            logger.exception("command %r of %r could not be decided", command.command_id, command.execution_id)
+            why = f"the server could not carry this out ({type(error).__name__}); its log has the details"
+            return self._instead(command, Failure(kind="internal", message=why), definition)
 
     def _records(
         self, command: c.Command, outcome: Outcome, definition: AgentDefinition | None, command_offset: str | None
@@ -169,26 +196,16 @@ class OwnedPartition:
         try:
             return [log_record(message, command_offset) for message in messages], outcome
         except TooLarge as error:
-            smaller = self._too_large(command, str(error), definition)
+            smaller = self._instead(command, Failure(kind="too_large", message=str(error)), definition)
             messages = smaller.events or ((smaller.note,) if smaller.note else ())
             return [log_record(message, command_offset) for message in messages], smaller
 
-    def _too_large(self, command: c.Command, why: str, definition: AgentDefinition | None) -> Outcome:
-        state, failure = self._states.get(command.execution_id), Failure(kind="too_large", message=why)
-        if isinstance(command, c.ModelReply):
-            failed = c.ModelFailed(
-                command_id=command.command_id,
-                execution_id=command.execution_id,
-                turn=command.turn,
-                attempt=command.attempt,
-                error=failure,
-                retryable=False,
-            )
-            return decide(state, failed, self._now(), definition)
-        if isinstance(command, c.ReturnResult):
-            fields = {"ok": False, "value": None, "error": failure}
-            return decide(state, command.model_copy(update=fields), self._now(), definition)
-        return Draft(state, command, self._now()).refused(Refusal(code="invalid_args", message=why))
+    def _instead(self, command: c.Command, failure: Failure, definition: AgentDefinition | None) -> Outcome:
+        """What comes of a command that can't be carried out as it is: its step fails, or it is refused."""
+        state, failed = self._states.get(command.execution_id), _failed(command, failure)
+        if failed is None:
+            return Draft(state, command, self._now()).refused(Refusal(code="invalid_args", message=failure.message))
+        return decide(state, failed, self._now(), definition)
 
     def _act(self, batch: Sequence[_UnderWay]) -> None:
         now = self._now()
@@ -205,11 +222,9 @@ class OwnedPartition:
             self._snapshots.released(states, records, position, self.command_offset)
         for state in states.values():
             self._tasks.update(state)
-            self._set_timer(state, now)
+            self._alarms.set(state.execution_id, next_due(state, now))
         for item in batch:
             self._states.released(item.execution_id)
-            if item.task_key is not None and item.task_key not in self._tasks.open_keys:
-                self._tasks.bury(item.task_key)
         self._fail_too_large()
 
     def _fire(self, execution_id: str, now: datetime) -> None:
@@ -222,12 +237,7 @@ class OwnedPartition:
         released = self._cache.get(execution_id)
         if released is not None:  # what was decided and is not released yet must not open a task
             self._tasks.update(released)
-        self._set_timer(self._states.get(execution_id) or state, now)
-
-    def _set_timer(self, state: Execution, now: datetime) -> None:
-        due = next_due(state, now)
-        if due is not None:
-            heapq.heappush(self._timers, (due, state.execution_id))
+        self._alarms.set(execution_id, next_due(self._states.get(execution_id) or state, now))
 
     def _fail_too_large(self) -> None:
         """A conversation that fits no message can't be handed to a model; its execution fails, and says why."""
@@ -256,9 +266,21 @@ def _answer(outcome: Outcome) -> str:
     return "accepted" if outcome.note is None else outcome.note.type
 
 
-def _task_key(command: c.Command) -> str | None:
-    if isinstance(command, c.Claim | c.ReturnResult):
-        return f"{command.execution_id}/{command.call_id}/{command.attempt}"
-    if isinstance(command, c.ModelReply | c.ModelFailed):
-        return f"{command.execution_id}/model-{command.turn}/{command.attempt}"
-    return None
+def _failed(command: c.Command, failure: Failure) -> c.Command | None:
+    """The command that says so of the same step; None where nothing is under way that could fail."""
+    match command:
+        case c.ModelReply():
+            return c.ModelFailed(
+                command_id=command.command_id,
+                execution_id=command.execution_id,
+                turn=command.turn,
+                attempt=command.attempt,
+                error=failure,
+                retryable=False,
+            )
+        case c.ReturnResult() if (
+            failure.kind == "too_large"
+        ):  # else it is refused, which keeps it, and leaves its call in doubt
+            return command.model_copy(update={"ok": False, "value": None, "error": failure})
+        case _:
+            return None

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from agentspan.eventlog import (
@@ -193,8 +193,8 @@ class Partition:
         async with asyncio.TaskGroup() as group:
             group.create_task(tasks.run(owned.restore, self._cache.get))
             await tasks.restored.wait()
-            owned.fire_due()  # what became due while nobody served comes before what is asked now
             group.create_task(owned.release())
+            await owned.fire_due()  # what became due while nobody served comes before what is asked now
             group.create_task(self._receive(owned, command_offset))
             group.create_task(self._every(TICK_S, owned.fire_due))
             group.create_task(self._every(LEASE_TICK_S, owned.report_lost))
@@ -224,9 +224,9 @@ class Partition:
             await self._around.definitions.awaited(*version)
         owned.decide(command, at)
 
-    async def _every(self, seconds: float, act: Callable[[], None]) -> None:
+    async def _every(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
         while True:
-            act()
+            await act()
             await self._around.sleep(seconds)
 
     def _stopped(self, ended: BaseExceptionGroup[Exception]) -> None:

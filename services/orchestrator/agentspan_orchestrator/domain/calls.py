@@ -52,7 +52,7 @@ def already_decided(call_id: str, winner: Winner) -> Refusal:
 
 def _approve(draft: Draft, command: c.Decide, call: Call, definition: AgentDefinition) -> Refusal | None:
     args = call.args if command.edited_args is None else command.edited_args
-    if problem := _edited_problem(command, call, args, definition):
+    if problem := _edited_problem(draft, command, call, args, definition):
         return refuse("invalid_args", f"the edited arguments of {call.tool!r} can't be used: {problem}")
     draft.emit(
         e.Approved,
@@ -71,7 +71,9 @@ def _approve(draft: Draft, command: c.Decide, call: Call, definition: AgentDefin
     return None
 
 
-def _edited_problem(command: c.Decide, call: Call, args: JsonObject, definition: AgentDefinition) -> str | None:
+def _edited_problem(
+    draft: Draft, command: c.Decide, call: Call, args: JsonObject, definition: AgentDefinition
+) -> str | None:
     tool = definition.tool(call.tool)
     if command.edited_args is None or tool is None:
         return None
@@ -79,7 +81,7 @@ def _edited_problem(command: c.Decide, call: Call, args: JsonObject, definition:
         args_hash(args)
     except NotCanonical as error:
         return str(error)
-    return rules.schema_problem(args, tool.input_schema)
+    return rules.schema_problem(args, tool.input_schema) or rules.task_problem(args, draft.state.metadata)
 
 
 def claimed(draft: Draft, command: c.Claim) -> Refusal | None:
@@ -95,8 +97,6 @@ def claimed(draft: Draft, command: c.Claim) -> Refusal | None:
         return refuse("already_claimed", f"call {call.call_id!r} was granted to another claim; do not run it")
     if call.phase != "open" or call.effects != "once" or command.attempt != call.attempt:
         return refuse("stale", f"attempt {command.attempt} of call {call.call_id!r} is not open; do not run it")
-    if call.not_before is not None and draft.now < call.not_before:
-        return refuse("stale", f"call {call.call_id!r} is not due before {call.not_before.isoformat()}")
     draft.emit(
         e.ToolStarted,
         call_id=call.call_id,

@@ -13,7 +13,7 @@ from pydantic_core import from_json, to_json
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from agentspan_schemas import MAX_DEPTH, JsonObject, JsonSchema
+from agentspan_schemas import MAX_DEPTH, MAX_VALUE_BYTES, JsonObject, JsonSchema
 
 GRANT_S = 5.0
 """A grant is valid this long from the claim's first sending (DESIGN.md section 6)."""
@@ -29,6 +29,9 @@ OUTPUT_ASKS = 2
 
 FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 60.0
+
+TASK_ENVELOPE_BYTES = 8 * 1024
+"""What a task holds beside arguments and metadata fits into this."""
 
 NEVER_S = 100 * 365 * 24 * 3600.0
 """A wait is at most a century: what somebody asked for beyond it may have no date at all."""
@@ -57,9 +60,19 @@ def schema_problem(value: JsonValue | JsonObject, schema: JsonSchema) -> str | N
         return f"the schema refers to {error.ref!r}, which it does not hold"
     except RecursionError:
         return "the value is nested too deeply for its schema, or the schema refers to itself without end"
+    except Exception as error:  # schemas and values are others': what the checker cannot do must stop nobody
+        return f"it can't be checked against its schema: {type(error).__name__}: {error}"
     if not errors:
         return None
     return "; ".join(_say(error) for error in errors[:3])
+
+
+def task_problem(args: JsonObject, metadata: JsonObject) -> str | None:
+    """Why no task can hold these arguments, which travel with the execution's metadata, or None."""
+    size = len(to_json(args)) + len(to_json(metadata))
+    if size <= MAX_VALUE_BYTES - TASK_ENVELOPE_BYTES:
+        return None
+    return f"with the execution's metadata they are {size} bytes; one message is at most {MAX_VALUE_BYTES} bytes"
 
 
 def wire_problem(value: JsonValue, depth: int = 0) -> str | None:

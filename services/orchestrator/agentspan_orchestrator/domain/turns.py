@@ -149,7 +149,7 @@ def _propose(
 ) -> None:
     """A call becomes visible before anything runs; one that cannot run is answered at once, and asks nobody."""
     tool = definition.tool(request.tool)
-    seen_hash, problem = _checked(request, args_error, tool, definition)
+    seen_hash, problem = _checked(draft, request, args_error, tool, definition)
     gated = tool is not None and tool.approval_required and problem is None
     draft.emit(
         e.ToolCall,
@@ -182,26 +182,31 @@ def _propose(
 
 
 def _checked(
-    request: RequestedCall, args_error: str | None, tool: ToolDefinition | None, definition: AgentDefinition
+    draft: Draft,
+    request: RequestedCall,
+    args_error: str | None,
+    tool: ToolDefinition | None,
+    definition: AgentDefinition,
 ) -> tuple[str, Failure | None]:
     """The hash of the call's arguments ("" where they have none), and why it cannot run."""
     try:
         seen_hash, no_hash = args_hash(request.args), None
     except NotCanonical as error:
         seen_hash, no_hash = "", Failure(kind="invalid_args", message=str(error))
-    return seen_hash, _problem(request, args_error, tool, definition) or no_hash
-
-
-def _problem(
-    request: RequestedCall, args_error: str | None, tool: ToolDefinition | None, definition: AgentDefinition
-) -> Failure | None:
     if tool is None:
         known = ", ".join(sorted(t.name for t in definition.tools)) or "none"
-        return Failure(kind="unknown_tool", message=f"there is no tool {request.tool!r}; the tools are: {known}")
+        message = f"there is no tool {request.tool!r}; the tools are: {known}"
+        return seen_hash, Failure(kind="unknown_tool", message=message)
+    return seen_hash, no_hash or _problem(draft, request, args_error, tool)
+
+
+def _problem(draft: Draft, request: RequestedCall, args_error: str | None, tool: ToolDefinition) -> Failure | None:
     if args_error is not None:
         return Failure(kind="invalid_args", message=f"the arguments of {tool.name!r} can't be read: {args_error}")
     if problem := rules.schema_problem(request.args, tool.input_schema):
         return Failure(kind="invalid_args", message=f"the arguments of {tool.name!r} break its schema: {problem}")
+    if problem := rules.task_problem(request.args, draft.state.metadata):
+        return Failure(kind="too_large", message=f"the arguments of {tool.name!r} are too large: {problem}")
     return None
 
 
