@@ -63,6 +63,12 @@ def test_every_command_has_help_and_a_place_on_the_page(name: str, capsys: pytes
     assert any(re.search(rf"\b{re.escape(verb)}\b", row) for row in rows), f"docs/cli.md: {name}"
 
 
+def test_what_a_newcomer_types_stands_first() -> None:
+    names = list(typer.main.get_command(app).list_commands(None))  # type: ignore[attr-defined]
+    assert names[:6] == ["agent", "approvals", "execution", "server", "tool-runner", "doctor"]
+    assert set(names) == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
 def test_the_exit_codes_are_those_of_the_page_and_of_the_help() -> None:
     codes = [int(code) for code in ExitCode]
     assert [int(code) for code in re.findall(r"^  (\d+) ", EPILOG, re.MULTILINE)] == codes

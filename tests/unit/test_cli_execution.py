@@ -159,6 +159,8 @@ def test_no_line_of_a_story_is_wider_than_a_page(server: FakeServer, capsys: pyt
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= 210
     assert " ".join(printed.split()).count("The refund was made, and here is why.") >= 40, "the output is whole"
+    assert main(["execution", "events", RUN, "--type", "tool_result"]) == 0
+    assert len(capsys.readouterr().out.rstrip()) <= 260, "of a result the beginning: JSON has it whole"
     assert main(["execution", "show", RUN, "-o", "json"]) == 0
     [call] = json.loads(capsys.readouterr().out)["calls"]
     assert call["args"] == {"note": "x" * 3000}

@@ -35,6 +35,17 @@ def test_metrics_have_a_port_of_their_own_where_one_is_given(tmp_path: Path) -> 
             bound(Settings(data=tmp_path, port=0, metrics_port=port))
 
 
+def test_a_port_that_is_taken_is_told_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortTaken) as told:
+            bound(Settings(data=tmp_path, port=port))
+    assert str(told.value) == (
+        f"port {port} on 127.0.0.1 can't be used (address already in use): `agentspan server status` says whether a server"
+        " runs there; another port goes with --port"
+    )
+
+
 def test_a_port_is_not_given_twice(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="given twice"):
         Settings(data=tmp_path, port=6767, metrics_port=6767)

@@ -32,7 +32,31 @@ Exit codes:
   130  interrupted
 """
 
+
+class _InOrder(typer.core.TyperGroup):
+    """Commands as they are listed: what a newcomer types first, and what is for a cluster last."""
+
+    ORDER = (
+        "agent",
+        "approvals",
+        "execution",
+        "server",
+        "tool-runner",
+        "doctor",
+        "completion",
+        "topics",
+        "dlq",
+        "query",
+    )
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names; those that have no place in the order come behind."""
+        last = len(self.ORDER)
+        return sorted(self.commands, key=lambda name: self.ORDER.index(name) if name in self.ORDER else last)
+
+
 app = typer.Typer(
+    cls=_InOrder,
     help="Durable agent runs that stop for a human where it matters.",
     epilog=EPILOG,
     no_args_is_help=True,

@@ -14,7 +14,10 @@ from agentspan.agents._client import new_key
 from agentspan.cli._api import Server, talk
 from agentspan.cli._exits import ExitCode
 from agentspan.cli._options import Format
-from agentspan.cli._show import as_json, as_json_lines, compact, one, out, printable, say
+from agentspan.cli._show import as_json, as_json_lines, compact, excerpt, one, out, printable, say
+
+LONGEST = 200
+"""Of a result in an event's line; as JSON it is whole."""
 
 
 def load_agent(target: str, folder: Path) -> Agent:
@@ -175,4 +178,4 @@ def _answer(output: object) -> str:
 def _output(output: object) -> str:
     if output in (None, ""):
         return ""
-    return f"→ {printable(output) if isinstance(output, str) else compact(output)}"
+    return f"→ {excerpt(printable(output) if isinstance(output, str) else compact(output), LONGEST)}"

@@ -61,9 +61,14 @@ def _bound(host: str, port: int, hint: str) -> socket.socket:
         return socket.create_server((host, port), family=family, dualstack_ipv6=both)
     except OSError as error:
         raise PortTaken(
-            f"port {port} on {host} can't be used ({error.strerror}): `agentspan server status` says whether a server"
+            f"port {port} on {host} can't be used ({_reason(error)}): `agentspan server status` says whether a server"
             f" runs there; {hint}"
         ) from error
+
+
+def _reason(error: OSError) -> str:
+    """In the system's words alone: Python adds the address, which we name."""
+    return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
 async def serve(settings: Settings, listening: Sequence[socket.socket]) -> bool:
