@@ -41,8 +41,8 @@ def test_a_port_that_is_taken_is_told_once(tmp_path: Path) -> None:
         with pytest.raises(PortTaken) as told:
             bound(Settings(data=tmp_path, port=port))
     assert str(told.value) == (
-        f"port {port} on 127.0.0.1 can't be used (address already in use): `agentspan server status` says whether a server"
-        " runs there; another port goes with --port"
+        f"port {port} on 127.0.0.1 can't be used (address already in use): `agentspan server status` says whether a"
+        " server runs there; another port goes with --port"
     )
 
 
