@@ -52,6 +52,8 @@ class SmallServer(SmallStreams):
         self.given: set[str] = set()
         self.hidden_approvals = 0
         self.fail_next: list[Problem] = []
+        self.pages = 0
+        """So many requests to the gateway are answered with a page, as a proxy does while it is being mended."""
         self._port = 0
         self._loop = asyncio.new_event_loop()
         self._runner: web.AppRunner | None = None
@@ -137,6 +139,9 @@ class SmallServer(SmallStreams):
             if self.fail_next and request.path != "/livez":
                 problem = self.fail_next.pop(0)
                 return _json(problem, problem.status)
+            if self.pages and "/gateway/" in request.path:
+                self.pages -= 1
+                return web.Response(text="<html>back soon</html>", content_type="text/html")
             return await handler(request)  # type: ignore[no-any-return]
         except Refused as refused:
             return _json(refused.problem, refused.problem.status)

@@ -14,6 +14,7 @@ from agentspan_schemas import Wire
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.http import (
+    AgentRef,
     DecisionRequest,
     ExecutionRef,
     ExecutionView,
@@ -41,7 +42,8 @@ class Client:
     async def register(self, definition: AgentDefinition) -> None:
         """Tell the server what the agent is; once for each version."""
         if definition.version not in self._registered:
-            await self._http.request("PUT", "/agents", definition)
+            reply = await self._http.request("PUT", "/agents", definition)
+            reply.read(AgentRef)
             self._registered.add(definition.version)
 
     async def start(
@@ -67,24 +69,24 @@ class Client:
             self._registered.discard(definition.version)
             await self.register(definition)
             reply = await self._http.request("POST", "/executions", request, key=key)
-        return ExecutionRef.model_validate_json(reply.body)
+        return reply.read(ExecutionRef)
 
     async def execution(self, execution_id: str, position: str | None = None) -> ExecutionView:
         """The execution as it is now, or at least as of `position`."""
         reply = await self._http.request("GET", f"/executions/{execution_id}", params=_at_least(position))
-        return ExecutionView.model_validate_json(reply.body)
+        return reply.read(ExecutionView)
 
     async def approvals(self, execution_id: str, state: str | None = None) -> tuple[ApprovalRecord, ...]:
         """The approvals of an execution, those of one state or all, as fresh as the log."""
         params = {"execution_id": execution_id, **({"state": state} if state else {})}
         reply = await self._http.request("GET", "/approvals", params=params)
-        return _Approvals.model_validate_json(reply.body).items
+        return reply.read(_Approvals).items
 
     async def in_doubt(self, agent: str, tool: str) -> tuple[ApprovalRecord, ...]:
         """The calls of the tool whose worker was lost, and of which nobody knows what became."""
         params = {"agent": agent, "tool": tool, "state": "in_doubt"}
         reply = await self._http.request("GET", "/approvals", params=params)
-        return _Approvals.model_validate_json(reply.body).items
+        return reply.read(_Approvals).items
 
     async def resolve(self, execution_id: str, call_id: str, resolution: ResolutionRequest) -> ExecutionRef:
         """Say what became of a call in doubt. Raises Conflict when it is not in doubt any more."""
@@ -117,7 +119,7 @@ class Client:
 
     async def _write(self, path: str, request: BaseModel) -> ExecutionRef:
         reply = await self._http.request("POST", path, request, key=new_key())
-        ref = ExecutionRef.model_validate_json(reply.body)
+        ref = reply.read(ExecutionRef)
         return ref.model_copy(update={"position": ref.position or reply.position})
 
     async def stream(

@@ -6,6 +6,7 @@ imported when a runtime first talks to its server.
 
 import asyncio
 import getpass
+import logging
 import os
 import socket
 import sys
@@ -25,6 +26,8 @@ from agentspan.agents._reconcile import Reconciler, Served
 from agentspan.agents._tools import Tool
 from agentspan.agents.worker import SystemClock, ToolLimits, ToolRunner, ToolThreads, Worker
 
+log = logging.getLogger(__name__)
+
 GOODBYE_S = 3.0
 
 
@@ -35,8 +38,8 @@ class Connection:
         self.loop = LoopThread()
         self._agents = agents
         self._threads = ToolThreads()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._reconciles = False
+        self._working: asyncio.Task[None] | None = None
+        self._reconciling: asyncio.Task[None] | None = None
         try:
             self._parts = self.loop.call(_open(url, self._find_tool, self._threads, autostart))
         except BaseException:
@@ -54,13 +57,31 @@ class Connection:
         return self._parts.worker
 
     async def offer(self, tools: Mapping[str, Mapping[str, str]]) -> None:
-        """Let the worker serve these too."""
+        """Let the worker serve these too. Raises what ended the worker, if it has ended."""
+        if self._working is None:
+            self._working = asyncio.create_task(self.worker.run())
+            self._working.add_done_callback(_say_the_end)
+        elif self._working.done():
+            await self._working
         self.worker.offer(tools)
-        if not self._tasks:
-            self._tasks.append(asyncio.create_task(self.worker.run()))
-        if not self._reconciles and any(self._reconciled()):
-            self._reconciles = True
-            self._tasks.append(asyncio.create_task(Reconciler(self.client, self._reconciled, self._threads).run()))
+        if self._reconciling is None and any(self._reconciled()):
+            reconciler = Reconciler(self.client, self._reconciled, self._threads)
+            self._reconciling = asyncio.create_task(reconciler.run())
+
+    async def offered(self) -> None:
+        """Return when the server knows what was offered. Raises what it is refused with, or ended the worker."""
+        assert self._working is not None
+        connected = asyncio.create_task(self.worker.connected())
+        try:
+            await asyncio.wait({connected, self._working}, return_when=asyncio.FIRST_COMPLETED)
+            await (connected if connected.done() else self.served())
+        finally:
+            connected.cancel()
+
+    async def served(self) -> None:
+        """Return when the worker was stopped. Raises what ended it before."""
+        assert self._working is not None
+        await asyncio.shield(self._working)
 
     def close(self, timeout_s: float) -> None:
         """Flush and disconnect."""
@@ -72,11 +93,12 @@ class Connection:
             self.loop.close()
 
     async def _close(self, timeout_s: float) -> None:
-        if self._tasks:
+        if self._working is not None:
             await self.worker.stop(timeout_s)
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        tasks = [task for task in (self._working, self._reconciling) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.client.close()
         await self._parts.http.close()
 
@@ -89,6 +111,11 @@ class Connection:
             for tool in agent.tools:
                 if tool.reconciler is not None:
                     yield agent.name, tool
+
+
+def _say_the_end(working: asyncio.Task[None]) -> None:
+    if not working.cancelled() and (error := working.exception()) is not None:
+        log.error("the worker ended, and runs no tools any more", exc_info=error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ class Gateway:
     async def open_session(self, request: SessionRequest) -> SessionGrant:
         """POST /gateway/sessions."""
         reply = await self._http.request("POST", "/gateway/sessions", request, retry=False)
-        return SessionGrant.model_validate_json(reply.body)
+        return reply.read(SessionGrant)
 
     async def tasks(self, session_id: str) -> AsyncGenerator[ToolTask | None, None]:
         """GET /gateway/sessions/{id}/tasks: a task a line, and pings between them."""
@@ -37,7 +37,7 @@ class Gateway:
     async def report(self, session_id: str, report: WorkerReport) -> ReportAnswer:
         """POST /gateway/sessions/{id}/reports."""
         reply = await self._http.request("POST", f"/gateway/sessions/{session_id}/reports", report, retry=False)
-        return ReportAnswer.model_validate_json(reply.body)
+        return reply.read(ReportAnswer)
 
     async def close(self, session_id: str) -> None:
         """DELETE /gateway/sessions/{id}."""

@@ -11,11 +11,11 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from agentspan.agents._errors import ServerUnavailable
 from agentspan.agents._identity import Client, identity
@@ -34,7 +34,10 @@ QUIET_S = 60.0
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
 
-_FAILURES = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError, ConnectionError)
+_FAILURES = (aiohttp.ClientError, TimeoutError, ConnectionError)
+"""All that a connection may break by, or what stands between here and the server may say in its place."""
+
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,19 @@ class Reply:
 
     body: bytes
     position: str | None
+    what: str
+    """The request, for an error."""
+
+    def read(self, kind: type[M]) -> M:
+        """The message in the body. Raises ServerUnavailable for what no server says: a proxy's page, for one."""
+        try:
+            return kind.model_validate_json(self.body)
+        except ValidationError as error:
+            said = self.body[:200].decode(errors="replace").strip()
+            raise ServerUnavailable(
+                f"{self.what} was answered {said!r}, which is no {kind.__name__} of an Agentspan server: "
+                "something else answers at its address, or it is of another release"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +128,7 @@ class Http:
             raise self._unavailable(error) from error
         if response.status >= 400:
             raise error_from(response.status, body, f"{method} {path}")
-        return Reply(body, response.headers.get("Agentspan-Position"))
+        return Reply(body, response.headers.get("Agentspan-Position"), f"{method} {path}")
 
     @asynccontextmanager
     async def _stream(

@@ -94,7 +94,7 @@ class AgentRuntime:
         """Run these agents' tools whenever a run calls them, until closed.
 
         Returns when the server knows of them (`blocking=False`), or when the program is interrupted or terminated:
-        then the tools in hand get a few seconds to finish.
+        then the tools in hand get a few seconds to finish. Raises what ended the worker, should anything.
         """
         _check_served(agents, unknown)
         if not blocking:
@@ -103,7 +103,7 @@ class AgentRuntime:
         try:
             with suppress(KeyboardInterrupt), _termination_as_interrupt():
                 self.call(self._announce(agents))
-                self._closed.wait()
+                self.call(self._served())
         except AgentspanError:
             if not self.is_closed:  # else it was closed while it connected
                 raise
@@ -118,7 +118,7 @@ class AgentRuntime:
             return
         try:
             await self.call_async(self._announce(agents))
-            await self.call_async(_for_ever())
+            await self.call_async(self._served())
         except AgentspanError:
             if not self.is_closed:
                 raise
@@ -347,7 +347,11 @@ class AgentRuntime:
         for agent in agents:
             await connection.client.register(agent.definition)
         await connection.offer(self._add(*agents))
-        await connection.worker.connected()
+        await connection.offered()
+
+    async def _served(self) -> None:
+        """Until the worker is stopped, or something ends it."""
+        await self._connected().served()
 
     def _add(self, *agents: Agent) -> dict[str, dict[str, str]]:
         self._agents.update({agent.name: agent for agent in agents})
@@ -375,12 +379,6 @@ async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     import asyncio
 
     return await asyncio.to_thread(function, *args, **kwargs)
-
-
-async def _for_ever() -> None:
-    import asyncio
-
-    await asyncio.Event().wait()
 
 
 @contextmanager
