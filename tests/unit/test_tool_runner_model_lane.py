@@ -154,6 +154,11 @@ async def test_a_reply_that_no_message_can_hold_is_a_failure_that_names_the_size
     assert "1048576 bytes" in failed.error.message
 
 
+async def test_such_a_reply_with_half_a_character_is_one_too_and_stops_nobody(room: Room) -> None:
+    room.model.outcome = ModelResponse(model="one", text="\ud83d" + "x" * 1024 * 1024)
+    assert (await room.failed()).error.kind == "reply_too_large"
+
+
 async def test_a_reply_is_kept_until_it_is_answered(room: Room) -> None:
     room.commands.failures = [Unavailable("no owner"), OutcomeUnknown("late"), Unavailable("no owner")]
     async with running(room.lane):

@@ -180,9 +180,10 @@ class ModelLane:
     async def _work(self, key: str, task: ModelTask) -> None:
         command = await self._ask(task)
         try:
-            await self._deliver(command)
-        except PydanticSerializationError:  # half a character in a plug-in's reply
-            await self._deliver(type(command).model_validate(mended(command.model_dump())))
+            try:
+                await self._deliver(command)
+            except PydanticSerializationError:  # half a character in a plug-in's reply
+                await self._deliver(type(command).model_validate(mended(command.model_dump())))
         except TooLarge as error:  # no message can hold the reply
             message = f"the reply is {error}; have the model answer in fewer words"
             await self._deliver(self._failed(task, ModelError("reply_too_large", message, retryable=False)))
