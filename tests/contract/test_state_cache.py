@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agentspan.eventlog import BEGINNING, Position
+from agentspan.eventlog import BEGINNING, Position, WriteError
 from agentspan_orchestrator.adapters.memory_cache import MemoryStateCache
 from agentspan_orchestrator.adapters.sqlite_cache import SqliteStateCache
 from agentspan_orchestrator.domain import Execution, decide, dump_state
@@ -173,19 +173,22 @@ def test_a_file_that_is_of_no_use_is_made_anew(tmp_path: Path, harm: str) -> Non
     cache.close()
 
 
-def test_what_cannot_be_written_now_is_read_and_written_later(tmp_path: Path) -> None:
+def test_what_cannot_be_written_now_is_read_and_written_later_and_no_takeover_passes_it_over(tmp_path: Path) -> None:
     path = tmp_path / "state.sqlite3"
     cache = SqliteStateCache(path)
     cache.open("log-1")
     with sqlite3.connect(path) as other:
         other.execute("DROP TABLE standing")
-    cache.put([row("exec-a")], HERE, None)
-    cache._flush()  # the writer has tried and failed
+    cache.put([row("exec-a", busy=True)], HERE, None)
+    for asked in (cache.busy, cache.due, lambda: cache.changed_since(0), lambda: cache.open("log-1")):
+        with pytest.raises(WriteError, match="no such table: standing"):  # never an answer that lacks what is queued
+            asked()
     assert cache.get("exec-a") == started("exec-a")
     other.execute("CREATE TABLE standing (one INTEGER PRIMARY KEY, log_id TEXT, position TEXT, command_offset TEXT)")
     other.commit()
     other.close()
     assert cache.open("log-1") == (HERE, None)
+    assert [state.execution_id for state in cache.busy()] == ["exec-a"]
     cache.close()
 
 

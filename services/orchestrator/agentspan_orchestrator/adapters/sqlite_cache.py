@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agentspan.eventlog import BEGINNING, Position
+from agentspan.eventlog import BEGINNING, Position, StorageFull, WriteError
 from agentspan_orchestrator.domain import SNAPSHOT_VERSION, Execution, dump_state, load_state
 from agentspan_orchestrator.ports import Row, Snapshot
 
@@ -76,6 +76,8 @@ class SqliteStateCache:
         self._writing: _Batch | None = None
         self._flushes_asked = 0
         self._flushes_done = 0
+        self._failure: sqlite3.Error | None = None
+        """Why the last write failed, whose rows are queued again."""
         self._closing = False
         self._writer = threading.Thread(target=self._write_behind, name=f"state-cache-{path.stem}", daemon=True)
         self._writer.start()
@@ -159,12 +161,15 @@ class SqliteStateCache:
         self._db.close()
 
     def _flush(self) -> None:
-        """Return when what was put stands in the file; only a takeover waits for it."""
+        """Return when what was put stands in the file; only a takeover waits for it. Raises WriteError while that
+        can't be: whoever reads the file then would miss what is queued."""
         with self._changed:
             self._flushes_asked += 1
             mine = self._flushes_asked
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._flushes_done >= mine)
+            if self._failure is not None:
+                raise _named(self._path, self._failure)
 
     def _write_behind(self) -> None:
         with closing(_connect(self._path)) as db:
@@ -176,25 +181,32 @@ class SqliteStateCache:
                     going, asked = not self._closing, self._flushes_asked
                     batch = self._writing = self._queued
                     self._queued = None
-                kept = batch is None or self._wrote(db, batch)
+                failure = self._write(db, batch) if batch else None
                 with self._changed:
-                    self._queued = self._queued if kept else _merged(batch, self._queued)
-                    self._writing, self._flushes_done = None, asked
+                    self._queued = _merged(batch, self._queued) if failure else self._queued
+                    self._writing, self._failure, self._flushes_done = None, failure, asked
                     self._changed.notify_all()
-                    if not kept:  # a full disk is not asked in every moment
+                    if failure:  # a full disk is not asked in every moment
                         self._changed.wait_for(lambda: self._closing, WRITE_BEHIND_S)
 
     def _is_urgent(self) -> bool:
         many = self._queued is not None and len(self._queued.rows) >= WRITE_ROWS
         return many or self._closing or self._flushes_asked > self._flushes_done
 
-    def _wrote(self, db: sqlite3.Connection, batch: _Batch) -> bool:
+    def _write(self, db: sqlite3.Connection, batch: _Batch) -> sqlite3.Error | None:
         try:
             _write(db, batch)
         except sqlite3.Error as error:
             logger.warning("state cache %s: %s; its rows stay in memory and are written again", self._path, error)
-            return False
-        return True
+            return error
+        return None
+
+
+def _named(path: Path, failure: sqlite3.Error) -> WriteError:
+    full = getattr(failure, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    error = (StorageFull if full else WriteError)(f"the state cache {path} can't be written: {failure}")
+    error.__cause__ = failure
+    return error
 
 
 def _write(db: sqlite3.Connection, batch: _Batch) -> None:
