@@ -4,14 +4,18 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
+import httpx
 import pytest
+from fastapi import APIRouter
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentspan.eventlog.commands import Unavailable
 from agentspan_doors import Asked, DoorError, Plain, PlainDoor, Said, body_of, create_app, write_route
 from agentspan_doors.table import Table
+from agentspan_doors.unforeseen import Unforeseen
+from agentspan_schemas import TooLarge
 from agentspan_schemas.http import MessageRequest
 
 DOOR = PlainDoor(method="POST", path="/notes/{name}", operation_id="note", summary="", description="", tag="notes")
@@ -124,7 +128,12 @@ def test_of_a_header_that_stands_there_twice_the_first_counts() -> None:
 
 @pytest.mark.parametrize(
     ("error", "status", "code"),
-    [(DoorError(409, "finished", "it is over"), 409, "finished"), (Unavailable("starting"), 503, "unavailable")],
+    [
+        (DoorError(409, "finished", "it is over"), 409, "finished"),
+        (Unavailable("starting"), 503, "unavailable"),
+        (TooLarge("a Pause of 2 bytes; one message is at most 1 bytes"), 413, "too_large"),
+        (ZeroDivisionError("of our own"), 500, "internal"),
+    ],
 )
 def test_what_a_door_raises_is_answered_as_a_problem(error: Exception, status: int, code: str) -> None:
     async def act(write: Asked[MessageRequest]) -> Said:
@@ -137,12 +146,59 @@ def test_what_a_door_raises_is_answered_as_a_problem(error: Exception, status: i
     assert headers.get(b"retry-after") == (b"1" if status == 503 else None)
 
 
-def test_what_nobody_expects_is_left_to_the_server() -> None:
+def test_what_nobody_expects_is_for_the_log_and_not_for_the_caller(caplog: pytest.LogCaptureFixture) -> None:
     async def act(write: Asked[MessageRequest]) -> Said:
+        raise ZeroDivisionError("of our own")
+
+    _, _, problem = post(act, body=b'{"text": "hello"}')
+    assert "of our own" not in str(problem)
+    assert "ZeroDivisionError" not in str(problem)
+    [said] = caplog.records
+    assert (said.getMessage(), said.exc_info is not None) == ("POST /notes/n-1 failed", True)
+
+
+async def run(app: ASGIApp, receive: Receive) -> list[Message]:
+    """What the last answer makes of it."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await Unforeseen(app)({"type": "http", "method": "GET", "path": "/"}, receive, send)
+    return sent
+
+
+async def test_an_answer_that_had_begun_is_left_to_the_server_to_cut_off() -> None:
+    async def half(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        post(act, body=b'{"text": "hello"}')
+        await run(half, asked())
+
+
+async def test_a_client_that_has_left_is_not_answered() -> None:
+    async def reading(scope: Scope, receive: Receive, send: Send) -> None:
+        await body_of(receive)
+
+    assert await run(reading, asked(b"{", gone=True)) == []
+
+
+async def test_what_fastapis_doors_raise_is_answered_alike() -> None:
+    router = APIRouter()
+
+    @router.get("/odd")
+    async def odd(large: bool) -> None:
+        raise TooLarge("a Pause of 2 bytes") if large else ZeroDivisionError
+
+    transport = httpx.ASGITransport(create_app([router]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        answers = [await http.get("/odd", params={"large": large}) for large in (True, False)]
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [
+        (413, "too_large"),
+        (500, "internal"),
+    ]
+    assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from agentspan_doors.guard import LOOPBACK, Guard
 from agentspan_doors.measured import Measured, Requests
 from agentspan_doors.openapi import Document, PlainDoor, completed
 from agentspan_doors.table import Table
+from agentspan_doors.unforeseen import Unforeseen
+from agentspan_schemas import TooLarge
 
 
 class Application(FastAPI):
@@ -94,6 +96,7 @@ def create_app(
         redoc_url=None,
     )
     app.plain, app.plain_routes = tuple(plain), tuple(plain_routes)
+    app.add_middleware(Unforeseen)
     app.add_middleware(Guard, hosts=hosts, named=named, by_address=by_address)
     if requests is not None:
         app.add_middleware(Measured, requests=requests, clock=clock)
@@ -102,6 +105,7 @@ def create_app(
     app.add_exception_handler(RequestValidationError, problems.on_invalid_request)
     app.add_exception_handler(Unavailable, _on_unavailable)
     app.add_exception_handler(OutcomeUnknown, _on_outcome_unknown)
+    app.add_exception_handler(TooLarge, _on_too_large)
     for router in routers:
         app.include_router(router)
     app.router.routes.extend(app.plain_routes)  # for what it says to a wrong method
@@ -115,3 +119,7 @@ async def _on_unavailable(request: Request, error: Exception) -> Response:
 async def _on_outcome_unknown(request: Request, error: Exception) -> Response:
     detail = f"{error} (over HTTP: with the same Idempotency-Key)"
     return problems.problem_response(problems.DoorError(504, "outcome_unknown", detail).problem)
+
+
+async def _on_too_large(request: Request, error: Exception) -> Response:
+    return problems.problem_response(problems.DoorError(413, "too_large", f"{error}; send less at a time").problem)

@@ -39,6 +39,7 @@ _TITLES = {
     413: "Too large",
     415: "Unsupported media type",
     422: "Invalid request",
+    500: "Not foreseen",
     503: "Not available now",
     504: "No outcome in time",
 }
