@@ -14,8 +14,20 @@ from agentspan.cli._ask import Answer
 from agentspan.cli._checks import Check
 from agentspan.cli._doctor_here import Here
 from agentspan.cli._doctor_server import Asked
-from tests.unit.cli_server import AT, RUN, FakeServer, execution, items, problem, record, serving, tool_call, worker
+from tests.unit.cli_server import (
+    AT,
+    RUN,
+    FakeServer,
+    execution,
+    items,
+    problem,
+    record,
+    serving,
+    tool_call,
+    worker,
+)
 from tests.unit.cli_server import Answer as Reply
+from tests.unit.cli_server import Asked as Request
 
 SECRET = "sk-never-printed"
 OK = {"status": "ok"}
@@ -268,7 +280,8 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeServ
         fake.on("GET", "/livez", Reply(OK))
         fake.on("GET", "/readyz", Reply(OK))
         fake.on("GET", "/openapi.json", Reply({}))
-        fake.approvals(record(state="in_doubt", attempt=1))
+        doubtful = record(state="in_doubt", attempt=1)
+        fake.on("GET", "/approvals", lambda asked: items(*[doubtful] * (asked.query["state"] == ["in_doubt"])))
         run = execution("running", seq=8).model_dump(mode="json")
         fake.on("GET", "/executions", Reply({"items": [run], "cursor": None, "as_of": AT.isoformat()}))
         fake.on("GET", f"/executions/{RUN}/events", Reply({"items": [tool_call(8, gated=False)]}))
@@ -281,6 +294,18 @@ def doctored(capsys: pytest.CaptureFixture[str], code: int) -> dict[str, dict[st
     printed = capsys.readouterr()
     assert SECRET not in printed.out + printed.err
     return {check["name"]: check for check in json.loads(printed.out)}
+
+
+def test_of_very_many_calls_that_wait_the_first_are_counted(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pages(asked: Request) -> Reply:
+        shown = [record().model_dump(mode="json")] * 500 if asked.query["state"] == ["pending"] else []
+        return Reply({"items": shown, "cursor": "next" if shown else None})
+
+    server.on("GET", "/approvals", pages)
+    assert doctored(capsys, 0)["approvals"]["said"] == "1000 or more wait for a decision, 0 are in doubt"
+    assert len(server.requests("GET", "/approvals")) == 3
 
 
 def test_what_runs_wait_for_is_a_warning(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,10 @@ RETRY_FOR_S = 1.0
 """A person waits: enough for a connection that breaks, not for a server's restart."""
 
 PAGE = 100
+LARGEST_PAGE = 500
+MOST = 1000
+"""More are not looked at to tell a person what waits."""
+
 EVENT_PAGE = 500
 
 
@@ -75,8 +79,13 @@ class Server:
         return self._pages("/approvals", ApprovalPage, filters, size)
 
     async def approvals(self, filters: Sequence[tuple[str, str]]) -> tuple[ApprovalRecord, ...]:
-        """All requests for a decision that fit, oldest first."""
-        return tuple([record async for page in self.approval_pages(filters) for record in page.items])
+        """Requests for a decision that fit, oldest first, and no more than MOST."""
+        found: list[ApprovalRecord] = []
+        async for page in self.approval_pages(filters, LARGEST_PAGE):
+            found += page.items
+            if len(found) >= MOST:
+                break
+        return tuple(found[:MOST])
 
     async def _pages(
         self, path: str, page_of: type[P], filters: Sequence[tuple[str, str]], size: int

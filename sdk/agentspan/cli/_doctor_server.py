@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import urlsplit
 
 from agentspan.agents import AgentspanError
-from agentspan.cli._api import Server, talk
+from agentspan.cli._api import MOST, Server, talk
 from agentspan.cli._ask import Answer, fetched, reason
 from agentspan.cli._checks import Check
 from agentspan.cli._history import open_calls
@@ -90,11 +90,10 @@ class Asked:
         if self._alive is None:
             return None
         try:
-            records = talk(lambda server: server.approvals([("state", "pending"), ("state", "in_doubt")]))
+            pending, doubtful = talk(_waiting)
         except AgentspanError as error:
             return Check("approvals", "fail", str(error), "`agentspan server logs` says more")
-        doubtful = sum(record.state == "in_doubt" for record in records)
-        said = f"{len(records) - doubtful} wait for a decision, {doubtful} are in doubt"
+        said = f"{_many(pending)} wait for a decision, {_many(doubtful)} are in doubt"
         if doubtful:
             return Check(
                 "approvals", "warn", said, "`agentspan approvals list --state in_doubt`, then find out and resolve"
@@ -122,6 +121,16 @@ class Asked:
             if self._has_server
             else "pip install 'agentspan[server]', then start it"
         )
+
+
+async def _waiting(server: Server) -> tuple[int, int]:
+    """How many calls are pending, and how many in doubt."""
+    pending, doubtful = [await server.approvals([("state", state)]) for state in ("pending", "in_doubt")]
+    return len(pending), len(doubtful)
+
+
+def _many(count: int) -> str:
+    return str(count) if count < MOST else f"{MOST} or more"
 
 
 NEXT_WORKER = (
