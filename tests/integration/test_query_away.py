@@ -3,8 +3,8 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -12,38 +12,24 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-import pytest_asyncio
 
 from agentspan.eventlog.memory import MemoryLog
 from agentspan_query.adapters.clickhouse import Address, Database
 from agentspan_query.adapters.clickhouse_child import ClickHouseChild
 from agentspan_query.adapters.history import ClickHouseHistory
 from agentspan_query.adapters.migrations import migrate
-from agentspan_query.adapters.sink import ClickHouseSink
 from agentspan_query.domain.filters import ExecutionFilter
 from agentspan_query.errors import HistoryUnavailable
-from agentspan_query.projection import LONGEST_PAUSE_S, Projection
-from agentspan_query.service import Query
-from agentspan_query.tail import Tail
-from tests.support.orchestration import EXECUTION, Process, World, approve, ask, claim, process, result, say, start
+from agentspan_query.projection import LONGEST_PAUSE_S
+from tests.support.eventually import WITHIN_S
+from tests.support.orchestration import EXECUTION, World, process, start
 from tests.support.query_history import running_child
+from tests.support.query_reading import reading, soon, whole_run
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ALL = ExecutionFilter()
 DATABASES = count(1)
 Fault = Literal["none", "closed before", "closed after", "silent after", "502"]
-
-
-@pytest.fixture(scope="module")
-def threads() -> Iterator[Executor]:
-    with ThreadPoolExecutor(4) as executor:
-        yield executor
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def child(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ClickHouseChild]:
-    async with running_child(Path(tmp_path_factory.mktemp("history"))) as serving:
-        yield serving
 
 
 @dataclass
@@ -127,57 +113,24 @@ async def proxied(child: ClickHouseChild) -> AsyncIterator[Proxy]:
         server.close()
 
 
-@dataclass
-class Reading:
-    query: Query
-    tail: Tail
-    projection: Projection
-    pauses: list[float]
-    paused: asyncio.Condition
+class Pauses:
+    """Of a projection that ClickHouse refuses: told, and cut short."""
 
-    async def projected(self, world: World) -> None:
-        async with asyncio.timeout(40):
-            await self.tail.is_projected(0, await world.log.partition(0).end())
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+        self._taken = asyncio.Condition()
 
-    async def until_refused(self, times: int = 1) -> None:
-        async with asyncio.timeout(40):
-            async with self.paused:
-                await self.paused.wait_for(lambda: len(self.pauses) >= times)
-
-
-@asynccontextmanager
-async def reading(world: World, database: Database, **bounds: int) -> AsyncIterator[Reading]:
-    pauses: list[float] = []
-    paused = asyncio.Condition()
-
-    async def sleep(seconds: float) -> None:
+    async def sleep(self, seconds: float) -> None:
         if seconds >= 0.5:
-            async with paused:
-                pauses.append(seconds)
-                paused.notify_all()
-        await asyncio.sleep(0.01)
+            async with self._taken:
+                self.taken.append(seconds)
+                self._taken.notify_all()
+        await soon(seconds)
 
-    tail = Tail(world.log, **bounds)
-    projection = Projection(world.log, ClickHouseSink(database, world.log.id), tail, sleep=sleep)
-    query = Query(log=world.log, history=ClickHouseHistory(database), tail=tail, now=world.clock.now)
-    running = [asyncio.create_task(service) for service in (tail.run(), projection.run())]
-    try:
-        await tail.reached(0, await world.log.partition(0).end() - 1)
-        yield Reading(query, tail, projection, pauses, paused)
-        assert not any(task.done() for task in running)
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.wait(running)
-
-
-async def whole_run(here: Process) -> None:
-    await here.send(start())
-    await here.send(ask("refund"))
-    await here.send(approve("1-0"))
-    await here.send(claim("1-0"))
-    await here.send(result("1-0", claim_id="claim-1"))
-    await here.send(say("Refunded.", turn=2))
+    async def until(self, times: int = 1) -> None:
+        """Return when it was refused so often."""
+        async with asyncio.timeout(WITHIN_S), self._taken:
+            await self._taken.wait_for(lambda: len(self.taken) >= times)
 
 
 async def raw_rows(database: Database) -> tuple[int, int]:
@@ -200,11 +153,12 @@ async def test_an_insert_whose_answer_is_lost_is_made_again_and_doubles_nothing(
         database = Database(address, threads, name=name, answer_within_s=1)
         await whole_run(here)
         proxy.fault = fault
-        async with reading(world, database) as read:
-            await read.until_refused(3)
+        pauses = Pauses()
+        async with reading(world, database, sleep=pauses.sleep) as read:
+            await pauses.until(3)
             assert "ClickHouse at 127.0.0.1" in (read.projection.trouble or "")
             proxy.fault = "none"
-            await read.projected(world)
+            await read.projected()
             assert read.projection.trouble is None
             stored = await ClickHouseHistory(plain).events(EXECUTION)
         assert proxy.faults >= 3
@@ -222,12 +176,13 @@ async def test_pauses_grow_up_to_a_bound_while_clickhouse_is_away(child: ClickHo
         await migrate(database)
         await here.send(start())
         proxy.fault = "closed before"
-        async with reading(world, database) as read:
-            await read.until_refused(8)
+        pauses = Pauses()
+        async with reading(world, database, sleep=pauses.sleep) as read:
+            await pauses.until(8)
             proxy.fault = "none"
-            await read.projected(world)
-        assert read.pauses[:4] == [0.5, 1.0, 2.0, 4.0]
-        assert max(read.pauses) == LONGEST_PAUSE_S
+            await read.projected()
+        assert pauses.taken[:4] == [0.5, 1.0, 2.0, 4.0]
+        assert max(pauses.taken) == LONGEST_PAUSE_S
         database.close()
 
 
@@ -238,19 +193,20 @@ async def test_a_clickhouse_that_is_stopped_and_killed_under_load_lacks_nothing_
     async with running_child(tmp_path) as child, process(world) as here:
         database = Database(child.address, threads, answer_within_s=1)
         await migrate(Database(child.address, threads))
-        async with reading(world, database) as read:
+        pauses = Pauses()
+        async with reading(world, database, sleep=pauses.sleep) as read:
             for number in range(60):
                 match number:
                     case 15:
                         os.kill(_pid(child), signal.SIGSTOP)
                     case 30:
-                        await read.until_refused()
+                        await pauses.until()
                         os.kill(_pid(child), signal.SIGCONT)
                     case 45:
                         os.kill(_pid(child), signal.SIGKILL)
                 await here.send(start(f"exec-{number:02}"))
             await child.ready()
-            await read.projected(world)
+            await read.projected()
             page = await read.query.executions(ALL, cursor=None, limit=100)
         assert [item.execution_id for item in page.items] == sorted((f"exec-{n:02}" for n in range(60)), reverse=True)
         [(rows, distinct)] = await database.query("SELECT count(), uniqExact(execution_id, seq) FROM events FINAL", {})
@@ -266,23 +222,24 @@ async def test_memory_is_bounded_and_lists_say_how_old_they_are_while_the_projec
         address = Address(host="127.0.0.1", port=proxy.port, password=child.address.password)
         database = Database(address, threads, name=f"away_{next(DATABASES)}")
         await migrate(database)
-        async with reading(world, database, most=1000, most_bytes=20_000, keep=10) as read:
+        pauses = Pauses()
+        async with reading(world, database, sleep=pauses.sleep, most=1000, most_bytes=20_000, keep=10) as read:
             await here.send(start("exec-first"))
-            await read.projected(world)
+            await read.projected()
             known = world.clock.at
             proxy.fault = "closed before"
             world.clock.advance(60)
             for number in range(100):
                 await here.send(start(f"exec-{number:02}"))
-            await read.until_refused()
+            await pauses.until()
             kept = [item for number in range(100) for item in read.tail.events(f"exec-{number:02}")]
             assert 0 < sum(len(item.raw) for item in kept) <= 20_000
             assert (await read.query.executions(ALL, cursor=None, limit=1)).as_of == known
             with pytest.raises(HistoryUnavailable):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(WITHIN_S):
                     await read.query.execution("exec-00")
             proxy.fault = "none"
-            await read.projected(world)
+            await read.projected()
             assert (await read.query.executions(ALL, cursor=None, limit=1)).as_of == world.clock.at
             assert await read.query.execution("exec-00") is not None
         database.close()

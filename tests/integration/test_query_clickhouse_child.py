@@ -5,8 +5,8 @@ import base64
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,21 +24,9 @@ from tests.support.query_history import running_child
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture(scope="module")
-def executor() -> Iterator[Executor]:
-    with ThreadPoolExecutor(4) as threads:
-        yield threads
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def child(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ClickHouseChild]:
-    async with running_child(tmp_path_factory.mktemp("history")) as serving:
-        yield serving
-
-
 @pytest_asyncio.fixture(loop_scope="module")
-async def database(child: ClickHouseChild, executor: Executor) -> AsyncIterator[Database]:
-    database = Database(child.address, executor, name="tried")
+async def database(child: ClickHouseChild, threads: Executor) -> AsyncIterator[Database]:
+    database = Database(child.address, threads, name="tried")
     await database.create()
     await database.call(lambda client: client.command("DROP TABLE IF EXISTS t"))
     await database.call(
@@ -126,16 +114,16 @@ async def test_nobody_gets_in_without_the_password(child: ClickHouseChild, heade
     assert (answer.status_code, answer.headers["x-clickhouse-exception-code"]) == (403, "516")
 
 
-async def test_a_wrong_password_is_an_error_that_names_itself(child: ClickHouseChild, executor: Executor) -> None:
-    database = Database(replace(child.address, password="guessed"), executor)
+async def test_a_wrong_password_is_an_error_that_names_itself(child: ClickHouseChild, threads: Executor) -> None:
+    database = Database(replace(child.address, password="guessed"), threads)
     with pytest.raises(HistoryFailed, match="Authentication failed") as failed:
         await database.create()
     assert failed.value.code == 516
 
 
-async def test_nobody_there_is_unavailable(executor: Executor, child: ClickHouseChild) -> None:
+async def test_nobody_there_is_unavailable(threads: Executor, child: ClickHouseChild) -> None:
     with pytest.raises(HistoryUnavailable, match="try again"):
-        await Database(replace(child.address, port=1), executor).query("SELECT 1", {})
+        await Database(replace(child.address, port=1), threads).query("SELECT 1", {})
 
 
 async def test_the_password_is_in_no_list_of_processes(child: ClickHouseChild) -> None:
@@ -144,9 +132,9 @@ async def test_the_password_is_in_no_list_of_processes(child: ClickHouseChild) -
     assert child.address.password not in repr(child.address)
 
 
-async def test_a_killed_child_comes_back_at_the_same_address_with_its_rows(tmp_path: Path, executor: Executor) -> None:
+async def test_a_killed_child_comes_back_at_the_same_address_with_its_rows(tmp_path: Path, threads: Executor) -> None:
     async with running_child(tmp_path) as child:
-        database = Database(child.address, executor)
+        database = Database(child.address, threads)
         await database.create()
         await database.call(lambda client: client.command("CREATE TABLE t (n UInt8) ENGINE = MergeTree ORDER BY n"))
         await database.insert("t", ["n"], [(1,)], token="1")
@@ -160,9 +148,9 @@ async def test_a_killed_child_comes_back_at_the_same_address_with_its_rows(tmp_p
         database.close()
 
 
-async def test_a_query_over_the_memory_limit_fails_alone(tmp_path: Path, executor: Executor) -> None:
+async def test_a_query_over_the_memory_limit_fails_alone(tmp_path: Path, threads: Executor) -> None:
     async with running_child(tmp_path, memory_bytes=400 * 1024 * 1024) as child:
-        database, pid = Database(child.address, executor, name="default"), child.pid
+        database, pid = Database(child.address, threads, name="default"), child.pid
         with pytest.raises(HistoryFailed) as failed:
             await database.query("SELECT groupArray(toString(number) || repeat('x', 100)) FROM numbers(10000000)", {})
         assert failed.value.code == 241

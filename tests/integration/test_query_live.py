@@ -1,12 +1,9 @@
 """History and the log's live end together, on a real orchestrator and a real ClickHouse child."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor
 from itertools import count
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -15,33 +12,17 @@ from agentspan.eventlog.memory import MemoryLog
 from agentspan_query import service as query_service
 from agentspan_query.adapters.clickhouse import Database
 from agentspan_query.adapters.clickhouse_child import ClickHouseChild
-from agentspan_query.adapters.history import ClickHouseHistory
 from agentspan_query.adapters.migrations import migrate
-from agentspan_query.adapters.sink import ClickHouseSink
 from agentspan_query.domain.filters import ExecutionFilter
 from agentspan_query.errors import BadPosition, HistoryUnavailable
-from agentspan_query.projection import Projection
-from agentspan_query.service import Query
 from agentspan_query.streams import At, Following, Logged
-from agentspan_query.tail import NOTHING_YET, Tail
-from tests.support.orchestration import EXECUTION, Process, World, approve, ask, claim, process, result, say, start
-from tests.support.query_history import running_child
+from agentspan_query.tail import NOTHING_YET
+from tests.support.orchestration import EXECUTION, World, approve, ask, claim, process, result, say, start
+from tests.support.query_reading import Reading, reading, whole_run
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ALL = ExecutionFilter()
 DATABASES = count(1)
-
-
-@pytest.fixture(scope="module")
-def threads() -> Iterator[Executor]:
-    with ThreadPoolExecutor(2) as executor:
-        yield executor
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def child(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ClickHouseChild]:
-    async with running_child(Path(tmp_path_factory.mktemp("history"))) as serving:
-        yield serving
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -50,50 +31,6 @@ async def database(child: ClickHouseChild, threads: Executor) -> AsyncIterator[D
     await migrate(database)
     yield database
     database.close()
-
-
-@dataclass
-class Reading:
-    """The query service over a world's log, while it runs."""
-
-    query: Query
-    tail: Tail
-    projection: Projection
-
-    async def projected(self, world: World) -> None:
-        """Return when ClickHouse has all that counts."""
-        end = await world.log.partition(0).end()
-        async with asyncio.timeout(20):
-            await self.tail.is_projected(0, end)
-
-
-@asynccontextmanager
-async def reading(
-    world: World, database: Database, *, project: bool = True, most: int = 50_000, keep: int = 2_000
-) -> AsyncIterator[Reading]:
-    tail = Tail(world.log, most=most, keep=keep)
-    sink = ClickHouseSink(database, world.log.id)
-    projection = Projection(world.log, sink, tail, sleep=lambda seconds: asyncio.sleep(min(seconds, 0.01)))
-    query = Query(log=world.log, history=ClickHouseHistory(database), tail=tail, now=world.clock.now)
-    services = [tail.run(), *([projection.run()] if project else [])]
-    running = [asyncio.create_task(service) for service in services]
-    try:
-        await tail.reached(0, await world.log.partition(0).end() - 1)
-        yield Reading(query, tail, projection)
-        assert not any(task.done() for task in running)
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.wait(running)
-
-
-async def whole_run(here: Process) -> None:
-    await here.send(start())
-    await here.send(ask("refund"))
-    await here.send(approve("1-0"))
-    await here.send(claim("1-0"))
-    await here.send(result("1-0", claim_id="claim-1"))
-    await here.send(say("Refunded.", turn=2))
 
 
 async def seqs(read: Reading, after: int = 0) -> list[int]:
@@ -158,7 +95,7 @@ async def test_a_stream_resumes_after_any_seq_also_when_the_run_is_over(database
     world = World(MemoryLog(1))
     async with process(world) as here, reading(world, database) as read:
         await whole_run(here)
-        await read.projected(world)
+        await read.projected()
     async with reading(world, database) as later:
         async with asyncio.timeout(20):
             assert await seqs(later, after=4) == list(range(5, 12))
@@ -173,11 +110,11 @@ async def test_a_projection_that_starts_again_writes_nothing_twice(database: Dat
     async with process(world) as here:
         async with reading(world, database) as read:
             await here.send(start())
-            await read.projected(world)
+            await read.projected()
         await here.send(ask("refund"))
         async with reading(world, database) as read:
             await here.send(approve("1-0"))
-            await read.projected(world)
+            await read.projected()
             found = await read.query.events(EXECUTION, after=0, limit=100)
             counts = await read.query.status_counts(ALL)
     assert [stored.seq for stored in found] == list(range(1, len(found) + 1))
@@ -188,9 +125,9 @@ async def test_what_comes_after_the_first_round_is_projected_too(database: Datab
     world = World(MemoryLog(1, renew_after=3))
     async with process(world) as here, reading(world, database) as read:
         await here.send(start())
-        await read.projected(world)
+        await read.projected()
         await here.send(ask("refund"))
-        await read.projected(world)
+        await read.projected()
         counts = await read.query.status_counts(ALL)
     assert counts == {"waiting": 1}
 
@@ -199,7 +136,7 @@ async def test_what_the_tail_let_go_of_is_read_from_clickhouse(database: Databas
     world = World(MemoryLog(1))
     async with process(world) as here, reading(world, database, keep=1) as read:
         await whole_run(here)
-        await read.projected(world)
+        await read.projected()
         assert len(read.tail.events(EXECUTION)) <= 1
         found = await read.query.events(EXECUTION, after=0, limit=100)
     assert [stored.seq for stored in found] == list(range(1, 12))
@@ -216,7 +153,7 @@ async def test_without_history_a_read_that_needs_it_says_so_and_loses_nothing(
             with pytest.raises(HistoryUnavailable, match="try again"):
                 await read.query.execution(EXECUTION)
         async with reading(world, database) as read:
-            await read.projected(world)
+            await read.projected()
             assert await read.query.execution(EXECUTION) is not None
 
 

@@ -1,12 +1,9 @@
 """History is built anew beside the one that people read, whatever happens, and goes on where it was killed."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
 from datetime import UTC, datetime
 from itertools import count
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -22,28 +19,14 @@ from agentspan_query.adapters.sink import ClickHouseSink
 from agentspan_query.domain.filters import ExecutionFilter
 from agentspan_query.errors import HistoryUnavailable, RebuildMismatch
 from agentspan_query.ports import Counts
-from agentspan_query.projection import Projection
 from agentspan_query.rebuild import rebuild
-from agentspan_query.tail import Tail
-from tests.support.orchestration import EXECUTION, Process, World, approve, ask, claim, process, result, say, start
-from tests.support.query_history import running_child
+from tests.support.orchestration import EXECUTION, World, approve, ask, claim, process, result, say, start
+from tests.support.query_reading import reading, whole_run
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ALL = ExecutionFilter()
 DATABASES = count(1)
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def threads() -> Iterator[Executor]:
-    with ThreadPoolExecutor(2) as executor:
-        yield executor
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def child(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ClickHouseChild]:
-    async with running_child(Path(tmp_path_factory.mktemp("history"))) as serving:
-        yield serving
 
 
 class Mortal(Database):
@@ -85,35 +68,6 @@ def quiet(_: str) -> None:
     pass
 
 
-async def whole_run(here: Process) -> None:
-    await here.send(start())
-    await here.send(ask("refund"))
-    await here.send(approve("1-0"))
-    await here.send(claim("1-0"))
-    await here.send(result("1-0", claim_id="claim-1"))
-    await here.send(say("Refunded.", turn=2))
-
-
-@asynccontextmanager
-async def projecting(world: World, database: Database) -> AsyncIterator[Callable[[], "asyncio.Future[None]"]]:
-    """A server's projection into the database; gives what waits until it has everything."""
-    tail = Tail(world.log)
-    sink = ClickHouseSink(database, world.log.id)
-    projection = Projection(world.log, sink, tail, sleep=lambda seconds: asyncio.sleep(min(seconds, 0.01)))
-    running = [asyncio.create_task(service) for service in (tail.run(), projection.run())]
-
-    async def caught_up() -> None:
-        async with asyncio.timeout(20):
-            await tail.is_projected(0, await world.log.partition(0).end())
-
-    try:
-        yield lambda: asyncio.ensure_future(caught_up())
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.wait(running)
-
-
 async def told(database: Database) -> tuple[list[int], list[str]]:
     """The events of the execution, and the list, as people read them."""
     history = ClickHouseHistory(database)
@@ -127,9 +81,9 @@ WHOLE = (list(range(1, 12)), [f"{EXECUTION} completed"])
 async def test_what_was_lost_from_the_tables_is_back(database: Mortal) -> None:
     world = World(MemoryLog(1))
     async with process(world) as here:
-        async with projecting(world, database) as caught_up:
+        async with reading(world, database) as server:
             await whole_run(here)
-            await caught_up()
+            await server.projected()
         await database.command("DELETE FROM events WHERE seq > 3")
         assert (await told(database))[0] == [1, 2, 3]
         assert await rebuild(world.log, shadow(database, world), quiet) == Counts(11, 1)
@@ -158,21 +112,21 @@ async def test_people_read_the_old_history_until_the_new_one_is_whole_and_a_serv
             # comes too late for the new tables, and is written into the old ones
             await here.send(claim("1-0"))
             await here.send(result("1-0", claim_id="claim-1"))
-            await caught_up()
+            await server.projected()
             await super().exchange()
 
-    async with process(world) as here, projecting(world, database) as caught_up:
+    async with process(world) as here, reading(world, database) as server:
         await here.send(start())
         await here.send(ask("refund"))
         await here.send(approve("1-0"))
-        await caught_up()
+        await server.projected()
         before = await told(database)
         await rebuild(world.log, Watched(database, world.log.id, now=lambda: NOW, keep_days=None), quiet)
         assert seen == [before]
         assert len(before[0]) == 6
         assert (await told(database))[0] == list(range(1, 10))
         await here.send(say("Refunded.", turn=2))
-        await caught_up()
+        await server.projected()
     assert await told(database) == WHOLE
 
 
@@ -180,9 +134,9 @@ async def test_people_read_the_old_history_until_the_new_one_is_whole_and_a_serv
 async def test_a_rebuild_that_is_killed_at_any_statement_goes_on_and_shows_no_half_history(database: Mortal) -> None:
     world = World(MemoryLog(1))
     async with process(world) as here:
-        async with projecting(world, database) as caught_up:
+        async with reading(world, database) as server:
             await whole_run(here)
-            await caught_up()
+            await server.projected()
         for statements in count(0):
             database.dies_after(statements)
             try:

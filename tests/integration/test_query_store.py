@@ -3,11 +3,10 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor
 from datetime import timedelta
 from itertools import count
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -23,28 +22,16 @@ from agentspan_query.domain.rows import PREVIEW_CHARS
 from agentspan_query.errors import BadCursor, HistoryFailed, HistoryUnavailable, MigrationError
 from agentspan_schemas import Failure
 from agentspan_schemas.codec import EVENTS
-from tests.support.query_history import T0, History, running_child, store
+from tests.support.query_history import T0, History, store
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DATABASES = count(1)
 """Each test has a database of its own in the child that they share."""
 
 
-@pytest.fixture(scope="module")
-def executor() -> Iterator[Executor]:
-    with ThreadPoolExecutor(2) as threads:
-        yield threads
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def child(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ClickHouseChild]:
-    async with running_child(Path(tmp_path_factory.mktemp("history"))) as serving:
-        yield serving
-
-
 @pytest_asyncio.fixture(loop_scope="module")
-async def database(child: ClickHouseChild, executor: Executor) -> AsyncIterator[Database]:
-    database = Database(child.address, executor, name=f"history_{next(DATABASES)}")
+async def database(child: ClickHouseChild, threads: Executor) -> AsyncIterator[Database]:
+    database = Database(child.address, threads, name=f"history_{next(DATABASES)}")
     await migrate(database)
     yield database
     database.close()
@@ -294,9 +281,9 @@ async def test_migrating_again_runs_nothing(database: Database) -> None:
     assert await migrate(database) == []
 
 
-async def test_servers_that_migrate_at_once_agree(child: ClickHouseChild, executor: Executor) -> None:
+async def test_servers_that_migrate_at_once_agree(child: ClickHouseChild, threads: Executor) -> None:
     name = f"history_{next(DATABASES)}"
-    one, two = (Database(child.address, executor, name=name) for _ in range(2))
+    one, two = (Database(child.address, threads, name=name) for _ in range(2))
     await asyncio.gather(migrate(one), migrate(two))
     assert await migrate(one) == []
     one.close()
@@ -327,8 +314,8 @@ async def test_a_read_that_takes_too_long_is_given_up(database: Database) -> Non
     assert failed.value.code == 159
 
 
-async def test_history_without_its_tables_is_not_there_yet(child: ClickHouseChild, executor: Executor) -> None:
-    database = Database(child.address, executor, name="not_yet_made")
+async def test_history_without_its_tables_is_not_there_yet(child: ClickHouseChild, threads: Executor) -> None:
+    database = Database(child.address, threads, name="not_yet_made")
     history = ClickHouseHistory(database)
     with pytest.raises(HistoryUnavailable, match="no tables yet"):
         await history.agents()
