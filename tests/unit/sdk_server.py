@@ -51,6 +51,8 @@ class SmallServer(SmallStreams):
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.given: set[str] = set()
         self.hidden_approvals = 0
+        self.page = 100
+        """So many requests for a decision are shown at once."""
         self.fail_next: list[Problem] = []
         self.pages = 0
         """So many requests to the gateway are answered with a page, as a proxy does while it is being mended."""
@@ -256,7 +258,10 @@ class SmallServer(SmallStreams):
             return web.json_response({"items": []})
         asked = {name: request.query.get(name) for name in ("execution_id", "state", "agent", "tool")}
         found = [r for r in self.records.values() if all(v in (None, getattr(r, n)) for n, v in asked.items())]
-        return web.json_response({"items": [record.model_dump(mode="json") for record in found]})
+        first = int(request.query.get("cursor", 0))
+        shown, more = found[first : first + self.page], len(found) > first + self.page
+        items = [record.model_dump(mode="json") for record in shown]
+        return web.json_response({"items": items, "cursor": str(first + self.page) if more else None})
 
     # The gateway
 

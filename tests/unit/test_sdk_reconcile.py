@@ -49,18 +49,23 @@ def server() -> Iterator[SmallServer]:
     server.close()
 
 
-def in_doubt(server: SmallServer) -> str:
-    """A run whose refund was granted to a worker that was then lost."""
+def waiting(server: SmallServer) -> str:
+    """A run whose refund waits for its approval."""
     idle = Agent("support", "test/model", tools=[refund])
     with AgentRuntime(server_url=server.url) as starter:
         handle = starter.start(idle, "pay", metadata={"ticket": "T-1"})
         next(event for event in handle.stream() if event.type == "waiting")
-    run = handle.execution_id
-    [record] = server.records.values()
+    return handle.execution_id
+
+
+def in_doubt(server: SmallServer, waiting_run: str | None = None) -> str:
+    """A run whose refund was granted to a worker that was then lost."""
+    run = waiting_run or waiting(server)
+    [record] = [record for record in server.records.values() if record.execution_id == run]
     common = {"by": "user:boss", "channel": "ui"}
     server.command(c.Decide, run, call_id="1-0", decision="approve", args_hash=record.args_hash, **common)
     server.command(c.Claim, run, call_id="1-0", attempt=1, claim_id="claim-x", worker="lost")
-    server.ahead = timedelta(seconds=10)  # before that, the grant may still be on its way
+    server.ahead += timedelta(seconds=10)  # before that, the grant may still be on its way
     server.command(c.ReportLost, run, step="1-0", attempt=1, claim_id="claim-x")
     return run
 
@@ -117,6 +122,23 @@ def test_what_it_cannot_tell_stays_in_doubt_and_is_asked_again(server: SmallServ
     SAYS.append(said)
     one_round(server)
     assert server.events[run][-1].type == "in_doubt"
+    SAYS.append(CallOutcome.succeeded({"paid": 10}))
+    one_round(server)
+    assert server.events[run][-1].type == "done"
+
+
+def test_however_many_are_in_doubt_each_is_asked_about(server: SmallServer) -> None:
+    runs = [in_doubt(server, run) for run in [waiting(server) for _ in range(3)]]
+    server.page = 1
+    SAYS.extend([None, RuntimeError("the provider is away"), CallOutcome.not_run("no refund has this key")])
+    one_round(server)
+    assert [key for _, key, _ in ASKED] == [f"{run}.1-0" for run in runs]
+    assert [server.events[run][-1].type == "in_doubt" for run in runs] == [True, True, False]
+
+
+def test_a_call_that_the_server_refuses_something_about_is_no_obstacle(server: SmallServer) -> None:
+    gone, run = (in_doubt(server, run) for run in [waiting(server), waiting(server)])
+    del server.states[gone]
     SAYS.append(CallOutcome.succeeded({"paid": 10}))
     one_round(server)
     assert server.events[run][-1].type == "done"

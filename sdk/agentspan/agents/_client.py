@@ -26,9 +26,10 @@ from agentspan_schemas.http import (
 
 
 class _Approvals(Wire):
-    """The answer to GET /approvals."""
+    """A page of GET /approvals."""
 
     items: tuple[ApprovalRecord, ...]
+    cursor: str | None = None
 
 
 class Client:
@@ -79,14 +80,22 @@ class Client:
     async def approvals(self, execution_id: str, state: str | None = None) -> tuple[ApprovalRecord, ...]:
         """The approvals of an execution, those of one state or all, as fresh as the log."""
         params = {"execution_id": execution_id, **({"state": state} if state else {})}
-        reply = await self._http.request("GET", "/approvals", params=params)
-        return reply.read(_Approvals).items
+        return tuple([record async for record in self._approvals(params)])
 
-    async def in_doubt(self, agent: str, tool: str) -> tuple[ApprovalRecord, ...]:
-        """The calls of the tool whose worker was lost, and of which nobody knows what became."""
-        params = {"agent": agent, "tool": tool, "state": "in_doubt"}
-        reply = await self._http.request("GET", "/approvals", params=params)
-        return reply.read(_Approvals).items
+    def in_doubt(self, agent: str, tool: str) -> AsyncGenerator[ApprovalRecord, None]:
+        """The calls of the tool whose worker was lost, and of which nobody knows what became, oldest first."""
+        return self._approvals({"agent": agent, "tool": tool, "state": "in_doubt"})
+
+    async def _approvals(self, params: Mapping[str, str]) -> AsyncGenerator[ApprovalRecord, None]:
+        behind: dict[str, str] = {}
+        while True:
+            reply = await self._http.request("GET", "/approvals", params={**params, **behind})
+            page = reply.read(_Approvals)
+            for record in page.items:
+                yield record
+            if page.cursor is None:
+                return
+            behind = {"cursor": page.cursor}
 
     async def resolve(self, execution_id: str, call_id: str, resolution: ResolutionRequest) -> ExecutionRef:
         """Say what became of a call in doubt. Raises Conflict when it is not in doubt any more."""

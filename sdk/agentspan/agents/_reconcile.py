@@ -7,13 +7,14 @@ processes may find out the same: the first answer counts.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import aclosing
 from typing import Any, assert_never
 
 from pydantic import ValidationError
 
 from agentspan.agents._client import Client
 from agentspan.agents._context import ToolContext, context_set
-from agentspan.agents._errors import AgentspanError, Conflict
+from agentspan.agents._errors import AgentspanError, Conflict, RequestFailed
 from agentspan.agents._outcome import CallOutcome
 from agentspan.agents._serialise import Raised, Returned, serialise
 from agentspan.agents._tools import Tool
@@ -49,23 +50,29 @@ class Reconciler:
         """Until cancelled."""
         while True:
             for agent, tool in tuple(self._served()):
-                try:
-                    for record in await self._client.in_doubt(agent, tool.name):
-                        await self._reconcile(record, tool)
-                except AgentspanError as error:
-                    log.info("calls in doubt of %r can't be looked at now: %s", tool.name, error)
+                await self._look(agent, tool)
             await self._sleep(AGAIN_S)
 
-    async def _reconcile(self, record: ApprovalRecord, tool: Tool[..., Any]) -> None:
-        if record.attempt is None or (outcome := await self._ask(record, tool)) is None:
-            return
-        request = _resolution(record.attempt, tool, outcome)
-        if request is None:
-            return
+    async def _look(self, agent: str, tool: Tool[..., Any]) -> None:
         try:
-            await self._client.resolve(record.execution_id, record.call_id, request)
+            async with aclosing(self._client.in_doubt(agent, tool.name)) as records:
+                async for record in records:
+                    await self._reconcile(record, tool)
+        except AgentspanError as error:
+            log.info("calls in doubt of %r can't be looked at now: %s", tool.name, error)
+
+    async def _reconcile(self, record: ApprovalRecord, tool: Tool[..., Any]) -> None:
+        """A call that the server refuses something about keeps no other from being asked about."""
+        try:
+            if record.attempt is None or (outcome := await self._ask(record, tool)) is None:
+                return
+            request = _resolution(record.attempt, tool, outcome)
+            if request is not None:
+                await self._client.resolve(record.execution_id, record.call_id, request)
         except Conflict as error:
             log.info("call %s of %r was resolved by somebody else: %s", record.call_id, tool.name, error)
+        except RequestFailed as error:
+            log.warning("call %s of %r can't be resolved from here: %s", record.call_id, tool.name, error)
 
     async def _ask(self, record: ApprovalRecord, tool: Tool[..., Any]) -> CallOutcome | None:
         assert tool.reconciler is not None
