@@ -133,6 +133,8 @@ CASES = [
     agent("two tools of a name", {"tools": [TOOL, TOOL]}, INVALID, "'refund'; rename one", "body"),
     agent("a schema that is none", {"tools": [TOOL | {"input_schema": {"type": "thing"}}]}, "invalid_schema",
           "'refund'", "tools"),
+    agent("an answer's schema that is none", {"output_schema": {"type": "thing"}}, "invalid_schema",
+          "'thing' is not valid", "output_schema"),
     agent("once, and retried", {"tools": [TOOL | {"retries": 2}]}, INVALID, "once", "tools.0"),
     # decisions
     decision("no hash", "{waiting}.1-0", {"decision": "approve"}, 422, INVALID, "args_hash", "args_hash"),

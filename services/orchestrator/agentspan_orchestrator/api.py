@@ -74,6 +74,8 @@ def _add_agents(api: APIRouter, definitions: Definitions) -> None:
         for tool in definition.tools:
             if problem := schema_error(tool.input_schema):
                 raise DoorError(422, "invalid_schema", f"tool {tool.name!r}: {problem}", field="tools")
+        if definition.output_schema is not None and (problem := schema_error(definition.output_schema)):
+            raise DoorError(422, "invalid_schema", f"output_schema: {problem}", field="output_schema")
         try:
             return AgentRef(name=definition.name, version=await definitions.register(definition))
         except NotCanonical as error:
