@@ -4,19 +4,24 @@ import asyncio
 
 
 class Watermark:
-    """Grows in one event loop; any number of tasks wait for it there."""
+    """Grows in one event loop; any number of tasks wait for it there. Growing costs next to nothing while none does."""
 
     def __init__(self, end: int = 0) -> None:
         self.end = end
-        self._grown = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
 
     def grow(self, end: int) -> None:
         """Move the end up and wake who waits."""
         self.end = end
-        self._grown.set()
-        self._grown.clear()
+        if self._waiting:
+            woken, self._waiting = self._waiting, []
+            for waiting in woken:
+                if not waiting.done():
+                    waiting.set_result(None)
 
     async def passed(self, offset: int) -> None:
         """Return when the end is above the offset."""
         while self.end <= offset:
-            await self._grown.wait()
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiting)
+            await waiting

@@ -4,7 +4,6 @@ Apart from the log itself, which carries records of any meaning.
 """
 
 from collections.abc import Iterator
-from typing import cast
 
 from agentspan.eventlog._records import Outcome, Record, Stored
 from agentspan_schemas.answers import Answer, Note, Refused, Repeated, UnreadableCommand
@@ -18,21 +17,24 @@ COMMAND_OFFSET = "commandoffset"
 OnLog = Event | Note
 """What an owner writes."""
 
+_NOTES = (Refused, Repeated, UnreadableCommand)
+
 
 def log_record(message: OnLog, command_offset: str | None = None) -> Record:
     """The record of an event or a note; readers route by its attributes."""
-    attributes: dict[str, str] = {"commandid": _command_id(message)}
-    if command_offset is not None:
-        attributes[COMMAND_OFFSET] = command_offset
-    if not isinstance(message, Refused | Repeated | UnreadableCommand):
-        attributes |= {"seq": str(message.seq), "status": message.status, "agent": message.agent}
+    at = {} if command_offset is None else {COMMAND_OFFSET: command_offset}
+    if isinstance(message, _NOTES):
+        attributes = {"commandid": message.command_id, **at}
+    else:
+        about = {"seq": str(message.seq), "status": message.status, "agent": message.agent}
+        attributes = {"commandid": message.causation_id, **at, **about}
     return Record(message.type, message.execution_id, encode(message), attributes, message)
 
 
 def read_log_record(record: Record) -> OnLog:
     """The event or note of a record; decoded only where another process made it. Raises Unreadable."""
     if record.message is not None:
-        return cast(OnLog, record.message)
+        return record.message  # type: ignore[return-value]
     return EVENTS.decode(record.value) if record.type in EVENTS.types else NOTES.decode(record.value)
 
 
@@ -40,7 +42,7 @@ def stored_events(outcome: Outcome) -> Iterator[tuple[Stored, Event]]:
     """The events of an outcome, each with its record."""
     for stored in outcome.records:
         if stored.record.type in EVENTS.types:
-            yield stored, cast(Event, read_log_record(stored.record))
+            yield stored, read_log_record(stored.record)  # type: ignore[misc]
 
 
 def events_of(outcome: Outcome) -> Iterator[tuple[int, Event]]:
@@ -78,9 +80,3 @@ def answer_of(outcome: Outcome, partition: int) -> Answer | UnreadableCommand:
 def command_record(command: Command) -> Record:
     """The record of a command."""
     return Record(command.type, command.execution_id, encode(command), {"commandid": command.command_id}, command)
-
-
-def _command_id(message: OnLog) -> str:
-    if isinstance(message, Refused | Repeated | UnreadableCommand):
-        return message.command_id
-    return message.causation_id
