@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from .calibration import Calibration
-from .driver import Command, Do
+from .driver import Answer, Command, Do
 from .results import p
 from .site import Plan, Site
 from .usage import Memory, Reading, folder_bytes
@@ -23,6 +23,9 @@ KEPT: Final = ("server", "clickhouse")
 """The processes that keep executions."""
 
 MB: Final = 1024 * 1024
+
+SOME: Final = 4
+"""Memory is looked at when a quarter is parked, too: two numbers tell what grows with them from what does not."""
 
 Say = Callable[[str], None]
 
@@ -45,16 +48,19 @@ async def run(plan: Plan, crowd: Crowd, say: Say) -> dict[str, float]:
         await site.until_history_has("completed", len(warm.executions))
         empty = _memory(site), folder_bytes(site.data)
         calibration = Calibration.measured(plan.folder)
-        parked = await site.drive(_command(crowd, "park", 0, crowd.count))
-        await site.until_history_has("waiting", crowd.count, crowd.patience_s)
+        some = max(1, crowd.count // SOME)
+        first = await _park(site, crowd, 0, some)
+        fewer = _memory(site)
+        rest = await _park(site, crowd, some, crowd.count - some)
         figures = {
             "executions": crowd.count,
-            "parked_per_s": crowd.count / parked.took_s,
+            "parked_per_s": (crowd.count - some) / rest.took_s,
             **await _kept(site, crowd, *empty),
+            **_by_number(empty[0], fewer, _memory(site), some, crowd.count),
         }
         _show("Parked", figures, say)
         after = await _power_cut(site, crowd)
-        site.check_effects([*warm.executions, *parked.executions])
+        site.check_effects([*warm.executions, *first.executions, *rest.executions])
         await site.until_history_has("completed", crowd.count + len(warm.executions), crowd.patience_s)
     _show("After kill -9 of everything", after, say)
     found = {f"calibration/{name}": value for name, value in asdict(calibration).items()}
@@ -62,9 +68,16 @@ async def run(plan: Plan, crowd: Crowd, say: Say) -> dict[str, float]:
     return {**figures, **after, **found}
 
 
+async def _park(site: Site, crowd: Crowd, first: int, count: int) -> Answer:
+    """So many more; they are in history, and what was written behind is written, and memory given back, on return."""
+    parked = await site.drive(_command(crowd, "park", first, count))
+    await site.until_history_has("waiting", first + count, crowd.patience_s)
+    await asyncio.sleep(crowd.idle_s)
+    return parked
+
+
 async def _kept(site: Site, crowd: Crowd, empty: Mapping[str, Memory], empty_disk: int) -> dict[str, float]:
     """What so many cost: memory, disk, and CPU while nothing happens."""
-    await asyncio.sleep(crowd.idle_s)  # what was written behind is written, and memory is given back, before it counts
     reading = Reading.of(site.pids)
     await asyncio.sleep(crowd.idle_s)
     idle = Reading.of(site.pids).since(reading)
@@ -76,7 +89,19 @@ async def _kept(site: Site, crowd: Crowd, empty: Mapping[str, Memory], empty_dis
         **{f"bytes_each/{name}": (full[name].uss - empty[name].uss) / crowd.count for name in full},
         "disk_mb": folder_bytes(site.data) / MB,
         "disk_bytes_each": (folder_bytes(site.data) - empty_disk) / crowd.count,
-        **{f"idle_cpu_ms_per_s/{name}": idle.cpu_s[name] * 1000 / crowd.idle_s for name in full},
+        **{f"idle_cpu_ms_per_s/{name}": used * 1000 / crowd.idle_s for name, used in idle.cpu_s.items()},
+    }
+
+
+def _by_number(
+    empty: Mapping[str, Memory], fewer: Mapping[str, Memory], full: Mapping[str, Memory], some: int, count: int
+) -> dict[str, float]:
+    """Of the growth, what each further execution cost, and what is kept beside any number of them."""
+    slopes = {name: (full[name].uss - fewer[name].uss) / (count - some) for name in full}
+    grown = {name: full[name].uss - empty[name].uss for name in full}
+    return {
+        **{f"bytes_each_more/{name}": slope for name, slope in slopes.items()},
+        **{f"kept_beside_mb/{name}": (grown[name] - slope * count) / MB for name, slope in slopes.items()},
     }
 
 
@@ -94,9 +119,9 @@ async def _power_cut(site: Site, crowd: Crowd) -> dict[str, float]:
     await first
     first_s = time.perf_counter() - began
     await site.until_history()
-    approving = time.perf_counter()
+    reading, approving = Reading.of(site.pids), time.perf_counter()
     took_ms = await _finish(site, crowd, 0, middle) + await _finish(site, crowd, middle + 1, crowd.count - middle - 1)
-    ended = time.perf_counter()
+    ended, used = time.perf_counter(), Reading.of(site.pids).since(reading).cpu_s
     return {
         "ready_s": ready_s,
         "uss_mb_when_ready/server": memory.uss / MB,
@@ -105,6 +130,7 @@ async def _power_cut(site: Site, crowd: Crowd) -> dict[str, float]:
         "all_done_since_restart_s": ended - began,
         "approve_to_completed_ms/p50": p(50, took_ms),
         "approve_to_completed_ms/p99": p(99, took_ms),
+        **{f"approve_to_completed_cpu_ms/{name}": seconds * 1000 / len(took_ms) for name, seconds in used.items()},
     }
 
 

@@ -78,6 +78,8 @@ def test_parked_executions_go_on_after_a_power_cut(tmp_path: Path) -> None:
     assert 0 < found["ready_s"] < found["first_done_s"] < found["all_done_since_restart_s"]
     assert found["rss_mb/server"] >= found["uss_mb/server"] > 0
     assert found["disk_mb"] > 0
+    assert {"bytes_each_more/server", "kept_beside_mb/server", "idle_cpu_ms_per_s/worker"} <= found.keys()
+    assert found["approve_to_completed_cpu_ms/server"] > 0
 
 
 def test_a_flood_is_drained_although_clickhouse_and_a_worker_are_killed(tmp_path: Path) -> None:

@@ -22,11 +22,15 @@ from agentspan_query.tail import Tail
 from agentspan_schemas.codec import EVENTS
 from agentspan_schemas.events import Event, Started, Status
 from agentspan_schemas.http import Delta
+from tests.support.eventually import WITHIN_S
 from tests.support.orchestration import Process, World, process, say, start
 
 FIRST, SECOND = "exec-aaaaaaaaaaaaaaaa", "exec-bbbbbbbbbbbbbbbb"
 LAST = 4
 """The last event of a run that answers at once: started, model_called, model_replied, done."""
+
+
+NOT_ASKED = "a stream asks history for the events of one execution alone"
 
 
 @dataclass
@@ -36,6 +40,9 @@ class LogHistory:
     log: Log
     reads: list[str] = field(default_factory=list)
     away: bool = False
+    gate: asyncio.Event | None = None
+    """Where there is one, reads wait for it."""
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def all(self, execution_id: str) -> list[StoredEvent]:
         end = await self.log.partition(0).end()
@@ -48,6 +55,9 @@ class LogHistory:
 
     async def events(self, execution_id: str, *, after: int = 0, limit: int = 500) -> Sequence[StoredEvent]:
         self.reads.append(execution_id)
+        self.asked.set()
+        if self.gate is not None:
+            await self.gate.wait()
         if self.away:
             raise HistoryUnavailable("ClickHouse does not answer; try again")
         return [stored for stored in await self.all(execution_id) if stored.seq > after][:limit]
@@ -60,13 +70,13 @@ class LogHistory:
         return found[0], found[-1]
 
     async def executions(self, chosen: ExecutionFilter, *, cursor: str | None = None, limit: int = 50) -> HistoryPage:
-        raise NotImplementedError
+        raise AssertionError(NOT_ASKED)
 
     async def status_counts(self, chosen: ExecutionFilter) -> Mapping[Status, int]:
-        raise NotImplementedError
+        raise AssertionError(NOT_ASKED)
 
     async def agents(self) -> Sequence[str]:
-        raise NotImplementedError
+        raise AssertionError(NOT_ASKED)
 
 
 @dataclass
@@ -128,7 +138,7 @@ class Client:
         return [sent.seq for sent in self.sent if isinstance(sent, Logged) and sent.execution_id == execution_id]
 
     async def until(self, count: int) -> list[Sent]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WITHIN_S):
             while len(self.sent) < count:
                 self.sent += await anext(self._batches)
         return self.sent
@@ -180,6 +190,36 @@ async def test_what_the_tail_let_go_of_comes_from_history_and_goes_on_live() -> 
         await one.here.send(say("Hello.", turn=1, execution_id=FIRST))
         await client.until(LAST)
         assert client.seqs(FIRST) == [1, 2, 3, 4]
+
+
+async def test_what_comes_live_does_not_wait_for_a_history_that_is_not_there_yet() -> None:
+    async with room(keep=0) as one:
+        await one.here.send(start(FIRST))
+        await one.seen()
+        one.history.gate = asyncio.Event()
+        client = Client(one.query.open_stream())
+        client.stream.follow(Following(FIRST, after=2))
+        reading = asyncio.create_task(client.until(2))
+        await one.history.asked.wait()
+        await one.here.send(say("Hello.", turn=1, execution_id=FIRST))
+        await reading
+        one.history.gate.set()
+        assert client.seqs(FIRST) == [3, 4]
+        assert len(client.stream) == 0
+
+
+async def test_one_that_is_parked_is_asked_for_once_and_goes_on_live() -> None:
+    async with room(keep=0) as one:
+        await one.here.send(start(FIRST))
+        await one.seen()
+        client = Client(one.query.open_stream())
+        client.stream.follow(Following(FIRST, after=2))
+        client.stream.follow(Following("exec-none"))
+        await client.until(1)  # that there is no such one, read after it
+        await one.here.send(say("Hello.", turn=1, execution_id=FIRST))
+        await client.until(3)
+        assert client.seqs(FIRST) == [3, 4]
+        assert one.history.reads.count(FIRST) == 1
 
 
 async def test_a_client_that_does_not_read_is_kept_a_bounded_buffer_and_gets_all_later() -> None:

@@ -26,8 +26,8 @@ MOST_WAITING = 2_000
 
 MOST_BYTES = 4 * 1024 * 1024
 
-READERS = 4
-"""So many executions of one stream are read from history at a time."""
+READERS = 64
+"""So many executions of one stream are read from history at a time: together, where that takes longer than asking."""
 
 PAGE = 200
 
@@ -177,10 +177,11 @@ class EventStream:
     def take(self, item: TailEvent) -> None:
         """An event of an execution that is followed, as it stands on the log now."""
         followed, seq = self._followed[item.event.execution_id], item.event.seq
-        if followed.behind:
-            followed.passed = max(followed.passed, seq)
-        elif seq == followed.after + 1 and self._has_room:
+        if seq == followed.after + 1 and self._has_room:  # nothing is missing, whatever is being read for it
+            followed.behind = False
             self._take(followed, _logged(item))
+        elif followed.behind:
+            followed.passed = max(followed.passed, seq)
         elif seq > followed.after:
             followed.passed = seq
             self._fall_behind(followed)
@@ -232,24 +233,25 @@ class EventStream:
     async def _read(self, followed: _Followed) -> None:
         """One page from history; whether that was all shows in what went by meanwhile."""
         execution_id = followed.asked.execution_id
-        if not self._is_current(followed):
+        if not self._is_late(followed):
             return
         try:
             await self._reads.see(followed.asked.at)
-            page = await self._reads.events(execution_id, after=followed.after, limit=PAGE)
-            over = not page and await self._is_over(followed)
+            # with the event that the client has: where there is no other, it says whether one can come
+            page = await self._reads.events(execution_id, after=max(followed.after - 1, 0), limit=PAGE)
+            over = page[-1].type in ENDS if page else await self._is_over(followed)
         except Exception as error:
-            if self._is_current(followed):
+            if self._is_late(followed):
                 self.unfollow(execution_id)
                 self._send(Broken(execution_id, error))
             return
-        if not self._is_current(followed):
-            return
-        if over:
-            self._end(followed)
+        if not self._is_late(followed):
             return
         for stored in page:
-            self._take(followed, Logged(execution_id, stored.seq, stored.type, stored.payload.encode()))
+            if stored.seq > followed.after:
+                self._take(followed, Logged(execution_id, stored.seq, stored.type, stored.payload.encode()))
+        if over and self._is_current(followed):
+            self._end(followed)
         if self._is_current(followed):
             followed.behind = len(page) == PAGE or followed.passed > followed.after
             if followed.behind:
@@ -264,6 +266,10 @@ class EventStream:
     def _read_done(self, reader: "asyncio.Task[None]") -> None:
         self._readers.discard(reader)
         self._woken.set()
+
+    def _is_late(self, followed: _Followed) -> bool:
+        """Whether it is followed as it was, and what it lacks did not come by itself meanwhile."""
+        return followed.behind and self._is_current(followed)
 
     def _is_current(self, followed: _Followed) -> bool:
         return self._followed.get(followed.asked.execution_id) is followed

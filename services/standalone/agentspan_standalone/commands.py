@@ -89,9 +89,10 @@ def status(data: Path | None = None, show: Callable[[Mapping[str, object]], None
 def _serve(settings: Settings) -> int:
     import uvloop  # a server's dependency: `stop` and `status` do without
 
-    from agentspan_standalone import history, logs, server
+    from agentspan_standalone import history, logs, memory, server
 
     logs.configure(settings.log_level)
+    memory.share_one_heap()
     uvloop.run(history.refuse_wrong_tables(settings))
     listening = server.bound(settings)
     try:

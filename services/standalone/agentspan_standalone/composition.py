@@ -27,6 +27,7 @@ from agentspan_orchestrator.starts import CheckModel, Starts
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.topics import DECISIONS, TICKETS
 from agentspan_standalone.history import HistoryServices
+from agentspan_standalone.memory import give_back_when_quiet
 from agentspan_standalone.metrics import Measured, Sample, standing
 from agentspan_standalone.plumbing import Plumbing, Requests, Tickets
 from agentspan_standalone.settings import Settings
@@ -135,6 +136,7 @@ class Services:
                 group.create_task(self.orchestrator.watch())
                 group.create_task(self._on.share(self.orchestrator.serve))
                 group.create_task(self._tell_progress(self.orchestrator))
+            group.create_task(give_back_when_quiet(self._on.log, sleep=asyncio.sleep))
 
     async def drain(self) -> None:
         """Take no more work, and let workers look for another server."""

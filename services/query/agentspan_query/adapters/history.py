@@ -6,6 +6,7 @@ from typing import Any
 
 from agentspan_query.adapters import sql
 from agentspan_query.adapters.clickhouse import Database, Rows
+from agentspan_query.adapters.pages import Pages
 from agentspan_query.domain.filters import ExecutionFilter, Place, decode_cursor, encode_cursor, micros
 from agentspan_query.domain.rows import ExecutionRow
 from agentspan_query.domain.views import HistoryPage, Start, StoredEvent, execution_view, listed_view
@@ -30,6 +31,7 @@ class ClickHouseHistory:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._pages = Pages(self._read)
 
     async def executions(self, chosen: ExecutionFilter, *, cursor: str | None = None, limit: int = 50) -> HistoryPage:
         """Up to `limit` executions, newest first, from where `cursor` says. Raises BadCursor."""
@@ -60,8 +62,7 @@ class ClickHouseHistory:
 
     async def events(self, execution_id: str, *, after: int = 0, limit: int = 500) -> Sequence[StoredEvent]:
         """The events of an execution with a seq above `after`, in order."""
-        params = {"id": execution_id, "after": after, "limit": limit}
-        return [StoredEvent(*row) for row in await self._read(sql.EVENTS, params)]
+        return await self._pages.page(execution_id, after, limit)
 
     async def status_counts(self, chosen: ExecutionFilter) -> Mapping[Status, int]:
         """How many executions of the agent and the time have each status: what choosing it would show."""

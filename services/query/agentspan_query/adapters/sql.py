@@ -47,9 +47,13 @@ ORDER BY seq LIMIT 1 BY seq
 """
 
 EVENTS = """
-SELECT seq, type, payload FROM events
-WHERE execution_id = {id:String} AND seq > {after:UInt32}
-ORDER BY seq LIMIT 1 BY seq LIMIT {limit:UInt32}
+SELECT execution_id, seq, type, payload FROM (
+    SELECT execution_id, seq, type, payload FROM events
+    WHERE execution_id IN {ids:Array(String)}
+        AND seq > transform(execution_id, {ids:Array(String)}, {afters:Array(UInt32)}, toUInt32(0))
+    ORDER BY execution_id, seq LIMIT 1 BY execution_id, seq
+)
+ORDER BY execution_id, seq LIMIT {limit:UInt32} BY execution_id
 """
 """LIMIT 1 BY instead of FINAL: rows of one key are equal, and it is five times as fast."""
 
