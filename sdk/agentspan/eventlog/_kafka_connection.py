@@ -36,6 +36,9 @@ _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 TRY_AGAIN_S = 0.1
 TRY_AGAIN_MAX_S = 2.0
+ANSWER_S = 2.0
+"""How long the first request may take, and twice as long each after it: one to a broker that has just died waits for it
+although others have its partitions by then."""
 
 LONG_S = 2.0
 """After so long without an answer, look for what is wrong."""
@@ -100,7 +103,7 @@ class Connection:
         await asyncio.to_thread(self._admin.__exit__, None, None, None)
 
     async def _asked_for_facts(self, topics: Sequence[str]) -> tuple[TopicFacts, ...]:
-        cluster = await self._ask("the cluster", lambda: self._admin.describe_cluster(**self._within()))
+        cluster = await self._ask("the cluster", lambda s: self._admin.describe_cluster(request_timeout=s))
         described = [await self._describe(topic) for topic in topics]
         return tuple(
             TopicFacts(each.name, f"{cluster.cluster_id}/{url_safe(each.topic_id)}", len(each.partitions))
@@ -109,33 +112,34 @@ class Connection:
 
     async def _describe(self, topic: str) -> Any:
         topics = TopicCollection([topic])
-        return await self._ask(topic, lambda: self._admin.describe_topics(topics, **self._within())[topic])
+        return await self._ask(topic, lambda s: self._admin.describe_topics(topics, request_timeout=s)[topic])
 
     async def _offset(self, place: Place, spec: OffsetSpec) -> int:
         asked = {TopicPartition(*place): spec}
         level = IsolationLevel.READ_UNCOMMITTED
 
-        def ask() -> "Future[Any]":
-            return next(iter(self._admin.list_offsets(asked, isolation_level=level, **self._within()).values()))
+        def ask(within_s: float) -> "Future[Any]":
+            found = self._admin.list_offsets(asked, isolation_level=level, request_timeout=within_s)
+            return next(iter(found.values()))
 
         pause = TRY_AGAIN_S
         while (found := int((await self._ask(place.topic, ask)).offset)) < 0:
             # a leader that is new, or gone: no error, but no offset either
             await asyncio.sleep(pause)
             if not self._closed:
-                await self._look_again()
+                await self._look_again(ANSWER_S)
             pause = min(2 * pause, TRY_AGAIN_MAX_S)
         return found
 
-    async def _ask(self, topic: str, ask: "Callable[[], Future[Any]]") -> Any:
+    async def _ask(self, topic: str, ask: "Callable[[float], Future[Any]]") -> Any:
         """What the cluster answers, as soon as it does."""
         self.producing.connect()
-        pause, strange = TRY_AGAIN_S, 0
+        pause, strange, within_s = TRY_AGAIN_S, 0, ANSWER_S
         while True:
             if self._closed:
                 raise LogClosed("this process has closed its connection to Kafka")
             try:
-                return await result(ask())
+                return await result(ask(min(within_s, self.config.request_timeout_s)))
             except KafkaException as exception:
                 error = kafka_error(exception)
                 named = read_error(error, topic)
@@ -146,16 +150,13 @@ class Connection:
                 _tell(topic, error, pause)
             await asyncio.sleep(pause)
             if not self._closed:
-                await self._look_again()
-            pause = min(2 * pause, TRY_AGAIN_MAX_S)
+                await self._look_again(within_s)
+            pause, within_s = min(2 * pause, TRY_AGAIN_MAX_S), 2 * within_s
 
-    async def _look_again(self) -> None:
+    async def _look_again(self, within_s: float) -> None:
         """After a change of leaders an admin client asks by the epoch that it remembers, until it is told to look."""
         with contextlib.suppress(KafkaException):
-            await asyncio.to_thread(self._admin.list_topics, timeout=self.config.request_timeout_s)
-
-    def _within(self) -> dict[str, float]:
-        return {"request_timeout": self.config.request_timeout_s}
+            await asyncio.to_thread(self._admin.list_topics, timeout=min(within_s, self.config.request_timeout_s))
 
 
 def _tell(topic: str, error: KafkaError, pause: float) -> None:
