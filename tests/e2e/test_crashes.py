@@ -2,7 +2,6 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -10,7 +9,7 @@ import pytest
 
 from tests.e2e.conftest import Shop
 from tests.support.eventually import eventually
-from tests.support.server import TERMINAL, Json, Server
+from tests.support.server import TERMINAL, Json, Server, insisted
 
 RUNS = 40
 KILLS = 4
@@ -48,22 +47,6 @@ def one_run(server: Server, number: int) -> str:
     insisted(lambda: server.http.post(path, json=decision, headers={"Idempotency-Key": f"decision-{number}"}))
     followed(server, execution_id, *TERMINAL)
     return execution_id
-
-
-def insisted(send: Callable[[], httpx.Response]) -> httpx.Response:
-    """The answer that succeeds, sent again while there is none: the same key makes that safe."""
-    answers: list[httpx.Response] = []
-
-    def succeeds() -> bool:
-        try:
-            answers.append(send())
-        except httpx.TransportError:
-            return False
-        assert answers[-1].status_code in (200, 201, 503, 504), answers[-1].text
-        return answers[-1].is_success
-
-    eventually(succeeds, "the write is answered")
-    return answers[-1]
 
 
 def followed(server: Server, execution_id: str, *types: str) -> Json:

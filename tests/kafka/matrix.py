@@ -22,10 +22,10 @@ from tests.kafka.evidence import gathered
 from tests.kafka.failpoints import Order
 from tests.kafka.findings import Finding
 from tests.kafka.ingress import Ingress
-from tests.kafka.servers import Begun, Process, begin, create_topics, followed, insisted
+from tests.kafka.servers import Begun, Process, begin, create_topics, followed
 from tests.support.clickhouse import ClickHouse
 from tests.support.eventually import eventually
-from tests.support.server import TERMINAL, Json, Server
+from tests.support.server import TERMINAL, Json, Server, insisted
 
 PARTITIONS = 6
 VICTIMS = 3

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,8 +20,7 @@ import httpx
 from tests.e2e.conftest import Shop, refund_turns
 from tests.kafka import history
 from tests.kafka.ingress import Ingress
-from tests.support.eventually import eventually
-from tests.support.server import ENDS_WITHIN_S, TERMINAL, Json, Server, run
+from tests.support.server import ENDS_WITHIN_S, TERMINAL, Json, Server, insisted, run
 
 PARTITIONS = 4
 LEASE_S = 3.0
@@ -151,22 +150,6 @@ def bring_to_its_end(server: Server, run: Begun) -> str:
     insisted(lambda: server.http.post(path, json=decision, headers={"Idempotency-Key": run.key}))
     followed(server, run, *TERMINAL)
     return run.execution_id
-
-
-def insisted(send: Callable[[], httpx.Response]) -> httpx.Response:
-    """The answer that succeeds, sent again while there is none: the same key makes that safe."""
-    answers: list[httpx.Response] = []
-
-    def succeeds() -> bool:
-        try:
-            answers.append(send())
-        except httpx.TransportError:
-            return False
-        assert answers[-1].status_code in (200, 201, 503, 504), answers[-1].text
-        return answers[-1].is_success
-
-    eventually(succeeds, "the write is answered", within_s=PATIENCE_S)
-    return answers[-1]
 
 
 def followed(server: Server, run: Begun, *types: str) -> Json:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -181,6 +181,22 @@ class Server:
             return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
         except httpx.TransportError:
             return False
+
+
+def insisted(send: Callable[[], httpx.Response]) -> httpx.Response:
+    """The answer that succeeds, sent again while there is none: the same key makes that safe."""
+    answers: list[httpx.Response] = []
+
+    def succeeds() -> bool:
+        try:
+            answers.append(send())
+        except httpx.TransportError:
+            return False
+        assert answers[-1].status_code in (200, 201, 503, 504), answers[-1].text
+        return answers[-1].is_success
+
+    eventually(succeeds, "the write is answered")
+    return answers[-1]
 
 
 def sent(response: httpx.Response) -> Iterator[Json]:
