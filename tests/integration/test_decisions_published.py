@@ -1,6 +1,8 @@
 """Approvals out: what another team reads on the table, after everything that can happen to who writes it."""
 
 import asyncio
+from collections.abc import Sequence
+from functools import partial
 
 from agentspan.eventlog import Record, partition_for
 from agentspan_approvals.adapters.sqlite_store import SqliteApprovalStore
@@ -8,7 +10,7 @@ from agentspan_approvals.publisher import AGAIN_S, SWEEP_S
 from agentspan_approvals.publishing import KEPT
 from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.codec import encode
-from tests.support.approvals import PARTITIONS, Office
+from tests.support.approvals import PARTITIONS, Office, Writing
 from tests.support.orchestration import ARGS, EXECUTION, Process, approve, ask, claim, result, start
 
 CALL = f"{EXECUTION}.1-0"
@@ -141,3 +143,40 @@ async def test_a_request_is_forgotten_90_days_after_its_end_and_never_comes_back
         await here.until(lambda: office.store.get(CALL))
         await office.record("exec-bbbbbbbbbbbbbbbb.1-0", lambda r: True)
     assert len(office.table.writes) == before
+
+
+class Slow(Writing):
+    """From when it is told on, what is written stays on its way."""
+
+    slow = False
+
+    def put(self, key: str, record: Record | None, *, partition: int | None = None) -> asyncio.Future[Sequence[None]]:
+        if not self.slow:
+            return super().put(key, record, partition=partition)
+        self.writes.append((key, partition, record))
+        return asyncio.get_running_loop().create_future()
+
+
+def _all_wait(hours: list[float], times: int) -> bool:
+    return len(hours) == PARTITIONS * times
+
+
+async def test_what_is_on_its_way_to_a_request_is_not_written_over_by_the_next_look() -> None:
+    table = Slow()
+    office, hour, hours = Office(table=table), asyncio.Event(), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        hours.append(seconds)
+        await hour.wait()
+        hour.clear()
+
+    async with office.open(sleep) as here:
+        await request(here)
+        await here.send(approve("1-0"))
+        await office.record(CALL, lambda r: r.state == "approved")
+        office.world.clock.advance(KEPT.total_seconds())
+        table.slow = True
+        for looks in (1, 2):
+            hour.set()
+            await here.until(partial(_all_wait, hours, 1 + looks))
+    assert table.writes.count((CALL, AT, None)) == 1

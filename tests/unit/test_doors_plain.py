@@ -207,6 +207,7 @@ async def test_what_fastapis_doors_raise_is_answered_alike() -> None:
         (((b"origin", b"http://evil.example"),), 403, "origin_refused"),
         (((b"origin", b""),), 403, "origin_refused"),
         (((b"sec-fetch-site", b"cross-site"),), 403, "origin_refused"),
+        (((b"sec-fetch-site", b"same-site"),), 403, "origin_refused"),
         (((b"host", b"evil.example"),), 403, "host_refused"),
         (((b"content-length", b"1048577"),), 413, "too_large"),
         (((b"content-length", b"17"), (b"content-type", b"text/plain")), 415, "unsupported_media_type"),
