@@ -103,7 +103,7 @@ def _fields(cls: type) -> Iterator[tuple[str, str]]:
         for field in dataclasses.fields(cls):
             if not field.name.startswith("_"):
                 yield f"{field.name}: {_annotation(field.type)}", _after(told.get(field.name))
-    elif issubclass(cls, BaseException) or hasattr(cls, "model_fields"):
+    elif issubclass(cls, BaseException) or hasattr(cls, "model_fields") or hasattr(cls, "_fields"):  # of a named tuple
         for name, annotation in _hints(cls).items():
             yield f"{name}: {_annotation(annotation)}", _after(told.get(name))
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from agentspan.cli import _logs, main
-from agentspan.cli._options import Format
-from agentspan.cli.server import Level
+from agentspan.cli._options import Format, Level
 
 
 def line(number: int, level: str = "info", **more: str) -> str:

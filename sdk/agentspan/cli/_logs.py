@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from agentspan.agents import AgentspanError
-from agentspan.cli._options import Format
+from agentspan.cli._options import Format, Level
 from agentspan.cli._show import as_json, as_json_lines, out, printable
-from agentspan.cli.server import Level
 
 EVERY_S = 0.25
 _ORDER = tuple(Level)

@@ -27,6 +27,16 @@ class Format(StrEnum):
     JSONL = "jsonl"
 
 
+class Level(StrEnum):
+    """How bad a line is; each includes those behind it."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+
 class Status(StrEnum):
     """What a run can be."""
 

@@ -2,7 +2,6 @@
 and `tool-runner`: one of them alone, beside others on the log of a cluster (`query` has a module of its own)."""
 
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, NoReturn
@@ -10,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from agentspan.cli._extra import asked
-from agentspan.cli._options import Format, Output
+from agentspan.cli._options import Format, Level, Output
 
 app = typer.Typer(help="The server on this machine.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -38,16 +37,6 @@ Roles = Annotated[
 ClickHouse = Annotated[
     str | None, typer.Option("--clickhouse", metavar="URL", help="AGENTSPAN_CLICKHOUSE, else one that is embedded.")
 ]
-
-
-class Level(StrEnum):
-    """How bad a line is; each includes those behind it."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-    CRITICAL = "critical"
 
 
 @app.command()
