@@ -25,8 +25,8 @@ from agentspan.eventlog._errors import (
 )
 from agentspan.eventlog._murmur2 import partition_for
 from agentspan.eventlog._ownership import Ownership
-from agentspan.eventlog._partition import PartitionLog
-from agentspan.eventlog._ports import CaughtUp, Change, Inbox, Log, RawLog, Table
+from agentspan.eventlog._partition import Log, PartitionLog
+from agentspan.eventlog._ports import CaughtUp, Change, Inbox, RawLog, Table
 from agentspan.eventlog._reader import Reader
 from agentspan.eventlog._records import BEGINNING, TAKEOVER, Outcome, Position, Record, Stamp, Stored
 

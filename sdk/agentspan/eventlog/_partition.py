@@ -3,7 +3,7 @@ raw log."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from agentspan.eventlog._errors import BeyondEnd, StaleEpoch
 from agentspan.eventlog._ownership import RENEW_AFTER, Ownership
@@ -135,3 +135,17 @@ class PartitionLog:
         batch = await self.raw.read(offset, limit)
         outcomes = [outcome for stored in batch if (outcome := reader.feed(stored)) is not None]
         return batch[-1].offset + 1, outcomes
+
+
+class Log(Protocol):
+    """A log of so many partitions, for ever."""
+
+    @property
+    def id(self) -> str:
+        """The identity of the stored log: what is derived from one log is of no use with another."""
+        ...
+
+    @property
+    def partitions(self) -> int: ...
+
+    def partition(self, number: int) -> PartitionLog: ...

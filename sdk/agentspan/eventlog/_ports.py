@@ -1,4 +1,4 @@
-"""The ports of the log. `RawLog`, `Inbox` and `Table` are what an adapter implements; `Log` gathers its partitions.
+"""The ports of the log: what an adapter implements for one partition, for commands and for tables.
 
 Writes are plain functions that return futures, not coroutines: a write is queued when it is called, in call order,
 also when nobody awaits it yet. Cancelling does not take it back.
@@ -7,12 +7,9 @@ also when nobody awaits it yet. Cancelling does not take it back.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from agentspan.eventlog._records import Record, Stamp, Stored
-
-if TYPE_CHECKING:
-    from agentspan.eventlog._partition import PartitionLog
 
 
 class RawLog(Protocol):
@@ -33,20 +30,6 @@ class RawLog(Protocol):
     async def wait(self, offset: int) -> None:
         """Return when a record at `offset` exists."""
         ...
-
-
-class Log(Protocol):
-    """A log of so many partitions, for ever."""
-
-    @property
-    def id(self) -> str:
-        """The identity of the stored log: what is derived from one log is of no use with another."""
-        ...
-
-    @property
-    def partitions(self) -> int: ...
-
-    def partition(self, number: int) -> "PartitionLog": ...
 
 
 class Inbox(Protocol):

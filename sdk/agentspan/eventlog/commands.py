@@ -13,7 +13,8 @@ from typing import Protocol
 
 from agentspan.eventlog._errors import LogError, WriteError
 from agentspan.eventlog._murmur2 import partition_for
-from agentspan.eventlog._ports import Inbox, Log
+from agentspan.eventlog._partition import Log
+from agentspan.eventlog._ports import Inbox
 from agentspan.eventlog._records import Outcome
 from agentspan.eventlog.messages import answer_of, command_record
 from agentspan_schemas.answers import Answer, UnreadableCommand
