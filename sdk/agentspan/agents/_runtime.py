@@ -102,8 +102,7 @@ class AgentRuntime:
             return
         try:
             with suppress(KeyboardInterrupt), _termination_as_interrupt():
-                self.call(self._announce(agents))
-                self.call(self._served())
+                self.call(self._serve(agents))
         except AgentspanError:
             if not self.is_closed:  # else it was closed while it connected
                 raise
@@ -117,8 +116,7 @@ class AgentRuntime:
             await self.call_async(self._announce(agents))
             return
         try:
-            await self.call_async(self._announce(agents))
-            await self.call_async(self._served())
+            await self.call_async(self._serve(agents))
         except AgentspanError:
             if not self.is_closed:
                 raise
@@ -349,8 +347,9 @@ class AgentRuntime:
         await connection.offer(self._add(*agents))
         await connection.offered()
 
-    async def _served(self) -> None:
+    async def _serve(self, agents: Sequence[Agent]) -> None:
         """Until the worker is stopped, or something ends it."""
+        await self._announce(agents)
         await self._connected().served()
 
     def _add(self, *agents: Agent) -> dict[str, dict[str, str]]:
