@@ -31,7 +31,11 @@ class Partition:
 
     def fetched(self, *offsets: int) -> None:
         """A consumer brings these."""
-        told(self.following.keep([Message(topic="t", partition=0, offset=at, value=b"1") for at in offsets]))
+        told(self.kept(*offsets))
+
+    def kept(self, *offsets: int) -> Callable[[], None] | None:
+        """A consumer has these, and the event loop has not heard of it yet."""
+        return self.following.keep([Message(topic="t", partition=0, offset=at, value=b"1") for at in offsets])
 
     def _decode(self, message: Message) -> str:
         self.decoded.append(message.offset() or 0)
@@ -81,6 +85,19 @@ async def test_what_nobody_here_wrote_is_known_when_all_writes_are_settled() -> 
     write.set_result([0])
     await asyncio.wait_for(partition.following.reached(1), 1)
     assert partition.items == [(0, OWN), (1, "fetched")]
+
+
+async def test_nothing_is_jumped_over_when_a_write_is_settled_and_another_sent_between_two_fetches() -> None:
+    partition = Partition()
+    write = partition.send()
+    first = partition.kept(0)
+    write.set_result([9])
+    await asyncio.sleep(0)
+    second = partition.kept(1)
+    partition.send()
+    told(first)
+    told(second)
+    assert partition.items == [(0, "fetched"), (1, "fetched")]
 
 
 async def test_a_write_that_fails_leaves_what_stands() -> None:

@@ -115,7 +115,7 @@ class Following(Sink, Generic[T]):
         new = [message for message in messages if _offset(message) >= known]
         if not new:
             return None
-        return partial(self._doubt, new) if self._under_way else partial(self._arrived, self._decoded(new))
+        return partial(self._doubt, new) if self._under_way else partial(self._came, self._decoded(new))
 
     def ended(self, offset: int) -> None:
         self._ended = offset
@@ -148,6 +148,12 @@ class Following(Sink, Generic[T]):
         """Return when there is."""
         while not self.has(offset):
             await self._bell.past(self._bell.rung)
+
+    def _came(self, new: Sequence[tuple[int, T, int]]) -> None:
+        """Decoded when nothing was under way; something may be by now, and what is in doubt was fetched before."""
+        if self._doubtful:
+            self._resolve()
+        self._arrived(new)
 
     def _doubt(self, new: Sequence[Message]) -> None:
         if not self._doubtful:
