@@ -242,18 +242,11 @@ class OwnedPartition:
     def _fail_too_large(self) -> None:
         """A conversation that fits no message can't be handed to a model; its execution fails, and says why."""
         tasks, self._tasks.too_large = self._tasks.too_large, []
+        why = "the conversation is over 1 MiB; return less from tools, or split the work"
         for task in tasks:
             if isinstance(task, ModelTask):
-                message = "the conversation is over 1 MiB; return less from tools, or split the work"
-                failed = c.ModelFailed(
-                    command_id=f"{task.task_key}/too-large",
-                    execution_id=task.execution_id,
-                    turn=task.turn,
-                    attempt=task.attempt,
-                    error=Failure(kind="too_large", message=message),
-                    retryable=False,
-                )
-                self.decide(failed)
+                failure = Failure(kind="too_large", message=why)
+                self.decide(_model_failed(task, f"{task.task_key}/too-large", failure))
 
 
 def _row(state: Execution, now: datetime) -> Row:
@@ -270,17 +263,20 @@ def _failed(command: c.Command, failure: Failure) -> c.Command | None:
     """The command that says so of the same step; None where nothing is under way that could fail."""
     match command:
         case c.ModelReply():
-            return c.ModelFailed(
-                command_id=command.command_id,
-                execution_id=command.execution_id,
-                turn=command.turn,
-                attempt=command.attempt,
-                error=failure,
-                retryable=False,
-            )
-        case c.ReturnResult() if (
-            failure.kind == "too_large"
-        ):  # else it is refused, which keeps it, and leaves its call in doubt
+            return _model_failed(command, command.command_id, failure)
+        case c.ReturnResult() if failure.kind == "too_large":
+            # of any other failure nobody knows what it did: refused, it is kept, and its call will be in doubt
             return command.model_copy(update={"ok": False, "value": None, "error": failure})
         case _:
             return None
+
+
+def _model_failed(call: c.ModelReply | ModelTask, command_id: str, failure: Failure) -> c.ModelFailed:
+    return c.ModelFailed(
+        command_id=command_id,
+        execution_id=call.execution_id,
+        turn=call.turn,
+        attempt=call.attempt,
+        error=failure,
+        retryable=False,
+    )
