@@ -69,7 +69,8 @@ async def test_pages_follow_one_another_without_gap_or_repetition_while_calls_ar
 async def test_a_page_has_100_unless_it_is_asked_for_more_or_less(people: httpx.AsyncClient) -> None:
     assert len((await page(people))["items"]) == 100
     assert len((await page(people, limit="500"))["items"]) == 500
-    for beyond in ("0", "501"):
+    assert len((await page(people, limit="1000"))["items"]) == COUNT
+    for beyond in ("0", "1001"):
         assert (await people.get("/approvals", params={"limit": beyond})).status_code == 422
 
 

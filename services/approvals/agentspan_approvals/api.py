@@ -35,7 +35,7 @@ def router(approvals: Approvals) -> APIRouter:
         tool: str | None = None,
         state: Annotated[tuple[ApprovalState, ...], Query()] = (),
         cursor: str | None = None,
-        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> ApprovalPage:
         """Oldest first; `state` may be repeated. What was on the log when you asked is in the answer."""
         after = _place(cursor) if cursor else None
