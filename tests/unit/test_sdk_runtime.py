@@ -4,7 +4,7 @@ import gc
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Never
+from typing import Any
 
 import pytest
 
@@ -23,7 +23,6 @@ from agentspan.agents import (
     ToolContext,
     tool,
 )
-from agentspan.agents._gateway import Gateway
 from agentspan_schemas import commands as c
 from agentspan_schemas.http import Problem
 from tests.unit.sdk_core import Reply
@@ -303,39 +302,6 @@ def test_a_worker_outlives_a_page_in_place_of_an_answer(server: SmallServer, run
     server.pages = 2
     handle.approve()
     assert handle.result(timeout=10).output == Resolution(paid=10)
-
-
-def _broken(*_: object) -> Never:
-    raise RuntimeError("a mistake of the worker's own")
-
-
-@pytest.mark.parametrize("broken", ["open_session", "tasks"], ids=["before it is announced", "later"])
-def test_serving_ends_with_what_ended_the_worker(
-    server: SmallServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str
-) -> None:
-    monkeypatch.setattr(Gateway, broken, _broken)
-    with pytest.raises(RuntimeError, match="of the worker's own"):
-        AgentRuntime(server_url=server.url).serve(AGENT)
-    assert "the worker ended" in caplog.text
-
-
-async def test_serving_asynchronously_ends_with_it_too(server: SmallServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Gateway, "tasks", _broken)
-    with pytest.raises(RuntimeError, match="of the worker's own"):
-        await AgentRuntime(server_url=server.url).serve_async(AGENT)
-
-
-def start_again_and_again(runtime: AgentRuntime) -> Never:
-    while True:
-        runtime.start(AGENT, "refund me")
-
-
-def test_a_worker_that_has_ended_is_not_offered_more(server: SmallServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Gateway, "tasks", _broken)
-    with AgentRuntime(server_url=server.url) as runtime:
-        runtime.serve(AGENT, blocking=False)
-        with pytest.raises(RuntimeError, match="of the worker's own"):
-            start_again_and_again(runtime)
 
 
 def test_work_that_meets_a_closed_runtime_is_refused_and_not_left_unawaited() -> None:
