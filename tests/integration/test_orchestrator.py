@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agentspan.eventlog import Change, Outcome, Position, Record
+from agentspan.eventlog import Change, Record
 from agentspan.eventlog.commands import OutcomeUnknown, Unavailable
 from agentspan.eventlog.memory import MemoryInbox, MemoryLog
 from agentspan.eventlog.messages import events_of
@@ -27,21 +27,13 @@ from tests.support.orchestration import (
     approve,
     ask,
     claim,
+    outcomes,
     process,
     result,
     say,
     start,
+    types,
 )
-
-
-async def outcomes(world: World) -> list[Outcome]:
-    partition = world.log.partition(0)
-    end = await partition.end()
-    return [outcome async for outcome in partition.follow(until=Position(end, 0, 0))]
-
-
-async def types(world: World) -> list[str]:
-    return [stored.record.type for outcome in await outcomes(world) for stored in outcome.records]
 
 
 async def logged(world: World, kind: str) -> None:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from agentspan.eventlog import Outcome, Position, Record
+from agentspan.eventlog import Record
 from agentspan.eventlog.memory import MemoryLog
 from agentspan.eventlog.messages import read_log_record
 from agentspan_orchestrator import owned
@@ -26,17 +26,19 @@ from agentspan_schemas.answers import UnreadableCommand
 from agentspan_schemas.codec import encode
 from agentspan_schemas.tasks import WorkerSession
 from tests.support import orchestration
-from tests.support.orchestration import AGENT, EXECUTION, MemoryCaches, World, approve, ask, process, say, start
-
-
-async def outcomes(world: World) -> list[Outcome]:
-    partition = world.log.partition(0)
-    end = await partition.end()
-    return [outcome async for outcome in partition.follow(until=Position(end, 0, 0))]
-
-
-async def written(world: World) -> list[str]:
-    return [stored.record.type for outcome in await outcomes(world) for stored in outcome.records]
+from tests.support.orchestration import (
+    AGENT,
+    EXECUTION,
+    MemoryCaches,
+    World,
+    approve,
+    ask,
+    outcomes,
+    process,
+    say,
+    start,
+    types,
+)
 
 
 async def results(world: World) -> list[e.ToolResult]:
@@ -88,10 +90,10 @@ async def test_a_command_that_cannot_be_decided_fails_its_own_run_and_stops_no_o
         assert refused.refusal is not None
         assert "ZeroDivisionError" in refused.refusal.message
         assert (await here.send(ask("look_up"))).refusal is None
-        assert (await written(world))[-1] == "failed"
+        assert (await types(world))[-1] == "failed"
         await here.send(start("exec-bbbbbbbbbbbbbbbb"))
         await here.send(say("Hello.", turn=1, execution_id="exec-bbbbbbbbbbbbbbbb"))
-        assert (await written(world))[-1] == "done"
+        assert (await types(world))[-1] == "done"
     assert [line.exc_info is not None for line in caplog.records if line.levelno == logging.ERROR] == [True, True]
 
 
@@ -133,7 +135,7 @@ async def test_arguments_that_no_task_can_hold_are_an_error_of_their_call(tool: 
         assert told.error is not None
         assert told.error.kind == "too_large"
         assert "metadata" in told.error.message
-        assert "waiting" not in await written(world)
+        assert "waiting" not in await types(world)
 
 
 async def test_a_task_that_nobody_takes_is_named_lost_once() -> None:
@@ -151,11 +153,11 @@ async def test_a_task_that_nobody_takes_is_named_lost_once() -> None:
         for _ in range(20):
             world.clock.advance(world.lease_s + 1)
             await asyncio.sleep(0.02)
-        before = (await written(world)).count("refused")
+        before = (await types(world)).count("refused")
         for _ in range(20):
             world.clock.advance(world.lease_s + 1)
             await asyncio.sleep(0.02)
-        assert (await written(world)).count("refused") == before <= 1
+        assert (await types(world)).count("refused") == before <= 1
         assert (await here.open_tasks())[-1] == f"{EXECUTION}/1-0/1"
 
 

@@ -14,6 +14,19 @@ from agentspan_schemas.messages import AssistantMessage, Message, RequestedCall,
 from agentspan_tool_runner.models import ModelError, ModelProvider, ModelRequest, ModelResponse
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+STATUSES = (
+    (400, "invalid_request", False),
+    (403, "permission", False),
+    (404, "not_found", False),
+    (408, "timeout", True),
+    (409, "conflict", True),
+    (422, "invalid_request", False),
+    (429, "rate_limit", True),
+    (500, "api_error", True),
+    (503, "api_error", True),
+)
+"""What an HTTP status is called whosever it is, and whether asking again may help."""
+
 LOOK_UP = ToolDefinition(name="look_up", description="Find an order.", input_schema={"type": "object"})
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from agentspan.eventlog import CaughtUp, Log, Table
+from agentspan.eventlog import CaughtUp, Log, Outcome, Position, Table
 from agentspan.eventlog.commands import CommandLog
 from agentspan.eventlog.memory import MemoryInbox, MemoryTable
 from agentspan_orchestrator.adapters.memory_cache import MemoryStateCache
@@ -60,6 +60,18 @@ class World:
     agents: Table = field(default_factory=MemoryTable)
     workers: Table = field(default_factory=MemoryTable)
     lease_s: float = 10.0
+
+
+async def outcomes(world: World) -> list[Outcome]:
+    """All that counts on the log's first partition now."""
+    partition = world.log.partition(0)
+    end = await partition.end()
+    return [outcome async for outcome in partition.follow(until=Position(end, 0, 0))]
+
+
+async def types(world: World) -> list[str]:
+    """The types of its records."""
+    return [stored.record.type for outcome in await outcomes(world) for stored in outcome.records]
 
 
 class MemoryCaches:

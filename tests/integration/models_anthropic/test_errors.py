@@ -10,24 +10,17 @@ from agentspan_tool_runner.models import ModelError
 from agentspan_tool_runner.models.anthropic import Anthropic
 from tests.integration.models_anthropic.conftest import failure, provider_for, request
 from tests.support.messages_server import KEY, CutOff, Fault, MessagesServer, Reply, text, tool_use
+from tests.support.model_calls import STATUSES
 from tests.support.scripted_server import Raw, Silence
 
 
 @pytest.mark.parametrize(
     ("status", "kind", "retryable"),
     [
-        (400, "invalid_request", False),
+        *STATUSES,
         (401, "authentication", False),
         (402, "billing", False),
-        (403, "permission", False),
-        (404, "not_found", False),
-        (408, "timeout", True),
-        (409, "conflict", True),
         (413, "request_too_large", False),
-        (422, "invalid_request", False),
-        (429, "rate_limit", True),
-        (500, "api_error", True),
-        (503, "api_error", True),
         (529, "overloaded", True),
     ],
 )

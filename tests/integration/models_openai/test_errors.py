@@ -7,24 +7,12 @@ import pytest
 
 from agentspan_tool_runner.models.openai import OpenAI
 from tests.integration.models_openai.conftest import FIRST, failure, provider_for
+from tests.support.model_calls import STATUSES
 from tests.support.openai_server import KEY, Events, Fault, OpenAIServer, Reply, Whole
 from tests.support.scripted_server import Raw, Silence
 
 
-@pytest.mark.parametrize(
-    ("status", "kind", "retryable"),
-    [
-        (400, "invalid_request", False),
-        (403, "permission", False),
-        (404, "not_found", False),
-        (408, "timeout", True),
-        (409, "conflict", True),
-        (422, "invalid_request", False),
-        (429, "rate_limit", True),
-        (500, "api_error", True),
-        (503, "api_error", True),
-    ],
-)
+@pytest.mark.parametrize(("status", "kind", "retryable"), STATUSES)
 async def test_each_status_is_a_clear_error_asked_once(
     server: OpenAIServer, model: OpenAI, status: int, kind: str, retryable: bool
 ) -> None:
