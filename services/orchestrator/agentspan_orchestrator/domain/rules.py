@@ -4,15 +4,13 @@ import hashlib
 import math
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from functools import lru_cache
 
-from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 from pydantic import JsonValue
-from pydantic_core import from_json, to_json
-from referencing import Registry
+from pydantic_core import to_json
 from referencing.exceptions import Unresolvable
 
+from agentspan_orchestrator.domain import patterns
 from agentspan_schemas import MAX_DEPTH, MAX_VALUE_BYTES, JsonObject, JsonSchema
 
 GRANT_S = 5.0
@@ -53,9 +51,9 @@ def backoff(execution_id: str, step: str, attempt: int) -> timedelta:
 def schema_problem(value: JsonValue | JsonObject, schema: JsonSchema) -> str | None:
     """What breaks the JSON Schema, with the field's path, or None. References to other documents are not followed."""
     try:
-        errors = sorted(_validator(to_json(schema)).iter_errors(value), key=_depth)
+        errors = sorted(patterns.validator(to_json(schema)).iter_errors(value), key=_depth)
     except SchemaError as error:
-        return f"the schema itself is no JSON Schema: {error.message}"
+        return f"the schema itself is no JSON Schema: {_say(error)}"
     except Unresolvable as error:
         return f"the schema refers to {error.ref!r}, which it does not hold"
     except RecursionError:
@@ -94,25 +92,22 @@ def _first(problems: Iterable[str | None]) -> str | None:
     return next(filter(None, problems), None)
 
 
-@lru_cache(maxsize=4096)
-def _validator(schema: bytes) -> Draft202012Validator:
-    Draft202012Validator.check_schema(from_json(schema), Draft202012Validator.FORMAT_CHECKER)
-    return Draft202012Validator(from_json(schema), registry=Registry())
-
-
 def _depth(error: ValidationError) -> int:
     return len(error.absolute_path)
 
 
-def _say(error: ValidationError) -> str:
+def _say(error: ValidationError | SchemaError) -> str:
     path = ".".join(str(part) for part in error.absolute_path)
-    return f"{path}: {error.message}" if path else error.message
+    message = f"{error.message}: {error.cause}" if error.cause else error.message
+    return f"{path}: {message}" if path else message
 
 
 def schema_error(schema: JsonSchema) -> str | None:
-    """What is wrong with a JSON Schema itself, or None."""
+    """What is wrong with a JSON Schema itself, with the field's path, or None."""
     try:
-        Draft202012Validator.check_schema(schema, Draft202012Validator.FORMAT_CHECKER)
+        patterns.check(schema)
     except SchemaError as error:
-        return f"not a JSON Schema: {error.message}"
+        return f"not a JSON Schema: {_say(error)}"
+    except RecursionError:
+        return "not a JSON Schema: it is nested too deeply"
     return None

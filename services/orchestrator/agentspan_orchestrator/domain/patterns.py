@@ -1,0 +1,129 @@
+"""JSON Schema whose patterns are matched in linear time: schemas are others', and are checked where everybody waits.
+
+Apart from the rules that ask, because it stands in for the checker's own regular expressions: Python's take time that
+doubles with each letter for a pattern like `^(a+)+$`. These are the ones that the SDK's tools are checked with, too.
+Why no other checker: docs/decisions/0120.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.protocols import Validator
+from jsonschema.validators import create
+from pydantic import JsonValue
+from pydantic_core import SchemaError as BadPattern
+from pydantic_core import SchemaValidator, core_schema, from_json
+from referencing import Registry
+
+from agentspan_schemas import JsonObject, JsonSchema
+
+Errors = Iterator[ValidationError]
+
+
+@lru_cache(maxsize=4096)
+def validator(schema: bytes) -> Validator:
+    """What checks values against this schema, written as JSON. References to other documents are not followed.
+
+    Raises jsonschema's SchemaError when it is no JSON Schema, or has a pattern that can't be matched in linear time.
+    """
+    parsed: JsonSchema = from_json(schema)
+    check(parsed)
+    parsed.pop("$schema", None)  # of whichever draft it says it is, it is read as 2020-12
+    return _LinearValidator(parsed, registry=Registry())
+
+
+def check(schema: JsonSchema) -> None:
+    """Raise jsonschema's SchemaError when this is no JSON Schema, or would be checked by another's regular expressions.
+
+    Those of a part with a draft of its own, and those that find what is unevaluated, can't be taken from jsonschema.
+    """
+    Draft202012Validator.check_schema(schema, _FORMATS)
+    inner = [part for part in _parts(schema) if part is not schema]
+    if any(isinstance(part.get("$schema"), str) for part in inner):
+        raise SchemaError("a part of it says a '$schema' of its own: only the whole may, take it out")
+    if all(any(word in part for part in (schema, *inner)) for word in ("patternProperties", "unevaluatedProperties")):
+        raise SchemaError("'unevaluatedProperties' can't be checked beside 'patternProperties'")
+
+
+def _parts(value: JsonValue | JsonSchema) -> Iterator[JsonObject]:
+    match value:
+        case dict():
+            yield value
+            yield from (part for inner in value.values() for part in _parts(inner))
+        case list():
+            yield from (part for inner in value for part in _parts(inner))
+
+
+@lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> SchemaValidator:
+    return SchemaValidator(core_schema.str_schema(pattern=pattern, strict=True, regex_engine="rust-regex"))
+
+
+def _found(pattern: str, text: str) -> bool:
+    return _compiled(pattern).isinstance_python(text)
+
+
+def _is_pattern(value: object) -> bool:
+    """Whether it can be matched in linear time; raises ValueError that says why not."""
+    try:
+        return not isinstance(value, str) or _compiled(value) is not None
+    except BadPattern as error:
+        reason = str(error).splitlines()[-1].removeprefix("error: ").removeprefix("  SchemaError: ").rstrip(".")
+        raise ValueError(reason) from error
+
+
+def _pattern(checker: Validator, pattern: str, value: JsonValue, schema: JsonSchema) -> Errors:
+    if isinstance(value, str) and not _found(pattern, value):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+def _pattern_properties(checker: Any, patterns: JsonSchema, value: JsonValue, schema: JsonSchema) -> Errors:
+    if not isinstance(value, dict):
+        return
+    for pattern, part in patterns.items():
+        for name in filter(lambda name: _found(pattern, name), value):
+            yield from checker.descend(value[name], part, path=name, schema_path=pattern)
+
+
+def _additional_properties(checker: Any, allowed: JsonSchema | bool, value: JsonValue, schema: JsonSchema) -> Errors:
+    if not isinstance(value, dict):
+        return
+    extras = [name for name in value if not _is_named(name, schema)]
+    if isinstance(allowed, dict):
+        for name in extras:
+            yield from checker.descend(value[name], allowed, path=name)
+    elif extras and not allowed:
+        yield ValidationError(_unexpected(extras, schema))
+
+
+def _is_named(name: str, schema: JsonSchema) -> bool:
+    patterns: Iterable[str] = schema.get("patternProperties", ())
+    return name in schema.get("properties", ()) or any(_found(pattern, name) for pattern in patterns)
+
+
+def _unexpected(extras: list[str], schema: JsonSchema) -> str:
+    names = ", ".join(map(repr, sorted(extras)))
+    one = len(extras) == 1
+    if patterns := schema.get("patternProperties"):
+        return (
+            f"{names} {'does' if one else 'do'} not match any of the regexes: {', '.join(map(repr, sorted(patterns)))}"
+        )
+    return f"Additional properties are not allowed ({names} {'was' if one else 'were'} unexpected)"
+
+
+_FORMATS = FormatChecker(Draft202012Validator.FORMAT_CHECKER.checkers)
+_FORMATS.checks("regex", raises=ValueError)(_is_pattern)
+
+_LinearValidator = create(
+    Draft202012Validator.META_SCHEMA,
+    Draft202012Validator.VALIDATORS
+    | {
+        "pattern": _pattern,
+        "patternProperties": _pattern_properties,
+        "additionalProperties": _additional_properties,
+    },
+    type_checker=Draft202012Validator.TYPE_CHECKER,
+)
