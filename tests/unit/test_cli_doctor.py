@@ -127,6 +127,30 @@ def test_a_setting_that_nothing_reads_is_named(tmp_path: Path) -> None:
     assert here(tmp_path, AGENTSPAN_PORT="1", AGENTSPAN_CLICKHOUSE_PASSWORD_FILE="f").names() is None
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("URL", "SERVER_URL"),
+        ("SERVER", "SERVER_URL"),
+        ("KAFKA_TOKEN", "KAFKA_TOKENS"),
+        ("ROLE", "ROLES"),
+        ("HSOT", "HOST"),
+        ("METRICS", "METRICS_PORT"),
+        ("CLICKHOUSE_URL", "CLICKHOUSE"),
+    ],
+)
+def test_the_setting_that_was_meant_is_the_one_with_its_words_or_else_spelt_like_it(
+    tmp_path: Path, given: str, meant: str
+) -> None:
+    check = here(tmp_path, **{f"AGENTSPAN_{given}": "x"}).names()
+    assert found(check) == ("warn", f"nothing reads AGENTSPAN_{given}", f"did you mean AGENTSPAN_{meant}?")
+
+
+def test_a_setting_like_no_other_is_not_guessed_at(tmp_path: Path) -> None:
+    check = here(tmp_path, AGENTSPAN_XYZZY="x").names()
+    assert found(check) == ("warn", "nothing reads AGENTSPAN_XYZZY", "take it out of the environment")
+
+
 def test_a_setting_of_no_use_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENTSPAN_PORT", "many")
     looked = here(tmp_path)

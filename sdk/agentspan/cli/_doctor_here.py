@@ -6,7 +6,7 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ REQUIRED_BY = re.compile(r"""^([\w.-]+).*extra == ['"]([\w-]+)['"]""")
 
 OTHER_SETTINGS = ("SERVER_URL", "AUTOSTART", "DEBUG", "REPLAY_DIR", "SCRIPTED_MODEL_URL")
 """Those that are no settings of a server."""
+
+PREFIX = "AGENTSPAN_"
+NO_SUCH = "take it out of the environment"
 
 FEW_BYTES = 500_000_000
 SOME_BYTES = 2_000_000_000
@@ -87,15 +90,15 @@ class Here:
         """Settings that nothing reads, which are misspelt as a rule."""
         if self._settings is None:
             return None
-        known = {f"AGENTSPAN_{name.upper()}" for name in type(self._settings).model_fields}
-        known |= {f"{name}_FILE" for name in known} | {f"AGENTSPAN_{name}" for name in OTHER_SETTINGS}
-        given = {name for name in self._environ if name.startswith("AGENTSPAN_")}
+        known = {name.upper() for name in type(self._settings).model_fields}
+        known |= {f"{name}_FILE" for name in known} | set(OTHER_SETTINGS)
+        given = {name.removeprefix(PREFIX) for name in self._environ if name.startswith(PREFIX)}
         unknown = sorted(name for name in given - known if "__" not in name)
         if not unknown:
             return None
-        close = difflib.get_close_matches(unknown[0], known, n=1)
-        said = f"nothing reads {', '.join(unknown)}"
-        return Check("names", "warn", said, f"did you mean {close[0]}?" if close else "take it out of the environment")
+        meant = _meant(unknown[0], known)
+        said = f"nothing reads {', '.join(PREFIX + name for name in unknown)}"
+        return Check("names", "warn", said, f"did you mean {PREFIX}{meant}?" if meant else NO_SUCH)
 
     def log(self) -> Check | None:
         """Where the truth is kept."""
@@ -186,6 +189,14 @@ def _is_installed(distribution: str) -> bool:
     except PackageNotFoundError:
         return False
     return True
+
+
+def _meant(name: str, known: Collection[str]) -> str | None:
+    """Which setting somebody may have meant: the shortest that has all words of it, else the one spelt most alike."""
+    words = set(name.split("_"))
+    having = [other for other in known if words <= set(other.split("_"))]
+    close = sorted(having, key=lambda other: (len(other), other)) or difflib.get_close_matches(name, sorted(known), n=1)
+    return close[0] if close else None
 
 
 def _settings(data: Path | None) -> tuple[Any, str | None]:
