@@ -99,8 +99,9 @@ def post(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    named = ((b"host", b"localhost"), (b"content-type", b"application/json"), *headers)
-    scope: Scope = {"type": "http", "method": "POST", "path": "/notes/n-1", "headers": list(named), "query_string": b""}
+    usual = {b"host": b"localhost", b"content-type": b"application/json"}
+    named = [*((name, usual[name]) for name in usual.keys() - dict(headers).keys()), *headers]
+    scope: Scope = {"type": "http", "method": "POST", "path": "/notes/n-1", "headers": named, "query_string": b""}
     asyncio.run(app(scope, asked(body), send))
     start, content = sent
     return start["status"], dict(start["headers"]), json.loads(content["body"])

@@ -14,10 +14,13 @@ from agentspan_schemas import MAX_VALUE_BYTES
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _ELSEWHERE = (b"cross-site", b"same-site")
+_ONCE = ("Host", "Origin", "Agentspan-User", "Agentspan-Client")
+"""Of two, what stands in front may judge by one and this server by the other."""
 
 
 class Guard:
-    """ASGI middleware: Host must be one of `hosts` (any port), a write's Origin must be the host itself.
+    """ASGI middleware: Host must be one of `hosts` (any port), a write's Origin must be the host itself. None of
+    them, nor who calls, may be said twice.
 
     `named`: a write without Agentspan-User is refused, as the proxy in front says who calls.
     `by_address`: paths for machines, which answer to any address and to loopback's names, and to no other: a page of
@@ -48,6 +51,8 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> DoorError | None:
         headers: Headers = dict(scope["headers"])
+        if len(headers) < len(scope["headers"]) and (error := _repeated(scope)):
+            return error
         host = _text(headers, b"host")
         if scope["path"] in self._by_address:
             return _not_by_address(headers, _without_port(host))
@@ -65,6 +70,14 @@ class Guard:
         if headers.get(b"sec-fetch-site") in _ELSEWHERE:
             return DoorError(403, "origin_refused", "a page of another site may not write here; use the server's own")
         return _too_large(headers) or _not_json(headers)
+
+
+def _repeated(scope: Scope) -> DoorError | None:
+    names = [name for name, _ in scope["headers"]]
+    for name in _ONCE:
+        if (count := names.count(name.lower().encode())) > 1:
+            return DoorError(400, "header_repeated", f"{name}: it stands there {count} times; send it once", field=name)
+    return None
 
 
 def _not_by_address(headers: Headers, host: str) -> DoorError | None:
