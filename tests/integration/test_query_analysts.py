@@ -27,9 +27,9 @@ from agentspan_query.adapters import analysts
 from agentspan_query.adapters.clickhouse import Address, Database
 from agentspan_query.adapters.migrations import migrate
 from agentspan_query.adapters.sink import ClickHouseSink
+from agentspan_query.batch import batches
 from agentspan_query.domain.rows import EventRow, ExecutionRow
 from agentspan_query.errors import HistoryFailed
-from agentspan_query.projection import batches
 from tests.support.clickhouse import ClickHouse
 from tests.support.kafka.docker import docker_answers
 from tests.support.orchestration import World, approve, ask, claim, process, result, say, start

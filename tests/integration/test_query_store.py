@@ -270,9 +270,8 @@ async def test_the_position_is_the_one_saved_last_for_each_partition_of_a_log(
     sink: ClickHouseSink, database: Database
 ) -> None:
     assert await sink.positions() == {}
-    await sink.save_position(0, Position(10, 1, 9))
-    await sink.save_position(1, Position(7, 3, 2))
-    await sink.save_position(0, Position(25, 2, 4))
+    await sink.save_positions({0: Position(10, 1, 9), 1: Position(7, 3, 2)})
+    await sink.save_positions({0: Position(25, 2, 4)})
     assert await sink.positions() == {0: Position(25, 2, 4), 1: Position(7, 3, 2)}
     assert await ClickHouseSink(database, "log-2").positions() == {}
 

@@ -7,8 +7,8 @@ the exchange. Killed anywhere, the next rebuild goes on where this one was.
 from collections.abc import Callable
 
 from agentspan.eventlog import BEGINNING, Log
+from agentspan_query.batch import batches
 from agentspan_query.ports import Counts, NewHistory
-from agentspan_query.projection import batches
 
 Told = Callable[[str], None]
 """Says to a person what is going on."""

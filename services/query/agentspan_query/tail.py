@@ -6,11 +6,10 @@ It holds everything that is not projected, up to a bound; what it had to let go 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from agentspan.eventlog import Log
+from agentspan.eventlog import Log, Outcome, Position
 from agentspan.eventlog.messages import stored_events
 from agentspan_schemas.events import Event
 from agentspan_schemas.http import Delta
@@ -26,13 +25,13 @@ NOTHING_YET = datetime(1970, 1, 1, tzinfo=UTC)
 """Up to when history is complete while nothing of the log is known to be in ClickHouse."""
 
 
-@dataclass(frozen=True, slots=True)
-class TailEvent:
+class TailEvent(NamedTuple):
     """An event at the log's end, with the bytes that it was written as."""
 
     partition: int
-    end: int
-    """The offset after the outcome that it is part of."""
+    offset: int
+    position: Position
+    """Just after the outcome that it is part of."""
     event: Event
     raw: bytes
 
@@ -57,13 +56,18 @@ class Tail:
         self._most, self._keep, self._most_bytes = most, keep, most_bytes
         self._bytes = 0
         self._events: deque[TailEvent] = deque()
-        self._by_execution: dict[str, deque[TailEvent]] = {}
+        self._lacking: list[deque[TailEvent]] = [deque() for _ in range(log.partitions)]
+        """Of each partition, those of them that are not in ClickHouse."""
+        self._by_execution: dict[str, list[TailEvent]] = {}
         self._followers: dict[str, tuple[Follower, ...]] = {}
         self._moved = asyncio.Event()
+        self._awaiting = 0
         self._begins: list[int | None] = [None] * log.partitions
         """Of each partition, the offset such that every outcome that ends after it is here."""
         self._ends = [0] * log.partitions
         """Of each partition, the offset such that every outcome that ends up to it was seen."""
+        self._seen: list[Position | None] = [None] * log.partitions
+        """Of each partition, behind the last outcome that is here, or was."""
         self._projected = [0] * log.partitions
         """Of each partition, the offset such that every outcome that ends up to it is in ClickHouse."""
         self._projected_at = [NOTHING_YET] * log.partitions
@@ -81,13 +85,10 @@ class Tail:
 
     def complete_up_to(self, now: datetime) -> datetime:
         """Up to when everything that happened is in ClickHouse."""
-        waiting: dict[int, datetime] = {}
-        for item in self._events:
-            if item.end > self._projected[item.partition]:
-                waiting.setdefault(item.partition, item.event.at)
+        waiting = [lacking[0].event.at for lacking in self._lacking if lacking]
         behind = [number for number in range(self._log.partitions) if not self._meets(number)]
         # of what was let go of, or never here, only the projection knows how far it came
-        return min([now, *waiting.values(), *(self._projected_at[number] for number in behind)])
+        return min([now, *waiting, *(self._projected_at[number] for number in behind)])
 
     async def reached(self, partition: int, offset: int) -> None:
         """Return when the record at that offset was seen."""
@@ -95,15 +96,40 @@ class Tail:
 
     async def is_projected(self, partition: int, offset: int) -> None:
         """Return when every outcome that ends up to that offset is in ClickHouse."""
-        await self._until(lambda: self._projected[partition] >= offset)
+        self._awaiting += 1
+        try:
+            await self._until(lambda: self._projected[partition] >= offset)
+        finally:
+            self._awaiting -= 1
 
     async def meets_history(self, partition: int) -> None:
         """Return when nothing is missing between what is in ClickHouse and what is here."""
         await self._until(lambda: self._meets(partition))
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for something to be in ClickHouse."""
+        return self._awaiting > 0
+
+    @property
+    def lacking(self) -> int:
+        """How many of the events here are not in ClickHouse."""
+        return sum([len(lacking) for lacking in self._lacking])
+
+    def seen(self, partition: int) -> Position | None:
+        """Behind the last outcome that was seen; None: not all that ClickHouse lacks up to there is here."""
+        return self._seen[partition] if self._meets(partition) else None
+
+    def unprojected(self, partition: int) -> Sequence[TailEvent]:
+        """The events that ClickHouse lacks, in order, as far as they are here."""
+        return tuple(self._lacking[partition])
+
     def project(self, partition: int, offset: int, at: datetime | None = None) -> None:
         """Every outcome of the partition that ends up to that offset is in ClickHouse now; the last happened `at`."""
         self._projected[partition] = offset
+        lacking = self._lacking[partition]
+        while lacking and lacking[0].position.offset <= offset:
+            lacking.popleft()
         self._projected_at[partition] = at or self._projected_at[partition]
         self._trim()
         self._wake()
@@ -134,12 +160,12 @@ class Tail:
         begin = await partition.end()
         self._move(number, begin)
         self._begins[number] = begin
-        async for outcome in partition.follow(begin):
-            end = outcome.position.offset
-            for stored, event in stored_events(outcome):
-                self._add(TailEvent(number, end, event, stored.record.value))
+        async for outcomes in partition.batches(begin):
+            for outcome in outcomes:
+                self._take(number, outcome)
+            self._seen[number] = outcomes[-1].position
             self._trim()
-            self._move(number, end)
+            self._move(number, outcomes[-1].position.offset)
 
     def _move(self, number: int, offset: int) -> None:
         self._ends[number] = offset
@@ -158,26 +184,35 @@ class Tail:
         begins = self._begins[partition]
         return begins is not None and self._projected[partition] >= begins
 
-    def _add(self, item: TailEvent) -> None:
-        execution_id = item.event.execution_id
-        self._events.append(item)
-        self._bytes += len(item.raw)
-        self._by_execution.setdefault(execution_id, deque()).append(item)
-        for follower in self._followers.get(execution_id, ()):
-            follower.take(item)
+    def _take(self, number: int, outcome: Outcome) -> None:
+        position = outcome.position
+        is_lacking = position.offset > self._projected[number]
+        for stored, event in stored_events(outcome):
+            item = TailEvent(number, stored.offset, position, event, stored.record.value)
+            self._events.append(item)
+            self._bytes += len(item.raw)
+            if is_lacking:
+                self._lacking[number].append(item)
+            self._by_execution.setdefault(event.execution_id, []).append(item)
+            for follower in self._followers.get(event.execution_id, ()):
+                follower.take(item)
 
     def _trim(self) -> None:
         """Forget the oldest: those that are projected beyond `keep`, any beyond `most`."""
-        while self._events:
+        while len(self._events) > self._keep or self._bytes > self._most_bytes:
             oldest = self._events[0]
-            dispensable = len(self._events) > self._keep and oldest.end <= self._projected[oldest.partition]
-            if not dispensable and len(self._events) <= self._most and self._bytes <= self._most_bytes:
+            is_needed = oldest.position.offset > self._projected[oldest.partition]
+            if is_needed and len(self._events) <= self._most and self._bytes <= self._most_bytes:
                 return
-            self._events.popleft()
-            self._bytes -= len(oldest.raw)
-            self._begins[oldest.partition] = oldest.end
-            execution_id = oldest.event.execution_id
-            kept = self._by_execution[execution_id]
-            kept.popleft()
-            if not kept:
-                del self._by_execution[execution_id]
+            self._forget(self._events.popleft())
+
+    def _forget(self, oldest: TailEvent) -> None:
+        self._bytes -= len(oldest.raw)
+        self._begins[oldest.partition] = oldest.position.offset
+        lacking = self._lacking[oldest.partition]
+        if lacking and lacking[0] is oldest:
+            lacking.popleft()
+        kept = self._by_execution[oldest.event.execution_id]
+        del kept[0]
+        if not kept:
+            del self._by_execution[oldest.event.execution_id]

@@ -76,7 +76,7 @@ class Shadow:
         row = (number, began.offset, len(events), sum(event.seq == 1 for event in events))
         columns = ("partition", "offset", "events", "executions")
         await self._beside.insert("counted", columns, [row], token=f"{number}:{began}-{position}")
-        await self._sink.save_position(number, position)
+        await self._sink.save_positions({number: position})
 
     async def counts(self) -> Counts:
         """What the log had, up to where it came."""
@@ -98,9 +98,7 @@ class Shadow:
         """Let people read the new tables instead of the old ones."""
         if self._keep_days is not None:
             await expire(self._beside, self._now(), self._keep_days)
-        sink = ClickHouseSink(self._beside, self._log_id)
-        for partition, position in (await self.positions()).items():
-            await sink.save_position(partition, position)
+        await ClickHouseSink(self._beside, self._log_id).save_positions(await self.positions())
         await self._swap()
         self._exchanged = True
 

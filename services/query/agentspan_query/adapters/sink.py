@@ -4,7 +4,8 @@ A batch is not atomic in ClickHouse (one part for each month). It need not be: r
 written, and the position follows only when all of them are stored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 
 from agentspan.eventlog import Position
 from agentspan_query.adapters import sql
@@ -20,23 +21,36 @@ class ClickHouseSink:
         self._log_id = log_id
 
     async def write(self, events: Sequence[EventRow], executions: Sequence[ExecutionRow]) -> None:
-        """Store a batch of one partition, in the log's order."""
+        """Store what some partitions have, of each in the log's order."""
         if not events:
             return
-        batch = f"{self._log_id}:{events[0].partition}:{events[0].offset}-{events[-1].offset}"
-        await self._database.insert("events", EventRow._fields, events, token=f"events:{batch}")
+        token = self._token(events)
+        await self._database.insert("events", EventRow._fields, events, token=f"events:{token}")
         rows = latest(executions)
-        await self._database.insert("executions", ExecutionRow._fields, rows, token=f"executions:{batch}")
+        await self._database.insert("executions", ExecutionRow._fields, rows, token=f"executions:{token}")
 
-    async def save_position(self, partition: int, position: Position) -> None:
-        """Remember that everything of the partition before this position is stored."""
-        row = (self._log_id, partition, position.offset, position.epoch, position.n)
-        columns = ("log_id", "partition", "offset", "epoch", "n")
-        await self._database.insert(
-            "positions", columns, [row], token=f"positions:{self._log_id}:{partition}:{position}"
-        )
+    async def save_positions(self, positions: Mapping[int, Position]) -> None:
+        """Remember that everything of each partition before its position is stored."""
+        rows = [(self._log_id, number, at.offset, at.epoch, at.n) for number, at in positions.items()]
+        if rows:
+            columns = ("log_id", "partition", "offset", "epoch", "n")
+            await self._database.insert("positions", columns, rows, token=f"positions:{self._log_id}:{_digest(rows)}")
 
     async def positions(self) -> Mapping[int, Position]:
         """Where to go on in each partition of this log; a partition without one begins at the beginning."""
         rows = await self._database.query(sql.POSITIONS, {"log_id": self._log_id})
         return {partition: Position(offset, epoch, n) for partition, offset, epoch, n in rows}
+
+    def _token(self, events: Sequence[EventRow]) -> str:
+        """The same rows, cut in the same way, have the same."""
+        begins: dict[int, int] = {}
+        ends: dict[int, int] = {}
+        for event in events:
+            begins.setdefault(event.partition, event.offset)
+            ends[event.partition] = event.offset
+        return f"{self._log_id}:{_digest((number, begins[number], ends[number]) for number in begins)}"
+
+
+def _digest(parts: Iterable[object]) -> str:
+    """As short for many partitions as for one."""
+    return sha256("\n".join(map(str, parts)).encode()).hexdigest()

@@ -1,0 +1,246 @@
+"""The projection's one loop over all partitions: what is written together, when, and what a failure may not lose."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from agentspan.eventlog import Ownership, Position
+from agentspan.eventlog.memory import MemoryLog
+from agentspan.eventlog.messages import log_record
+from agentspan_query.domain.rows import EventRow, ExecutionRow
+from agentspan_query.errors import HistoryUnavailable
+from agentspan_query.projection import FLUSH_S, MANY_EVENTS, MOST_FLUSHES, Projection
+from agentspan_query.tail import Tail
+from tests.support.eventually import WITHIN_S, until
+from tests.support.query_history import History
+
+
+@dataclass
+class Tables:
+    """What was written, and what is to go wrong."""
+
+    writes: list[list[str]] = field(default_factory=list)
+    """Of each write, `execution/seq` of its events."""
+    executions: dict[str, str] = field(default_factory=dict)
+    saved: dict[int, Position] = field(default_factory=dict)
+    refuses: str = ""
+    """`rows` or `positions`."""
+
+    @property
+    def rows(self) -> list[str]:
+        return [row for rows in self.writes for row in rows]
+
+    async def write(self, events: Sequence[EventRow], executions: Sequence[ExecutionRow]) -> None:
+        if self.refuses == "rows":
+            raise HistoryUnavailable("gone")
+        if events:
+            self.writes.append([f"{row.execution_id}/{row.seq}" for row in events])
+        self.executions |= {row.execution_id: row.status for row in executions}
+
+    async def save_positions(self, positions: Mapping[int, Position]) -> None:
+        if self.refuses == "positions":
+            raise HistoryUnavailable("gone")
+        self.saved |= positions
+
+    async def positions(self) -> Mapping[int, Position]:
+        return dict(self.saved)
+
+
+class Sleeper:
+    """Sleeps until it is woken, once for each time."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+        self._wakes = asyncio.Semaphore(0)
+        self.is_asleep = False
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.is_asleep = True
+        await self._wakes.acquire()
+        self.is_asleep = False
+
+    async def wake(self) -> None:
+        """Once it sleeps."""
+        await until(lambda: self.is_asleep)
+        self.is_asleep = False
+        self._wakes.release()
+
+
+@dataclass
+class Room:
+    """A log with its owner, and a projection of it at work."""
+
+    log: MemoryLog
+    tables: Tables
+    tail: Tail
+    projection: Projection
+    sleeper: Sleeper
+    owners: Sequence[Ownership]
+
+    async def append(self, number: int, *histories: History) -> None:
+        """Each as one outcome, and return when the tail has them."""
+        for history in histories:
+            await self.owners[number].append([log_record(event) for event in history.events])
+        async with asyncio.timeout(WITHIN_S):
+            await self.tail.reached(number, await self.log.partition(number).end() - 1)
+
+    async def caught_up(self) -> None:
+        """Return when all that is on the log is written."""
+        async with asyncio.timeout(WITHIN_S):
+            for number in range(self.log.partitions):
+                await self.tail.is_projected(number, await self.log.partition(number).end())
+
+
+@asynccontextmanager
+async def room(log: MemoryLog, tables: Tables, **bounds: int) -> AsyncIterator[Room]:
+    """Within the block. What was on the log before is written at once, without a sleep."""
+    owners = [await log.partition(number).take_over("owner") for number in range(log.partitions)]
+    tail, sleeper = Tail(log, **bounds), Sleeper()
+    projection = Projection(log, tables, tail, sleep=sleeper.sleep)
+    running = [asyncio.create_task(service) for service in (tail.run(), projection.run())]
+    one = Room(log, tables, tail, projection, sleeper, owners)
+    try:
+        if not tables.refuses:
+            await one.caught_up()
+        yield one
+        assert not any(task.done() for task in running)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running)
+
+
+def many(count: int, of: str = "exec") -> list[History]:
+    return [History(f"{of}-{number}").started() for number in range(count)]
+
+
+async def test_what_all_partitions_have_ready_is_written_in_one() -> None:
+    async with room(MemoryLog(3), Tables()) as here:
+        for number in (2, 0, 1):
+            await here.append(number, History(f"exec-{number}").started().done())
+        await here.sleeper.wake()
+        await here.caught_up()
+        assert sorted(here.tables.writes[0]) == [f"exec-{number}/{seq}" for number in range(3) for seq in (1, 2)]
+        assert len(here.tables.writes) == 1
+        assert here.tables.executions == dict.fromkeys(("exec-0", "exec-1", "exec-2"), "completed")
+        ends = {number: await here.log.partition(number).end() for number in range(3)}
+        assert {number: at.offset for number, at in here.tables.saved.items()} == here.projection.reached == ends
+
+
+async def test_what_was_there_before_is_written_at_once_and_what_comes_then_only_once() -> None:
+    log, tables = MemoryLog(2), Tables()
+    async with room(log, tables) as here:
+        await here.append(0, History("exec-a").started())
+    assert tables.rows == []
+    async with room(log, tables) as later:
+        assert tables.rows == ["exec-a/1"]
+        await later.append(0, History("exec-b").started())
+        await later.sleeper.wake()
+        await later.caught_up()
+    assert tables.rows == ["exec-a/1", "exec-b/1"]
+
+
+@pytest.mark.parametrize("refused", ["rows", "positions"])
+async def test_what_is_refused_is_written_again_the_same_and_no_position_leads(refused: str) -> None:
+    async with room(MemoryLog(2), Tables()) as here:
+        here.tables.refuses = refused
+        await here.append(0, History("exec-a").started())
+        await here.append(1, History("exec-b").started())
+        await here.sleeper.wake()
+        await until(lambda: here.projection.trouble == "gone")
+        await here.append(1, History("exec-c").started())
+        await here.sleeper.wake()
+        await until(lambda: here.projection.failed == 2)
+        assert here.tables.saved == {}
+        here.tables.refuses = ""
+        await here.sleeper.wake()
+        await until(lambda: here.projection.trouble is None)
+        await here.sleeper.wake()
+        await here.caught_up()
+        assert here.sleeper.slept[1:3] == [0.5, 1.0]
+        again = [["exec-a/1", "exec-b/1"]] * (3 if refused == "positions" else 1)
+        assert here.tables.writes == [*again, ["exec-c/1"]]
+        assert here.projection.written == 3
+
+
+async def test_a_process_that_died_before_positions_were_saved_writes_the_same_rows_again() -> None:
+    log, tables = MemoryLog(2), Tables()
+    async with room(log, tables) as here:
+        tables.refuses = "positions"
+        await here.append(0, History("exec-a").started().waiting())
+        await here.append(1, History("exec-b").started())
+        await here.sleeper.wake()
+        await until(lambda: here.projection.failed)
+    tables.refuses = ""
+    async with room(log, tables):
+        assert tables.writes == [["exec-a/1", "exec-a/2", "exec-b/1"]] * 2
+        assert sorted(tables.saved) == [0, 1]
+
+
+async def test_a_few_events_wait_once() -> None:
+    async with room(MemoryLog(2), Tables()) as here:
+        await here.append(0, *many(MANY_EVENTS - 1))
+        await here.sleeper.wake()
+        await here.caught_up()
+        assert here.sleeper.slept == [FLUSH_S]
+
+
+async def test_many_events_wait_for_more_up_to_a_bound() -> None:
+    async with room(MemoryLog(2), Tables()) as here:
+        for turn in range(MOST_FLUSHES):
+            await here.append(turn % 2, *many(MANY_EVENTS, f"exec-{turn}"))
+            assert here.tables.writes == []
+            await here.sleeper.wake()
+        await here.caught_up()
+        assert here.sleeper.slept == [FLUSH_S] * MOST_FLUSHES
+        assert [len(rows) for rows in here.tables.writes] == [MANY_EVENTS * MOST_FLUSHES]
+
+
+async def test_many_events_are_written_when_no_more_come() -> None:
+    async with room(MemoryLog(1), Tables()) as here:
+        await here.append(0, *many(2 * MANY_EVENTS))
+        await here.sleeper.wake()
+        await here.sleeper.wake()
+        await here.caught_up()
+        assert here.sleeper.slept == [FLUSH_S] * 2
+
+
+async def test_many_events_do_not_wait_where_somebody_waits_for_them() -> None:
+    async with room(MemoryLog(1), Tables()) as here:
+        await here.append(0, *many(2 * MANY_EVENTS))
+        waiting = asyncio.create_task(here.caught_up())
+        await until(lambda: here.tail.is_awaited)
+        await here.sleeper.wake()
+        await waiting
+        assert here.sleeper.slept == [FLUSH_S]
+        assert not here.tail.is_awaited
+
+
+async def test_what_the_tail_let_go_of_is_read_from_the_log() -> None:
+    async with room(MemoryLog(2), Tables(), most=4, keep=0) as here:
+        here.tables.refuses = "rows"
+        await here.append(0, *many(2, "exec-first"))
+        await here.sleeper.wake()
+        await until(lambda: here.projection.failed)
+        await here.append(0, *many(10, "exec-0"))
+        await here.append(1, *many(3, "exec-1"))
+        assert here.tail.lacking == 4
+        here.tables.refuses = ""
+        await here.sleeper.wake()
+        await here.sleeper.wake()
+        await here.caught_up()
+        assert here.tables.rows[:2] == ["exec-first-0/1", "exec-first-1/1"]
+        assert here.tables.rows[2:] == [f"exec-{of}-{n}/1" for of, count in ((0, 10), (1, 3)) for n in range(count)]
+        assert here.tail.lacking == 0
+
+
+async def test_a_takeover_alone_is_passed() -> None:
+    async with room(MemoryLog(1), Tables()) as here:
+        await here.log.partition(0).take_over("another")
+        await here.sleeper.wake()
+        await until(lambda: here.projection.reached == {0: 2})
+        assert here.tables.writes == []
