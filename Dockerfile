@@ -8,7 +8,7 @@
 FROM python:3.11-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/agentspan
-# the pins alone first: they change less often than the code
+# the pins alone first: they change less often than the code. They are those of Kafka, Bedrock and Vertex AI, too
 COPY requirements/build.txt requirements/server.txt /src/requirements/
 RUN pip install --require-hashes --only-binary :all: -r /src/requirements/build.txt \
     && /opt/agentspan/bin/pip install --require-hashes --only-binary :all: -r /src/requirements/server.txt

@@ -78,8 +78,8 @@ schemas: setup  ## write the JSON Schemas, the OpenAPI document and the referenc
 	$(BIN)/python -m docs.reference.generate
 
 requirements: setup  ## pin the dependencies anew from pyproject.toml, with hashes
-	$(COMPILE) --upgrade --extra server --extra kafka --constraint requirements/constraints.txt \
-		--output-file requirements/server.txt pyproject.toml
+	$(COMPILE) --upgrade --extra server --extra kafka --extra bedrock --extra vertex \
+		--constraint requirements/constraints.txt --output-file requirements/server.txt pyproject.toml
 	$(COMPILE) --upgrade --extra server --extra kafka --extra dev --constraint requirements/server.txt \
 		--output-file requirements/dev.txt pyproject.toml
 	$(COMPILE) --upgrade --only-build-deps --build-deps-for wheel --constraint requirements/dev.txt \
