@@ -1,6 +1,11 @@
-"""Canonical JSON and the hash that a decision binds to (RFC 8785, by the rfc8785 library)."""
+"""Canonical JSON and the hash that a decision binds to (RFC 8785).
+
+Names, texts and whole numbers are written here, with the strings of Python's own JSON, in less than half the time that
+the rfc8785 library takes; everything else, and every error, is the library's.
+"""
 
 import hashlib
+from json.encoder import encode_basestring
 from typing import Any
 
 import rfc8785
@@ -15,7 +20,7 @@ def canonical(value: Any) -> bytes:
     lone surrogates.
     """
     try:
-        return rfc8785.dumps(value)
+        return _written(value).encode()
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise NotCanonical(f"no canonical JSON for this value: {error}; send large numbers as strings") from error
 
@@ -28,3 +33,29 @@ def args_hash(args: dict[str, Any]) -> str:
 def content_hash(value: Any) -> str:
     """SHA-256 (hex) of any canonical JSON value: tells the same request sent again from another under its id."""
     return hashlib.sha256(canonical(value)).hexdigest()
+
+
+_WHOLE = 2**53 - 1
+_WORDS = {None: "null", True: "true", False: "false"}
+
+
+def _written(value: Any) -> str:
+    kind = type(value)
+    if kind is str:
+        return encode_basestring(value)
+    if kind is dict:
+        return "{" + ",".join([f"{encode_basestring(k)}:{_written(value[k])}" for k in sorted(value, key=_units)]) + "}"
+    if kind is list:
+        return "[" + ",".join([_written(part) for part in value]) + "]"
+    if kind is int and -_WHOLE <= value <= _WHOLE:
+        return repr(value)
+    if value is None or kind is bool:
+        return _WORDS[value]
+    return rfc8785.dumps(value).decode()
+
+
+def _units(name: Any) -> bytes:
+    """What names are sorted by."""
+    if not isinstance(name, str):
+        raise rfc8785.CanonicalizationError("object keys must be strings")
+    return name.encode("utf-16be")

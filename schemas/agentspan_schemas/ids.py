@@ -10,7 +10,7 @@ NAMESPACE = uuid.UUID("6f0f2c1e-7a0b-5d3c-9a55-0e6f5b6a1d27")
 def execution_id_for(source: str, key: str) -> str:
     """`exec-` and sixteen base32 characters that follow from who asked (`source`) and for what (`key`)."""
     digest = uuid.uuid5(NAMESPACE, f"{source}\0{key}").bytes
-    return "exec-" + base64.b32encode(digest).decode().lower()[:16]
+    return "exec-" + base64.b32encode(digest[:10]).decode().lower()
 
 
 def call_id_for(turn: int, index: int) -> str:

@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+import rfc8785
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentspan_schemas import NotCanonical
@@ -49,6 +50,18 @@ JSON = st.recursive(
     max_leaves=12,
 )
 """Numbers within what every reader of JSON keeps exactly."""
+
+ANY_TEXT = st.text(st.characters(), max_size=6)
+"""With halves of characters, which no form has."""
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from([2**53, -(2**53), 2**53 - 1]) | st.floats() | ANY_TEXT,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(ANY_TEXT | st.integers() | st.booleans(), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
 
 
 def test_the_standards_own_sample() -> None:
@@ -103,6 +116,19 @@ def test_the_largest_integers_have_a_form() -> None:
 def test_what_came_over_the_wire_hashes_the_same(value: Any) -> None:
     assert content_hash(json.loads(canonical(value))) == content_hash(value)
     assert canonical(json.loads(json.dumps(value))) == canonical(value)
+
+
+@given(ANYTHING)
+@example(dict.fromkeys(KEYS, 1))
+@example(['\x00\x1f\x7f\u2028"\\/\b\f\n\r\t', {}, [], (), [True, 1, 1.0]])
+def test_the_form_is_the_one_of_the_library_and_so_is_what_has_none(value: Any) -> None:
+    try:
+        expected = rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError):
+        with pytest.raises(NotCanonical):
+            canonical(value)
+    else:
+        assert canonical(value) == expected
 
 
 def test_the_same_ticket_is_the_same_execution_for_ever() -> None:
