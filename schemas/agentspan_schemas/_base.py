@@ -7,7 +7,7 @@ does not know (`Wire`), what comes in at a door refuses them (`Request`).
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
@@ -80,12 +80,23 @@ class Wire(BaseModel):
         if len(values) != len(blank) or not required <= fields.keys():
             wrong = sorted(fields.keys() ^ blank.keys() if len(values) != len(blank) else required - fields.keys())
             raise TypeError(f"{cls.__name__} is made of other fields; missing or unknown: {', '.join(wrong)}")
-        made = cls.__new__(cls)
-        object.__setattr__(made, "__dict__", values)
-        object.__setattr__(made, "__pydantic_fields_set__", names)
-        object.__setattr__(made, "__pydantic_extra__", {})
-        object.__setattr__(made, "__pydantic_private__", None)
-        return made
+        return _made(cls, values, names)
+
+    def but(self, **changes: Any) -> Self:
+        """A copy with some fields changed, of values that are known to be right. Unknown fields are left behind."""
+        return _made(type(self), vars(self) | changes, _blank(type(self))[2])
+
+
+W = TypeVar("W", bound=Wire)
+
+
+def _made(kind: type[W], values: dict[str, Any], names: set[str]) -> W:
+    made = object.__new__(kind)
+    object.__setattr__(made, "__dict__", values)
+    object.__setattr__(made, "__pydantic_fields_set__", names)
+    object.__setattr__(made, "__pydantic_extra__", {})
+    object.__setattr__(made, "__pydantic_private__", None)
+    return made
 
 
 @cache

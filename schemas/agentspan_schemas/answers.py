@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from agentspan_schemas._base import SCHEMA_VERSION, Moment, Wire
+from agentspan_schemas.events import Envelope
 
 RefusalCode = Literal[
     "unknown_execution",
@@ -104,3 +105,26 @@ class UnreadableCommand(Wire):
 
 Note = Annotated[Refused | Repeated | UnreadableCommand, Field(discriminator="type")]
 """A record beside the events: it has no seq of its own and changes no state."""
+
+
+def answer_to(message: Envelope | Refused | Repeated, position: str | None = None) -> Answer:
+    """What a record on the log tells the sender of its command, the last one where there are several. `position`:
+    where it stands."""
+    match message:
+        case Refused():
+            return Answer.of(
+                command_id=message.command_id,
+                execution_id=message.execution_id,
+                seq=message.seq,
+                refusal=message.refusal,
+                position=position,
+            )
+        case Repeated():
+            return message.answer.model_copy(update={"position": position})
+        case _:
+            return Answer.of(
+                command_id=message.causation_id,
+                execution_id=message.execution_id,
+                seq=message.seq,
+                position=position,
+            )

@@ -6,7 +6,7 @@ Apart from the log itself, which carries records of any meaning.
 from collections.abc import Iterator
 
 from agentspan.eventlog._records import Outcome, Record, Stored
-from agentspan_schemas.answers import Answer, Note, Refused, Repeated, UnreadableCommand
+from agentspan_schemas.answers import Answer, Note, Refused, Repeated, UnreadableCommand, answer_to
 from agentspan_schemas.codec import EVENTS, NOTES, encode
 from agentspan_schemas.commands import Command
 from agentspan_schemas.events import Event
@@ -26,8 +26,8 @@ def log_record(message: OnLog, command_offset: str | None = None) -> Record:
     if isinstance(message, _NOTES):
         attributes = {"commandid": message.command_id, **at}
     else:
-        about = {"seq": str(message.seq), "status": message.status, "agent": message.agent}
-        attributes = {"commandid": message.causation_id, **at, **about}
+        seq, status, agent = str(message.seq), message.status, message.agent
+        attributes = {"commandid": message.causation_id, **at, "seq": seq, "status": status, "agent": agent}
     return Record(message.type, message.execution_id, encode(message), attributes, message)
 
 
@@ -54,27 +54,9 @@ def answer_of(outcome: Outcome, partition: int) -> Answer | UnreadableCommand:
     """The answer to the command that the outcome came of; the note itself where its owner could not read it."""
     last = outcome.records[-1]
     message = read_log_record(last.record)
-    position = f"{partition}:{last.offset}"
-    match message:
-        case Refused():
-            return Answer.of(
-                command_id=message.command_id,
-                execution_id=message.execution_id,
-                seq=message.seq,
-                refusal=message.refusal,
-                position=position,
-            )
-        case Repeated():
-            return message.answer.model_copy(update={"position": position})
-        case UnreadableCommand():
-            return message
-        case _:
-            return Answer.of(
-                command_id=message.causation_id,
-                execution_id=message.execution_id,
-                seq=message.seq,
-                position=position,
-            )
+    if isinstance(message, UnreadableCommand):
+        return message
+    return answer_to(message, f"{partition}:{last.offset}")
 
 
 def command_record(command: Command) -> Record:

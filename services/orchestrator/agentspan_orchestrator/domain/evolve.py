@@ -5,7 +5,7 @@ What must not happen is prevented by `decide`; a history that exists is true, an
 
 from typing import assert_never
 
-from agentspan_orchestrator.domain.copies import replace
+from agentspan_orchestrator.domain.copies import change, replace
 from agentspan_orchestrator.domain.state import Call, Ending, Execution, Grant, ModelStep, Remembered
 from agentspan_schemas import Failure
 from agentspan_schemas import events as e
@@ -19,17 +19,11 @@ REMEMBERED_COMMANDS = 256
 def evolve(state: Execution | None, event: e.Event) -> Execution:
     """The execution after the event. `state` is None before its first one."""
     before = state or _blank(event)
-    after = _apply(before, event)
-    status, totals = _settled(after)
-    after = replace(
-        after,
-        seq=event.seq,
-        at=event.at,
-        status=status,
-        totals=totals,
-        answers=remember(before, event.causation_id, Remembered(event.seq)),
-    )
-    return _shrunk(after) if after.terminal else after
+    answers = remember(before, event.causation_id, Remembered(event.seq))
+    after = replace(before, seq=event.seq, at=event.at, answers=answers)
+    _apply(after, event)
+    _settle(after)
+    return after
 
 
 def evolve_note(state: Execution | None, note: Note) -> Execution | None:
@@ -58,49 +52,50 @@ def remember(state: Execution, command_id: str, given: Remembered) -> dict[str, 
     return answers
 
 
-def _apply(s: Execution, event: e.Event) -> Execution:
+def _apply(s: Execution, event: e.Event) -> None:
+    """Change a copy that is nobody else's yet, as all functions below do."""
     match event:
         case e.Started():
-            return _started(s, event)
+            _started(s, event)
         case e.ModelCalled():
-            return _model_called(s, event)
+            _model_called(s, event)
         case e.ModelReplied():
-            return _model_replied(s, event)
+            _model_replied(s, event)
         case e.ToolCall():
-            return _tool_called(s, event)
+            _tool_called(s, event)
         case e.Waiting():
-            return _with_call(s, event.call_id, phase="waiting", expires_at=event.expires_at)
+            _change_call(s, event.call_id, phase="waiting", expires_at=event.expires_at)
         case e.Approved():
-            return _approved(s, event)
+            _approved(s, event)
         case e.Rejected():
-            s = _closed(s, event.call_id, error=_rejection(event))
-            return _decided(s, event.call_id, _winner(event, "rejected"))
+            _close(s, event.call_id, error=_rejection(event))
+            _decide(s, event.call_id, _winner(event, "rejected"))
         case e.Expired():
-            s = _closed(s, event.call_id, error=_expiry(event))
+            _close(s, event.call_id, error=_expiry(event))
             winner = Winner.of(by="system", decision="expired", at=event.at, channel="timer")
-            return _decided(s, event.call_id, winner)
+            _decide(s, event.call_id, winner)
         case e.ToolStarted():
-            return _granted(s, event)
+            _granted(s, event)
         case e.ToolResult():
-            return _tool_returned(s, event)
+            _tool_returned(s, event)
         case e.InDoubt():
-            return _with_call(s, event.call_id, phase="in_doubt")
+            _change_call(s, event.call_id, phase="in_doubt")
         case e.RetryScheduled():
-            return _retry_scheduled(s, event)
+            _retry_scheduled(s, event)
         case e.MessageAdded():
-            return replace(s, inbox=(*s.inbox, event.text))
+            change(s, inbox=(*s.inbox, event.text))
         case e.Paused():
-            return replace(s, paused=True)
+            change(s, paused=True)
         case e.Resumed():
-            return replace(s, paused=False)
+            change(s, paused=False)
         case e.CancelRequested():
-            return replace(s, ending=Ending(event.cause, event.by, event.channel, event.reason))
+            change(s, ending=Ending(event.cause, event.by, event.channel, event.reason))
         case e.Done():
-            return replace(s, status="completed")
+            change(s, status="completed")
         case e.Failed():
-            return replace(s, status="failed")
+            change(s, status="failed")
         case e.Cancelled():
-            return replace(s, status="cancelled")
+            change(s, status="cancelled")
         case _:
             assert_never(event)
 
@@ -123,8 +118,8 @@ def _blank(event: e.Event) -> Execution:
     )
 
 
-def _started(s: Execution, event: e.Started) -> Execution:
-    return replace(
+def _started(s: Execution, event: e.Started) -> None:
+    change(
         s,
         model=event.model,
         source=event.source,
@@ -136,32 +131,31 @@ def _started(s: Execution, event: e.Started) -> Execution:
     )
 
 
-def _model_called(s: Execution, event: e.ModelCalled) -> Execution:
+def _model_called(s: Execution, event: e.ModelCalled) -> None:
     """The model reads what came of the last turn's calls, then what was said from outside."""
     heard = [*s.inbox, *([event.ask_again] if event.ask_again else [])]
-    read: tuple[Message, ...] = (*map(_tool_message, s.calls), *(UserMessage.of(text=text) for text in heard))
-    return replace(
+    read: tuple[Message, ...] = (*map(_tool_message, s.calls), *[UserMessage.of(text=text) for text in heard])
+    change(
         s,
         messages=s.messages + read,
         calls=(),
         inbox=(),
         output_asks=s.output_asks + bool(event.ask_again),
         model_step=ModelStep(event.turn, event.attempt, event.at),
-        totals=_with_totals(s.totals, turns=event.turn),
+        totals=s.totals.but(turns=event.turn),
     )
 
 
-def _model_replied(s: Execution, event: e.ModelReplied) -> Execution:
+def _model_replied(s: Execution, event: e.ModelReplied) -> None:
     message = AssistantMessage.of(text=event.text, tool_calls=event.tool_calls, blocks=event.blocks)
-    totals = _with_totals(
-        s.totals,
+    totals = s.totals.but(
         input_tokens=s.totals.input_tokens + event.usage.input_tokens,
         output_tokens=s.totals.output_tokens + event.usage.output_tokens,
     )
-    return replace(s, messages=(*s.messages, message), model_step=None, totals=totals)
+    change(s, messages=(*s.messages, message), model_step=None, totals=totals)
 
 
-def _tool_called(s: Execution, event: e.ToolCall) -> Execution:
+def _tool_called(s: Execution, event: e.ToolCall) -> None:
     call = Call(
         call_id=event.call_id,
         turn=event.turn,
@@ -177,12 +171,11 @@ def _tool_called(s: Execution, event: e.ToolCall) -> Execution:
         phase="waiting" if event.approval_required else "open",
         opened_at=event.at,
     )
-    totals = _with_totals(s.totals, tool_calls=s.totals.tool_calls + 1)
-    return replace(s, calls=(*s.calls, call), totals=totals)
+    change(s, calls=(*s.calls, call), totals=s.totals.but(tool_calls=s.totals.tool_calls + 1))
 
 
-def _approved(s: Execution, event: e.Approved) -> Execution:
-    s = _with_call(
+def _approved(s: Execution, event: e.Approved) -> None:
+    _change_call(
         s,
         event.call_id,
         phase="open",
@@ -192,38 +185,37 @@ def _approved(s: Execution, event: e.Approved) -> Execution:
         args_hash=event.args_hash,
         edited=event.edited_args is not None,
     )
-    return _decided(s, event.call_id, _winner(event, "approved"))
+    _decide(s, event.call_id, _winner(event, "approved"))
 
 
-def _granted(s: Execution, event: e.ToolStarted) -> Execution:
+def _granted(s: Execution, event: e.ToolStarted) -> None:
     call = s.call(event.call_id)
     grants = call.grants if call else ()
     grant = Grant(event.claim_id, event.attempt, event.worker, event.at)
-    return _with_call(s, event.call_id, phase="granted", grants=(*grants, grant))
+    _change_call(s, event.call_id, phase="granted", grants=(*grants, grant))
 
 
-def _tool_returned(s: Execution, event: e.ToolResult) -> Execution:
-    s = _closed(s, event.call_id, value=event.value, error=event.error)
-    if event.resolved_by is None:
-        return s
-    winner = Winner.of(by=event.resolved_by, decision="resolved", at=event.at)
-    return _decided(s, event.call_id, winner)
+def _tool_returned(s: Execution, event: e.ToolResult) -> None:
+    _close(s, event.call_id, value=event.value, error=event.error)
+    if event.resolved_by is not None:
+        _decide(s, event.call_id, Winner.of(by=event.resolved_by, decision="resolved", at=event.at))
 
 
-def _retry_scheduled(s: Execution, event: e.RetryScheduled) -> Execution:
+def _retry_scheduled(s: Execution, event: e.RetryScheduled) -> None:
     lost = event.reason in ("lost", "timeout")
     if event.call_id is None:
         losses = (s.model_step.losses if s.model_step else 0) + lost
-        return replace(s, model_step=ModelStep(event.turn, event.attempt, event.at, event.retry_at, losses))
+        change(s, model_step=ModelStep(event.turn, event.attempt, event.at, event.retry_at, losses))
+        return
     call = s.call(event.call_id)
     if call is None:
-        return s
+        return
     grants = call.grants
     if event.reason == "declined" and grants:
         grants = (*grants[:-1], replace(grants[-1], declined=True))
     if event.reason == "resolved" and event.by:
-        s = _decided(s, event.call_id, Winner.of(by=event.by, decision="resolved", at=event.at))
-    return _with_call(
+        _decide(s, event.call_id, Winner.of(by=event.by, decision="resolved", at=event.at))
+    _change_call(
         s,
         event.call_id,
         phase="open",
@@ -235,36 +227,35 @@ def _retry_scheduled(s: Execution, event: e.RetryScheduled) -> Execution:
     )
 
 
-def _settled(s: Execution) -> tuple[e.Status, e.Totals]:
-    """The status, and the totals with what is waited for: both follow from the rest."""
-    waiting_on = () if s.terminal else tuple(call.tool for call in s.awaited)
-    totals = s.totals if waiting_on == s.totals.waiting_on else _with_totals(s.totals, waiting_on=waiting_on)
-    if s.terminal:
-        return s.status, totals
-    return "paused" if s.paused else "waiting" if waiting_on else "running", totals
+def _settle(s: Execution) -> None:
+    """The status, and the totals with what is waited for: both follow from the rest. What is over needs little more."""
+    over = s.terminal
+    waiting_on = () if over else tuple([call.tool for call in s.awaited])
+    if waiting_on != s.totals.waiting_on:
+        change(s, totals=s.totals.but(waiting_on=waiting_on))
+    if over:
+        _shrink(s)
+    else:
+        change(s, status="paused" if s.paused else "waiting" if waiting_on else "running")
 
 
-def _with_totals(totals: e.Totals, **changes: object) -> e.Totals:
-    return e.Totals.of(**{**vars(totals), **changes})
-
-
-def _shrunk(s: Execution) -> Execution:
-    return replace(
+def _shrink(s: Execution) -> None:
+    change(
         s, messages=(), calls=(), inbox=(), metadata={}, model_step=None, ending=None, paused=False, deadline_at=None
     )
 
 
-def _with_call(s: Execution, call_id: str, **changes: object) -> Execution:
-    calls = tuple(replace(c, **changes) if c.call_id == call_id else c for c in s.calls)  # type: ignore[arg-type]
-    return replace(s, calls=calls)
+def _change_call(s: Execution, call_id: str, **changes: object) -> None:
+    calls = [replace(c, **changes) if c.call_id == call_id else c for c in s.calls]  # type: ignore[arg-type]
+    change(s, calls=tuple(calls))
 
 
-def _closed(s: Execution, call_id: str, **outcome: object) -> Execution:
-    return _with_call(s, call_id, phase="done", expires_at=None, not_before=None, **outcome)
+def _close(s: Execution, call_id: str, **outcome: object) -> None:
+    _change_call(s, call_id, phase="done", expires_at=None, not_before=None, **outcome)
 
 
-def _decided(s: Execution, call_id: str, winner: Winner) -> Execution:
-    return replace(s, winners={**s.winners, call_id: winner})
+def _decide(s: Execution, call_id: str, winner: Winner) -> None:
+    change(s, winners={**s.winners, call_id: winner})
 
 
 def _winner(event: e.Approved | e.Rejected, decision: str) -> Winner:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from agentspan_orchestrator.domain.evolve import evolve, evolve_note
 from agentspan_orchestrator.domain.state import Execution, Remembered
-from agentspan_schemas.answers import Answer, Note, Refusal, RefusalCode, Refused, Repeated, Winner
+from agentspan_schemas.answers import Answer, Refusal, RefusalCode, Refused, Repeated, Winner, answer_to
 from agentspan_schemas.commands import Command
 from agentspan_schemas.events import Envelope, Event, Totals
 
@@ -17,13 +17,17 @@ NOTHING_YET = Totals()
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What comes of one command: the events, or the note that stands in their place, and the answer to the sender."""
+    """What comes of one command: at least one event, or the note that stands in their place."""
 
     state: Execution | None
     """The execution afterwards."""
     events: tuple[Event, ...]
-    answer: Answer
-    note: Note | None = None
+    note: Refused | Repeated | None = None
+
+    @property
+    def answer(self) -> Answer:
+        """The answer to the sender, as the log gives it to him."""
+        return answer_to(self.note or self.events[-1])
 
 
 class Draft:
@@ -45,16 +49,16 @@ class Draft:
 
     def begin(self, kind: type[E], *, agent: str, agent_version: str, **fields: Any) -> None:
         """Draft the execution's first event."""
-        self._append(kind, agent=agent, agent_version=agent_version, started_at=self.now, seq=1, **fields)
+        about = {"agent": agent, "agent_version": agent_version, "started_at": self.now, "seq": 1}
+        self._append(kind, about, fields)
 
     def emit(self, kind: type[E], **fields: Any) -> None:
         """Draft the next event; the envelope follows from the state."""
         s = self.state
-        self._append(
-            kind, agent=s.agent, agent_version=s.agent_version, started_at=s.started_at, seq=s.seq + 1, **fields
-        )
+        about = {"agent": s.agent, "agent_version": s.agent_version, "started_at": s.started_at, "seq": s.seq + 1}
+        self._append(kind, about, fields)
 
-    def _append(self, kind: type[E], **fields: Any) -> None:
+    def _append(self, kind: type[E], about: dict[str, Any], fields: dict[str, Any]) -> None:
         """Nothing is validated: what an event is made of came in at a door, or follows from what did."""
         event: Any = kind.of(
             execution_id=self.command.execution_id,
@@ -63,6 +67,7 @@ class Draft:
             totals=NOTHING_YET,
             causation_id=self.command.command_id,
             traceparent=self.command.traceparent,
+            **about,
             **fields,
         )
         self._state = evolve(self._state, event)
@@ -71,33 +76,30 @@ class Draft:
 
     def accepted(self) -> Outcome:
         """The outcome of a command that did what it asked."""
-        return Outcome(self._state, tuple(self.events), self._answer(self.state.seq))
+        return Outcome(self._state, tuple(self.events))
 
     def repeated(self, given: Remembered) -> Outcome:
         """The outcome of a command that had its answer before."""
-        answer = self._answer(given.seq, given.refusal).model_copy(update={"repeated": True})
-        note = Repeated.of(execution_id=answer.execution_id, command_id=answer.command_id, at=self.now, answer=answer)
-        return Outcome(evolve_note(self.before, note), (), answer, note)
+        of = self.command
+        answer = Answer.of(
+            command_id=of.command_id, execution_id=of.execution_id, seq=given.seq, refusal=given.refusal, repeated=True
+        )
+        note = Repeated.of(execution_id=of.execution_id, command_id=of.command_id, at=self.now, answer=answer)
+        return Outcome(evolve_note(self.before, note), (), note)
 
     def refused(self, refusal: Refusal) -> Outcome:
         """The outcome of a command that changes nothing; a late tool result is kept whole."""
-        seq = self.before.seq if self.before else 0
         note = Refused.of(
             execution_id=self.command.execution_id,
             command_id=self.command.command_id,
             command_type=self.command.type,
             at=self.now,
-            seq=seq,
+            seq=self.before.seq if self.before else 0,
             refusal=refusal,
             by=getattr(self.command, "by", None) or getattr(self.command, "worker", None),
             result=self.command.model_dump(mode="json") if self.command.type == "return_result" else None,
         )
-        return Outcome(evolve_note(self.before, note), (), self._answer(seq, refusal), note)
-
-    def _answer(self, seq: int, refusal: Refusal | None = None) -> Answer:
-        return Answer.of(
-            command_id=self.command.command_id, execution_id=self.command.execution_id, seq=seq, refusal=refusal
-        )
+        return Outcome(evolve_note(self.before, note), (), note)
 
 
 def refuse(code: RefusalCode, message: str, winner: Winner | None = None) -> Refusal:

@@ -138,12 +138,15 @@ class Execution:
 
     def call(self, call_id: str) -> Call | None:
         """The call of that id in the current turn."""
-        return next((call for call in self.calls if call.call_id == call_id), None)
+        for call in self.calls:
+            if call.call_id == call_id:
+                return call
+        return None
 
     @property
     def awaited(self) -> tuple[Call, ...]:
         """The calls that wait for a person."""
-        return tuple(call for call in self.calls if call.phase in ("waiting", "in_doubt"))
+        return tuple([call for call in self.calls if call.phase in ("waiting", "in_doubt")])
 
     @property
     def out(self) -> bool:
