@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from agentspan.agents.worker import Worker
 from agentspan.eventlog import Outcome, Ownership, Position, Reader, Record, Stamp, Stored
-from agentspan_orchestrator import leases, owned, partition
+from agentspan_orchestrator import leases, owned, partition, states
 from agentspan_orchestrator.domain import Draft, Execution, calls, evolve, turns
 from agentspan_orchestrator.domain import decide as real_decide
 from agentspan_schemas import commands as c
@@ -194,6 +194,14 @@ def _watched_for_ever(real: Any) -> Any:
     return lambda self, task_key: None
 
 
+def _forgets_what_is_under_way(real: Any) -> Any:
+    def forget_coldest(self: states.States) -> None:
+        while len(self._states) > self._hot:
+            self._states.popitem(last=False)
+
+    return forget_coldest
+
+
 _NOT_THE_FOLD = ("state-is-the-fold", "released-first", "answer-true", "commands-in-order")
 
 MUTANTS = (
@@ -204,6 +212,8 @@ MUTANTS = (
     Mutant("does not look who took over between", Ownership, "_check_gap", _no_gap_check, _NOT_THE_FOLD),
     Mutant("releases what is not acknowledged", Ownership, "append", _released_at_once, ("released-first",)),
     Mutant("forgets which commands it had", owned, "decide", _no_memory_of_commands, ("same-answer",)),
+    Mutant("forgets states that are under way", states.States, "_forget_coldest", _forgets_what_is_under_way,
+           (*_NOT_THE_FOLD, "seq-gapless", "same-answer")),
     Mutant("begins after the command to come", partition, "_next_offset", _skips_a_command, ("commands-in-order",)),
     Mutant("lets timers open what is only decided", owned.OwnedPartition, "_fire", _timers_let_out_what_is_decided,
            ("released-first",)),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agentspan_orchestrator.states import HOT_STATES
 from tests.simulation.clock import EPOCH, Stuck, VirtualLoop, run_virtual
 from tests.simulation.laws import LAWS
 from tests.simulation.world import simulate
@@ -36,6 +37,11 @@ def test_the_same_seed_is_the_same_log() -> None:
     first, again = simulate(7), simulate(7)
     assert (again.log_hash, again.virtual_s, again.records) == (first.log_hash, first.virtual_s, first.records)
     assert simulate(8).log_hash != first.log_hash
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_a_state_that_was_forgotten_is_found_again_as_it_was(seed: int) -> None:
+    assert simulate(seed, hot=0).log_hash == simulate(seed, hot=HOT_STATES).log_hash
 
 
 def test_the_same_seed_is_the_same_log_in_every_process() -> None:

@@ -6,10 +6,14 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 from agentspan.eventlog import Record, Stored
 from agentspan_approvals.service import Approvals
+from agentspan_orchestrator import owned
+from agentspan_orchestrator.states import HOT_STATES, States
 from agentspan_schemas.codec import encode
 from tests.simulation.agents import AGENT, VERSION, Script
 from tests.simulation.auditor import Auditor
@@ -118,9 +122,14 @@ class World:
         return story is not None and story.state is not None and story.state.terminal
 
 
-def simulate(seed: int) -> Report:
-    """Run one seed."""
-    return run_virtual(lambda loop: _run(seed, loop))
+def simulate(seed: int, hot: int | None = None) -> Report:
+    """Run one seed. `hot`: how many states an owner keeps in memory; else chance says, few in most worlds, as so few
+    executions would never be forgotten by an owner as it is.
+    """
+    if hot is None:
+        hot = random.Random(f"{seed}/hot").choice((0, 1, HOT_STATES))
+    with patch.object(owned, "States", partial(States, hot=hot)):
+        return run_virtual(lambda loop: _run(seed, loop))
 
 
 async def _run(seed: int, loop: VirtualLoop) -> Report:
