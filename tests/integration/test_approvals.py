@@ -166,6 +166,17 @@ async def test_after_a_restart_the_view_goes_on_or_begins_anew_with_its_log(tmp_
         assert len(await approvals.search(PENDING)) == (1 if log == "same log" else 0)
 
 
+async def test_after_a_restart_the_view_knows_which_runs_wait_for_somebody(tmp_path: Path) -> None:
+    world, path = World(MemoryLog(1)), tmp_path / "approvals.sqlite3"
+    async with process(world) as here, approving(here, world, path) as approvals:
+        await here.send(start())
+        await here.send(ask("refund"))
+        assert (await one(approvals)).state == "pending"
+    async with process(world) as here, approving(here, world, path) as approvals:
+        await approvals.decide(approve("1-0"))
+        assert (await one(approvals)).state == "approved"
+
+
 async def test_a_view_that_is_ahead_of_its_log_is_folded_anew(tmp_path: Path) -> None:
     path = tmp_path / "approvals.sqlite3"
     world = World(MemoryLog(1, id="log-1"))

@@ -6,6 +6,7 @@ from datetime import datetime
 from agentspan.eventlog import CaughtUp, Change, Position, Record
 from agentspan.eventlog.commands import Commands
 from agentspan.eventlog.memory import MemoryTable
+from agentspan_approvals.domain import OPEN
 from agentspan_approvals.ports import Search
 from agentspan_orchestrator.adapters.memory_cache import MemoryStateCache
 from agentspan_orchestrator.domain import Execution
@@ -111,6 +112,10 @@ class Inbox:
     def get(self, approval_id: str) -> ApprovalRecord | None:
         """One request."""
         return self._records.get(approval_id)
+
+    def open_executions(self, partition: int) -> set[str]:
+        """The executions of a partition with a request that waits for a person."""
+        return {record.execution_id for record in self.of(partition) if record.state in OPEN}
 
     def of_execution(self, execution_id: str) -> dict[str, ApprovalRecord]:
         """All requests of an execution, by their ids."""

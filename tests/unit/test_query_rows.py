@@ -1,10 +1,19 @@
 """From events to rows: each row a function of one event, the last one of an execution its state."""
 
+import json
+from pathlib import Path
+
+import pytest
+
 from agentspan_query.domain.rows import PREVIEW_CHARS, event_row, execution_row, latest, preview
 from agentspan_query.domain.views import execution_view, listed_view
-from agentspan_schemas.codec import encode
-from agentspan_schemas.events import Event, Started
+from agentspan_schemas.codec import EVENTS, encode
+from agentspan_schemas.events import Event, ModelReplied, Started
 from tests.support.query_history import T0, History
+
+STORIES = [
+    path for path in sorted((Path(__file__).parents[1] / "histories").glob("*.jsonl")) if ".folded" not in path.name
+]
 
 
 def _row(event: Event) -> dict[str, object]:
@@ -17,6 +26,19 @@ def test_an_event_row_has_what_the_event_has_and_nothing_where_it_has_nothing() 
     assert _row(waiting) | {"tool": "issue_refund", "approval_id": "exec-a.1-0", "prompt_preview": ""} == _row(waiting)
     assert _row(done) | {"status": "completed", "duration_ms": None, "partition": 3, "offset": 42} == _row(done)
     assert _row(waiting)["payload"] == encode(waiting).decode()
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda path: path.stem)
+def test_each_column_has_the_events_field_of_its_name(story: Path) -> None:
+    for line in story.read_bytes().splitlines():
+        if json.loads(line)["type"] not in EVENTS.types:
+            continue
+        event = EVENTS.decode(line)
+        row, fields = _row(event), vars(event)
+        common = row.keys() & fields.keys()
+        assert {name: row[name] or None for name in common} == {name: fields[name] or None for name in common}
+        if isinstance(event, ModelReplied):
+            assert (row["tokens_in"], row["tokens_out"]) == (event.usage.input_tokens, event.usage.output_tokens)
 
 
 def test_an_execution_is_finished_when_its_status_is_final() -> None:

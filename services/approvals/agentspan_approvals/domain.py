@@ -14,10 +14,10 @@ RELEVANT: frozenset[str] = frozenset(
     {"waiting", "approved", "rejected", "expired", "in_doubt", "tool_result", "retry_scheduled"}
     | {"done", "failed", "cancelled"}
 )
-"""The types of the events that change a request; a reader need not decode the others."""
+"""The types of the events that make a request or change one; a reader need not decode the others."""
 
 REQUESTING: frozenset[str] = frozenset({"waiting", "in_doubt"})
-"""Those of them that may make one; the others mean nothing to an execution without any."""
+"""Those of them that may make one, or open it again; the others mean nothing to an execution without an open one."""
 
 
 def fold(records: Iterable[ApprovalRecord], event: e.Event) -> Sequence[ApprovalRecord]:
@@ -52,7 +52,8 @@ def fold_refusal(records: Iterable[ApprovalRecord], note: Refused) -> Sequence[A
 
 def _requested(event: e.Waiting | e.InDoubt, state: ApprovalState) -> ApprovalRecord:
     """A call needs a person for the first time: before it runs, or, where nobody must approve it, in doubt."""
-    return ApprovalRecord(
+    fields = vars(event)  # not getattr: a model takes two microseconds to say that it has no such field
+    return ApprovalRecord.of(
         approval_id=event.approval_id,
         execution_id=event.execution_id,
         call_id=event.call_id,
@@ -63,11 +64,11 @@ def _requested(event: e.Waiting | e.InDoubt, state: ApprovalState) -> ApprovalRe
         tool=event.tool,
         args=event.args,
         args_hash=event.args_hash,
-        input_schema_hash=getattr(event, "input_schema_hash", ""),
-        attempt=getattr(event, "attempt", None),
-        reason=getattr(event, "reason", None),
+        input_schema_hash=fields.get("input_schema_hash", ""),
+        attempt=fields.get("attempt"),
+        reason=fields.get("reason"),
         requested_at=event.at,
-        expires_at=getattr(event, "expires_at", None),
+        expires_at=fields.get("expires_at"),
     )
 
 

@@ -59,6 +59,10 @@ class ApprovalStore(Protocol):
         """All requests of an execution, by their ids."""
         ...
 
+    def open_executions(self, partition: int) -> set[str]:
+        """The executions of a partition with a request that waits for a person."""
+        ...
+
     def of(self, partition: int) -> Iterable[ApprovalRecord]:
         """All requests of a partition."""
         ...

@@ -1,13 +1,13 @@
 """The approvals service: follows the log, keeps every request for a decision, and takes decisions to the core."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from agentspan.eventlog import BEGINNING, BeyondEnd, Log, Outcome, Position, Record, partition_for
 from agentspan.eventlog.commands import Commands
 from agentspan.eventlog.messages import read_log_record
 from agentspan_approvals.decision_ids import names_a_decision
-from agentspan_approvals.domain import RELEVANT, REQUESTING, fold, fold_refusal
+from agentspan_approvals.domain import OPEN, RELEVANT, REQUESTING, fold, fold_refusal
 from agentspan_approvals.ports import ApprovalStore, Search
 from agentspan_approvals.publisher import Publisher
 from agentspan_schemas import commands as c
@@ -33,6 +33,8 @@ class Approvals:
         self._publisher = publisher
         store.open(log.id)
         self._positions = [BEGINNING] * log.partitions
+        self._open: list[set[str]] = [set() for _ in range(log.partitions)]
+        """Of each partition, the executions with a request that waits for a person."""
         self._moved = asyncio.Condition()
 
     async def run(self) -> None:
@@ -71,6 +73,7 @@ class Approvals:
             await self._follow_from(number, BEGINNING)
 
     async def _follow_from(self, number: int, position: Position) -> None:
+        self._open[number] = self._store.open_executions(number)
         await self._advance(number, position)
         async for outcomes in self._log.partition(number).batches(position):
             for outcome in outcomes:
@@ -79,14 +82,21 @@ class Approvals:
 
     def _fold(self, number: int, outcome: Outcome) -> None:
         changed: dict[str, ApprovalRecord] = {}
-        for record in [stored.record for stored in outcome.records if _matters(stored.record)]:
-            known = {**self._store.of_execution(record.key), **changed}
-            if known or record.type in REQUESTING:
+        for _, _, record in outcome.records:
+            if _matters(record, self._open[number]):
+                known = {**self._store.of_execution(record.key), **changed}
                 changed |= {r.approval_id: r for r in _folded(known.values(), record)}
+                self._keep_open(number, record.key, {**known, **changed}.values())
         if changed:
             self._store.put(number, changed.values(), outcome.position)
             if self._publisher is not None:
                 self._publisher.changed(number, changed.values())
+
+    def _keep_open(self, number: int, execution_id: str, requests: Iterable[ApprovalRecord]) -> None:
+        if any(request.state in OPEN for request in requests):
+            self._open[number].add(execution_id)
+        else:
+            self._open[number].discard(execution_id)
 
     async def _advance(self, number: int, position: Position) -> None:
         async with self._moved:
@@ -105,6 +115,8 @@ class Approvals:
             await self._reach(number, last.position.offset)
 
     async def _reach(self, number: int, offset: int) -> None:
+        if self._positions[number].offset >= offset:
+            return
         try:
             async with asyncio.timeout(FRESH_S), self._moved:
                 await self._moved.wait_for(lambda: self._positions[number].offset >= offset)
@@ -112,11 +124,12 @@ class Approvals:
             return
 
 
-def _matters(record: Record) -> bool:
-    """Whether it may change a request; what does not is never decoded."""
+def _matters(record: Record, waiting: Container[str]) -> bool:
+    """Whether it may make or change a request, where these executions have some that wait; what does not is neither
+    decoded nor looked up."""
     if record.type == "refused":
         return names_a_decision(record.attributes.get("commandid", ""))
-    return record.type in RELEVANT
+    return record.type in REQUESTING or (record.type in RELEVANT and record.key in waiting)
 
 
 def _folded(records: Iterable[ApprovalRecord], record: Record) -> Sequence[ApprovalRecord]:

@@ -41,6 +41,8 @@ _OPEN = """
 SELECT partition, COUNT(*), MIN(requested_at) FROM approvals WHERE state IN (?, ?) GROUP BY partition
 """
 
+_OPEN_EXECUTIONS = "SELECT DISTINCT execution_id FROM approvals WHERE state IN (?, ?) AND partition = ?"
+
 _PUT = "INSERT OR REPLACE INTO approvals VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -108,6 +110,11 @@ class SqliteApprovalStore:
         found = self._db.execute(_OPEN, tuple(OPEN)).fetchall()
         return {number: (count, datetime.fromisoformat(since)) for number, count, since in found}
 
+    def open_executions(self, partition: int) -> set[str]:
+        """The executions of a partition with a request that waits for a person."""
+        self._save()
+        return {execution_id for (execution_id,) in self._db.execute(_OPEN_EXECUTIONS, (*OPEN, partition))}
+
     def of_execution(self, execution_id: str) -> Mapping[str, ApprovalRecord]:
         """All requests of an execution, by their ids."""
         return self._recently(execution_id)
@@ -147,8 +154,9 @@ class SqliteApprovalStore:
             self._recent.move_to_end(execution_id)
             return known
         if len(self._recent) >= RECENT_EXECUTIONS:
-            self._save()
-            self._recent.popitem(last=False)
+            _, oldest = self._recent.popitem(last=False)
+            if not self._unsaved.keys().isdisjoint(oldest):
+                self._save()
         found = self._searched(Search(execution_id=execution_id))
         known = self._recent[execution_id] = {record.approval_id: record for record in found}
         return known

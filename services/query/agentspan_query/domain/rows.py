@@ -6,12 +6,13 @@ fields are the tables' columns, in `adapters/migrations`.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from agentspan_schemas import Usage
 from agentspan_schemas.events import TERMINAL, Done, Event, Failed, ModelReplied, Started
 
 PREVIEW_CHARS = 400
@@ -67,36 +68,42 @@ class ExecutionRow(NamedTuple):
     error: str
 
 
+_NO_USAGE = Usage()
+
+
 def event_row(event: Event, *, raw: bytes, partition: int, offset: int) -> EventRow:
     """The row of an event that stands at `partition`:`offset` of the log as `raw`."""
-    fields = vars(event)  # not getattr: a model takes two microseconds to say that it has no such field
+    known = vars(event)  # not getattr: a model takes two microseconds to say that it has no such field
+    found = known.get
     started = event if isinstance(event, Started) else None
-    usage = event.usage if isinstance(event, ModelReplied) else None
-    return EventRow(
-        execution_id=event.execution_id,
-        seq=event.seq,
-        type=event.type,
-        at=event.at,
-        agent=event.agent,
-        agent_version=event.agent_version,
-        started_at=event.started_at,
-        status=event.status,
-        tool=fields.get("tool") or "",
-        call_id=fields.get("call_id") or "",
-        approval_id=fields.get("approval_id") or "",
-        worker=fields.get("worker") or "",
-        attempt=fields.get("attempt", 0),
-        duration_ms=fields.get("duration_ms"),
-        tokens_in=usage.input_tokens if usage else 0,
-        tokens_out=usage.output_tokens if usage else 0,
-        actor=_actor(fields),
-        prompt_preview=preview(started.prompt) if started else "",
-        source=started.source if started else "",
-        source_key=started.key if started else "",
-        payload=raw.decode(),
-        partition=partition,
-        offset=offset,
+    usage = event.usage if isinstance(event, ModelReplied) else _NO_USAGE
+    # in the order of the columns: by their names it takes twice as long
+    columns = (
+        known["execution_id"],
+        known["seq"],
+        known["type"],
+        known["at"],
+        known["agent"],
+        known["agent_version"],
+        known["started_at"],
+        known["status"],
+        found("tool") or "",
+        found("call_id") or "",
+        found("approval_id") or "",
+        found("worker") or "",
+        found("attempt", 0),
+        found("duration_ms"),
+        usage.input_tokens,
+        usage.output_tokens,
+        str(found("requested_by") or found("by") or found("resolved_by") or ""),
+        preview(started.prompt) if started else "",
+        started.source if started else "",
+        started.key if started else "",
+        raw.decode(),
+        partition,
+        offset,
     )
+    return EventRow._make(columns)
 
 
 def execution_row(event: Event) -> ExecutionRow:
@@ -134,10 +141,6 @@ def latest(rows: Iterable[ExecutionRow]) -> Sequence[ExecutionRow]:
 def preview(text: str) -> str:
     """The beginning of a text."""
     return text if len(text) <= PREVIEW_CHARS else text[: PREVIEW_CHARS - 1] + "…"
-
-
-def _actor(fields: Mapping[str, object]) -> str:
-    return str(fields.get("requested_by") or fields.get("by") or fields.get("resolved_by") or "")
 
 
 def _text(output: JsonValue) -> str:
