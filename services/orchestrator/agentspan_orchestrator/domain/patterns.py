@@ -57,7 +57,7 @@ def _parts(value: JsonValue | JsonSchema) -> Iterator[JsonObject]:
             yield from (part for inner in value for part in _parts(inner))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)  # one may take megabytes
 def _compiled(pattern: str) -> SchemaValidator:
     return SchemaValidator(core_schema.str_schema(pattern=pattern, strict=True, regex_engine="rust-regex"))
 
