@@ -6,7 +6,6 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,7 +162,7 @@ class Wire(MemoryInbox):
     """Bytes alone arrive, as between two processes."""
 
     def send(self, partition: int, record: Record) -> asyncio.Future[Sequence[int]]:
-        return super().send(partition, replace(record, message=None))
+        return super().send(partition, record._replace(message=None))
 
 
 async def test_a_command_that_its_owner_cannot_read_was_not_decided_and_can_be_sent_again(

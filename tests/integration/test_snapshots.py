@@ -1,7 +1,6 @@
 """A partition moves to a process without its cache: it restores the fold of all, and reads only the tail of the log."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
@@ -134,9 +133,9 @@ def test_what_cannot_be_read_is_ignored_and_the_log_folded_from_before(what: str
         key = f"{what}/1"
         record = ground.standing()[key]
         broken = {
-            "another version": replace(record, attributes={**record.attributes, "snapshotversion": "999"}),
-            "no position": replace(record, attributes={**record.attributes, "position": "soon"}),
-            "no state": replace(record, value=b'{"odd": true}'),
+            "another version": record._replace(attributes={**record.attributes, "snapshotversion": "999"}),
+            "no position": record._replace(attributes={**record.attributes, "position": "soon"}),
+            "no state": record._replace(value=b'{"odd": true}'),
         }[harm]
         await ground.snapshots.put(key, broken, partition=0)
         await second.served()

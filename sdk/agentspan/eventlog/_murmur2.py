@@ -25,4 +25,4 @@ def murmur2(data: bytes) -> int:
 @lru_cache(maxsize=10_000)
 def partition_for(key: str, partitions: int) -> int:
     """The partition of a key. Kept for the last ones: an execution is asked for some thirty times."""
-    return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions
+    return 0 if partitions == 1 else (murmur2(key.encode()) & 0x7FFFFFFF) % partitions

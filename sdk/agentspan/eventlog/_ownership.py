@@ -31,6 +31,7 @@ class Ownership:
     """
 
     def __init__(self, raw: RawLog, owner_id: str, takeover: Stored, *, renew_after: int = RENEW_AFTER) -> None:
+        self._loop = asyncio.get_running_loop()
         self._raw = raw
         self._owner_id = owner_id
         self._renew_after = renew_after
@@ -60,7 +61,7 @@ class Ownership:
             raise self._deposed()
         if not records:
             raise ValueError("an outcome has at least one record: also a command that changes nothing leaves one")
-        released: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        released: asyncio.Future[Outcome] = self._loop.create_future()
         self._number(records, released)
         return released
 
@@ -103,7 +104,7 @@ class Ownership:
     def _send(self, records: Sequence[tuple[Stamp, Record]], released: asyncio.Future[Outcome] | None) -> None:
         self._sent.append(_Sent(records, self._raw.append(records), released))
         if self._settling is None:
-            self._settling = asyncio.get_running_loop().create_task(self._settle())
+            self._settling = self._loop.create_task(self._settle())
 
     async def _settle(self) -> None:
         """Go through the acknowledgements in the order of sending. Whatever fails ends the ownership."""

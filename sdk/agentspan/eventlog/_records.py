@@ -5,15 +5,13 @@ Those that are made for every record of a log are named tuples: they cost a quar
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 TAKEOVER = "owner"
 """The type of a takeover's record."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What an owner appends, an inbox receives and a table holds: a CloudEvent without its envelope."""
 
     type: str
@@ -21,10 +19,20 @@ class Record:
     """The execution_id, on every topic that has one."""
     value: bytes
     """JSON."""
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = {}
     """CloudEvents extension attributes: what a reader routes by without decoding the value."""
-    message: object | None = field(default=None, compare=False, repr=False)
-    """The decoded value, where this process made it: inside, events move as objects and are encoded once."""
+    message: object | None = None
+    """The decoded value, where this process made it: inside, events move as objects and are encoded once. It is no part
+    of what the record is."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Record) and self[:4] == other[:4]
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __repr__(self) -> str:
+        return f"Record({', '.join(map(repr, self[:4]))})"
 
 
 class Stamp(NamedTuple):

@@ -33,7 +33,8 @@ class Writer:
     def __init__(self, store: Store, partitions: int) -> None:
         self._store = store
         self._heads = [store.head(partition) for partition in range(partitions)]
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
+        """Asked for once: it takes a system call to learn which it is (Python before 3.12)."""
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="agentspan-log-writer", daemon=True)
@@ -50,12 +51,12 @@ class Writer:
         """Commit what is queued, tell, and stop."""
         self._closed = True
         self._queue.put(None)
-        await self._loop.run_in_executor(None, self._thread.join)
+        await self.loop.run_in_executor(None, self._thread.join)
 
     def _run(self) -> None:
         while (job := self._queue.get()) is not None:
             landed, failed = self._commit([job, *self._queued()])
-            self._loop.call_soon_threadsafe(_tell, landed, failed)
+            self.loop.call_soon_threadsafe(_tell, landed, failed)
 
     def _queued(self) -> Iterator[Job]:
         """What has queued up by now."""

@@ -19,17 +19,22 @@ class Tail:
         self._bytes = 0
 
     def push(self, stored: Sequence[Stored]) -> None:
-        """Add the next records; the oldest make room."""
+        """Add the next records. Now and then the oldest make room, many at once: a list's front is slow to cut."""
         self._records += stored
         self._bytes += sum([len(record.value) for _, _, record in stored])
-        surplus = max(0, len(self._records) - self._max_records)
-        self._bytes -= sum([len(record.value) for _, _, record in self._records[:surplus]])
-        while self._bytes > self._max_bytes:
-            self._bytes -= len(self._records[surplus].record.value)
-            surplus += 1
-        del self._records[:surplus]
+        if len(self._records) > self._max_records or self._bytes > self._max_bytes:
+            self._cut()
 
     def read(self, offset: int, limit: int) -> Sequence[Stored]:
         """Up to `limit` records from `offset` on; none if that one is not here."""
         at = offset - self._records[0].offset if self._records else -1
         return self._records[at : at + limit] if at >= 0 else []
+
+    def _cut(self) -> None:
+        """Leave three quarters of what there may be."""
+        surplus = max(0, len(self._records) - self._max_records * 3 // 4)
+        self._bytes -= sum([len(record.value) for _, _, record in self._records[:surplus]])
+        while self._bytes > self._max_bytes * 3 // 4:
+            self._bytes -= len(self._records[surplus].record.value)
+            surplus += 1
+        del self._records[:surplus]

@@ -90,7 +90,7 @@ class SqliteTable:
     def put(self, key: str, record: Record | None, *, partition: int | None = None) -> asyncio.Future[None]:
         if partition not in (None, 0):
             raise ValueError(f"the table {self._name!r} has one partition, no {partition!r}")
-        put = _Put(Entry(self._name, key, record), self)
+        put = _Put(Entry(self._name, key, record), self, self._writer.loop.create_future())
         self._writer.submit(put)
         return put.future
 
@@ -116,7 +116,7 @@ class _RawLog:
         self._reading = reading
 
     def append(self, records: Sequence[tuple[Stamp, Record]]) -> asyncio.Future[Sequence[int]]:
-        append = _Append(self, records)
+        append = _Append(self, records, self._writer.loop.create_future())
         self._writer.submit(append)
         return append.future
 
@@ -126,8 +126,7 @@ class _RawLog:
         newest = self.tail.read(offset, limit)
         if newest:
             return newest
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._reading, self._reader.read, self.number, offset, limit)
+        return await self._writer.loop.run_in_executor(self._reading, self._reader.read, self.number, offset, limit)
 
     async def end(self) -> int:
         return self.watermark.end
@@ -139,8 +138,10 @@ class _RawLog:
 class _Append:
     """A write to a partition."""
 
-    def __init__(self, raw: _RawLog, records: Sequence[tuple[Stamp, Record]]) -> None:
-        self.future: asyncio.Future[Sequence[int]] = asyncio.get_running_loop().create_future()
+    def __init__(
+        self, raw: _RawLog, records: Sequence[tuple[Stamp, Record]], future: asyncio.Future[Sequence[int]]
+    ) -> None:
+        self.future = future
         self._raw = raw
         self._records = records
         self._stored: list[Stored] = []
@@ -170,8 +171,8 @@ class _Append:
 class _Put:
     """A write to a table."""
 
-    def __init__(self, entry: Entry, table: SqliteTable) -> None:
-        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def __init__(self, entry: Entry, table: SqliteTable, future: asyncio.Future[None]) -> None:
+        self.future = future
         self._entry = entry
         self._table = table
 

@@ -216,13 +216,14 @@ class OwnedPartition:
             if item.state is not None:
                 states[item.execution_id] = item.state
         position = batch[-1].released.result().position
-        self._cache.put([_row(state, now) for state in states.values()], position, self.command_offset)
+        rows = [Row(state, next_due(state, now), has_work(state)) for state in states.values()]
+        self._cache.put(rows, position, self.command_offset)
         if self._snapshots is not None:
             records = sum(len(item.released.result().records) for item in batch)
             self._snapshots.released(states, records, position, self.command_offset)
-        for state in states.values():
-            self._tasks.update(state)
-            self._alarms.set(state.execution_id, next_due(state, now))
+        for row in rows:
+            self._tasks.update(row.state)
+            self._alarms.set(row.state.execution_id, row.next_due)
         for item in batch:
             self._states.released(item.execution_id)
         self._fail_too_large()
@@ -247,10 +248,6 @@ class OwnedPartition:
             if isinstance(task, ModelTask):
                 failure = Failure(kind="too_large", message=why)
                 self.decide(_model_failed(task, f"{task.task_key}/too-large", failure))
-
-
-def _row(state: Execution, now: datetime) -> Row:
-    return Row(state, next_due(state, now), has_work(state))
 
 
 def _answer(outcome: Outcome) -> str:

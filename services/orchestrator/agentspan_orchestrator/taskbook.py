@@ -148,7 +148,11 @@ class TaskBook:
     def _put(self, key: str, record: Record | None) -> None:
         put = self._table.put(key, record, partition=self._partition)
         self._own[key, record is not None] += 1
-        asyncio.ensure_future(put).add_done_callback(self._check)
+        written = asyncio.ensure_future(put)
+        if written.done():  # where the table is in memory
+            self._check(written)
+        else:
+            written.add_done_callback(self._check)
 
     def _check(self, done: "asyncio.Future[object]") -> None:
         error = None if done.cancelled() else done.exception()

@@ -11,23 +11,26 @@ def open_tasks(state: Execution, now: datetime) -> tuple[Task, ...]:
     """The tasks that may be worked on at `now`. A paused execution has none; a gated call none before its approval."""
     if state.terminal or state.paused or state.ending is not None:
         return ()
-    tools = tuple(_tool_task(state, call) for call in state.calls if call.phase == "open" and _due(call, now))
+    tools = tuple([_tool_task(state, call) for call in state.calls if call.phase == "open" and _due(call, now)])
     step = state.model_step
     return (*tools, _model_task(state, step)) if step is not None and _due(step, now) else tools
 
 
 def has_work(state: Execution) -> bool:
     """Whether something of it is to be done, now or at a retry's time, or is being done under a grant."""
-    working = any(call.phase in ("open", "granted") for call in state.calls)
-    return not state.terminal and (working or state.model_step is not None)
+    if state.terminal:
+        return False
+    return state.model_step is not None or any(call.phase in ("open", "granted") for call in state.calls)
 
 
 def granted_tasks(state: Execution) -> tuple[tuple[str, str], ...]:
     """`(task key, claim_id)` of the granted calls that are out: they have no task, but somebody must hold them."""
     return tuple(
-        (task_key_for(state.execution_id, call.call_id, call.attempt), call.grant.claim_id)
-        for call in state.calls
-        if call.phase == "granted" and call.grant is not None
+        [
+            (task_key_for(state.execution_id, call.call_id, call.attempt), call.grant.claim_id)
+            for call in state.calls
+            if call.phase == "granted" and call.grant is not None
+        ]
     )
 
 

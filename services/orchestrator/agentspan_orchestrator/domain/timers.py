@@ -41,7 +41,7 @@ def timers(state: Execution) -> tuple[Timer, ...]:
 
 def next_due(state: Execution, after: datetime | None = None) -> datetime | None:
     """The first moment, later than `after`, at which something is due."""
-    return min((t.due for t in timers(state) if t.fires or after is None or t.due > after), default=None)
+    return min([t.due for t in timers(state) if t.fires or after is None or t.due > after], default=None)
 
 
 def due_commands(state: Execution, now: datetime) -> tuple[c.FireTimer, ...]:
