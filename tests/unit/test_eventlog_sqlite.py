@@ -1,5 +1,6 @@
 """What is SQLite's own: the file, the disk, the lock, the group commit and the tail in memory."""
 
+import asyncio
 import os
 import random
 import signal
@@ -7,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from agentspan.eventlog import (
     StorageFull,
     Stored,
 )
+from agentspan.eventlog._sqlite_store import Store, Transaction
 from agentspan.eventlog._tail import Tail
 from agentspan.eventlog.sqlite import SqliteLog
 
@@ -120,6 +122,37 @@ async def test_a_record_that_cannot_be_written_stops_no_later_one(path: Path) ->
             await owner.append([unwritable])
         again = await log.partition(0).take_over("a")
         assert (await again.append([RECORD])).position.offset == 3
+
+
+async def test_what_is_written_in_one_turn_of_the_loop_is_one_commit(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[Store] = []
+    real = Store.transaction
+
+    def counted(store: Store) -> AbstractContextManager[Transaction]:
+        commits.append(store)
+        return real(store)
+
+    async with opened(path, 2) as log:
+        owners = [await log.partition(number).take_over("a") for number in range(2)]
+        monkeypatch.setattr(Store, "transaction", counted)
+        put = log.table("t").put("k", RECORD)
+        await asyncio.gather(put, *[owner.append([RECORD]) for owner in owners for _ in range(100)])
+        assert len(commits) == 1
+
+
+async def test_closing_commits_what_was_written_just_before(path: Path) -> None:
+    async with opened(path) as log:
+        owner = await log.partition(0).take_over("a")
+        last = owner.append([RECORD])
+        put = log.table("t").put("k", RECORD)
+    assert put.done()
+    assert (await last).position.offset == 2
+    with pytest.raises(LogClosed):
+        await log.table("t").put("k", RECORD)
+    async with opened(path) as log:
+        assert await log.partition(0).end() == 2
 
 
 async def fill(owner: Ownership, record: Record, released: list[Outcome]) -> None:

@@ -35,7 +35,9 @@ class Writer:
         self._heads = [store.head(partition) for partition in range(partitions)]
         self.loop = asyncio.get_running_loop()
         """Asked for once: it takes a system call to learn which it is (Python before 3.12)."""
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._submitted: list[Job] = []
+        """In this turn of the event loop: they wake the thread once, when it is over, and not in its midst."""
+        self._queue: queue.SimpleQueue[Sequence[Job] | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="agentspan-log-writer", daemon=True)
         self._thread.start()
@@ -44,28 +46,36 @@ class Writer:
         """Queue a job, in call order."""
         if self._closed:
             job.failed(LogClosed("this process has closed the log"))
-        else:
-            self._queue.put(job)
+            return
+        if not self._submitted:
+            self.loop.call_soon(self._hand_over)
+        self._submitted.append(job)
 
     async def close(self) -> None:
         """Commit what is queued, tell, and stop."""
         self._closed = True
+        self._hand_over()
         self._queue.put(None)
         await self.loop.run_in_executor(None, self._thread.join)
 
+    def _hand_over(self) -> None:
+        jobs, self._submitted = self._submitted, []
+        if jobs:
+            self._queue.put(jobs)
+
     def _run(self) -> None:
-        while (job := self._queue.get()) is not None:
-            landed, failed = self._commit([job, *self._queued()])
+        while (jobs := self._queue.get()) is not None:
+            landed, failed = self._commit([*jobs, *self._queued()])
             self.loop.call_soon_threadsafe(_tell, landed, failed)
 
     def _queued(self) -> Iterator[Job]:
         """What has queued up by now."""
         for _ in range(self._queue.qsize()):
-            job = self._queue.get()
-            if job is None:
+            jobs = self._queue.get()
+            if jobs is None:
                 self._queue.put(None)  # the end, for after this commit
                 return
-            yield job
+            yield from jobs
 
     def _commit(self, jobs: Sequence[Job]) -> tuple[list[Job], list[tuple[Job, LogError]]]:
         """All in one commit, but for those of stale owners: all stand, or none."""
