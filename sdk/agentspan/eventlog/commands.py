@@ -16,12 +16,16 @@ from agentspan.eventlog._murmur2 import partition_for
 from agentspan.eventlog._partition import Log
 from agentspan.eventlog._ports import Inbox
 from agentspan.eventlog._records import Outcome
+from agentspan.eventlog._turns import Turns
 from agentspan.eventlog.messages import answer_of, command_record
 from agentspan_schemas.answers import Answer, UnreadableCommand
-from agentspan_schemas.commands import Command
+from agentspan_schemas.commands import Command, Deciding, SendMessage
 
 GIVE_UP_S = 1.0
 """How soon a sender learns that its partition has stopped."""
+
+_OF_PEOPLE = (Deciding, SendMessage)
+"""What a person waits for: it does not queue behind what machines send."""
 
 
 class OutcomeUnknown(LogError):
@@ -60,6 +64,7 @@ class CommandLog:
         self._unavailable = unavailable
         self._timeout_s = timeout_s
         self._waiting = [_Waiting() for _ in range(log.partitions)]
+        self._turns = Turns()
 
     async def run(self) -> None:
         """Follow the log's end, for as long as commands are submitted."""
@@ -70,6 +75,8 @@ class CommandLog:
 
     async def submit(self, command: Command) -> Answer:
         """The command's answer, once its outcome is released. Raises OutcomeUnknown or Unavailable."""
+        if not isinstance(command, _OF_PEOPLE):
+            await self._turns.mine()
         partition = partition_for(command.execution_id, self._log.partitions)
         if reason := self._unavailable(partition):
             raise Unavailable(reason)

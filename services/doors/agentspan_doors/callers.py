@@ -42,28 +42,36 @@ def key_of(headers: Headers) -> str:
     return _key(key)
 
 
-def _caller(
+def _caller(user: str | None, client: str) -> Caller:
+    """On loopback, without authentication, a caller says who it is; the log keeps what it said."""
+    name = user or "local"
+    if not _NAME.fullmatch(name):
+        raise DoorError(422, "invalid_request", f"Agentspan-User: {name!r} is no user name", field="Agentspan-User")
+    if client not in _CHANNELS:
+        known = ", ".join(_CHANNELS)
+        detail = f"Agentspan-Client: {client!r} is not one of {known}"
+        raise DoorError(422, "invalid_request", detail, field="Agentspan-Client")
+    return Caller(f"user:{name}", client)
+
+
+def _key(key: str | None) -> str:
+    return key or uuid.uuid4().hex
+
+
+# async, or FastAPI would ask each in a thread
+async def _calling(
     agentspan_user: Annotated[str | None, Header()] = None,
     agentspan_client: Annotated[str, Header()] = "http",
 ) -> Caller:
-    """On loopback, without authentication, a caller says who it is; the log keeps what it said."""
-    name = agentspan_user or "local"
-    if not _NAME.fullmatch(name):
-        raise DoorError(422, "invalid_request", f"Agentspan-User: {name!r} is no user name", field="Agentspan-User")
-    if agentspan_client not in _CHANNELS:
-        known = ", ".join(_CHANNELS)
-        detail = f"Agentspan-Client: {agentspan_client!r} is not one of {known}"
-        raise DoorError(422, "invalid_request", detail, field="Agentspan-Client")
-    return Caller(f"user:{name}", agentspan_client)
+    return _caller(agentspan_user, agentspan_client)
 
 
-def _key(idempotency_key: Annotated[str | None, Header(max_length=LONGEST_KEY)] = None) -> str:
-    """The caller's Idempotency-Key; without one, every request is a new one."""
-    return idempotency_key or uuid.uuid4().hex
+async def _command_key(idempotency_key: Annotated[str | None, Header(max_length=LONGEST_KEY)] = None) -> str:
+    return _key(idempotency_key)
 
 
-CallerOf = Annotated[Caller, Depends(_caller)]
-CommandKey = Annotated[str, Depends(_key)]
+CallerOf = Annotated[Caller, Depends(_calling)]
+CommandKey = Annotated[str, Depends(_command_key)]
 
 
 def command_id(verb: str, caller: Caller, key: str) -> str:

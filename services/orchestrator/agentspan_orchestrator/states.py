@@ -21,10 +21,13 @@ class States:
     def get(self, execution_id: str) -> Execution | None:
         """The state that the next command of this execution meets."""
         state = self._states.get(execution_id)
-        if state is None:
-            state = self._cache.get(execution_id)
-        else:
+        if state is not None:
             self._states.move_to_end(execution_id)
+            return state
+        state = self._cache.get(execution_id)
+        if state is not None:  # it is asked for again before the command is decided
+            self._states[execution_id] = state
+            self._forget_coldest()
         return state
 
     def is_under_way(self, execution_id: str) -> bool:

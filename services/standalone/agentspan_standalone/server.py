@@ -110,10 +110,10 @@ def config_of(app: Application) -> uvicorn.Config:
 
 def _spare_the_collector() -> None:
     """What stands now stays: the collector need not walk it again, nor come after every 700 objects. It took a third of
-    the server's time under load (docs/performance.md)."""
+    the server's time under load; after 50,000 it stopped all else for a fifth of a second (docs/performance.md)."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(10_000, 5, 200)
 
 
 async def _drain(server: _Server, drain: Callable[[], Awaitable[None]]) -> None:

@@ -1,0 +1,74 @@
+"""Who waits for whom on the way to the log: machines for machines, a person for nobody."""
+
+import asyncio
+from collections.abc import Sequence
+
+from agentspan.eventlog._turns import MACHINES_A_TURN, Turns
+from agentspan.eventlog.commands import CommandLog
+from agentspan.eventlog.memory import MemoryInbox, MemoryLog
+from agentspan_schemas import commands as c
+
+EXECUTION = "exec-aaaaaaaaaaaaaaaa"
+
+
+async def test_so_many_have_their_turn_at_a_time_in_the_order_of_asking() -> None:
+    turns, had = Turns(2), list[int]()
+
+    async def ask(number: int) -> None:
+        await turns.mine()
+        had.append(number)
+
+    asking = [asyncio.create_task(ask(number)) for number in range(7)]
+    seen = []
+    while len(had) < len(asking):
+        await asyncio.sleep(0)
+        seen.append(len(had))
+    assert had == list(range(7))
+    assert max(now - before for before, now in zip([0, *seen], seen, strict=False)) == 2
+
+
+async def test_whoever_stops_waiting_takes_nobodys_turn() -> None:
+    turns = Turns(1)
+    await turns.mine()
+    gone, waiting = asyncio.create_task(turns.mine()), asyncio.create_task(turns.mine())
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.wait_for(waiting, 1)
+
+
+async def test_a_turn_that_is_not_used_up_leaves_nothing_behind() -> None:
+    turns = Turns(1)
+    for _ in range(3):
+        await asyncio.wait_for(turns.mine(), 1)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+
+async def test_what_a_person_decides_passes_what_machines_send() -> None:
+    many = 10 * MACHINES_A_TURN
+    machines = [_lost(number) for number in range(many)]
+    said = c.Pause(command_id="pause", execution_id=EXECUTION, by="user:ann", channel="ui")
+    order = await _received([*machines, said])
+    assert len(order) == many + 1
+    assert order.index("pause") <= MACHINES_A_TURN
+    assert [name for name in order if name != "pause"] == [command.command_id for command in machines]
+
+
+def _lost(number: int) -> c.ReportLost:
+    return c.ReportLost(command_id=f"lost-{number}", execution_id=EXECUTION, step="model:1", attempt=number + 1)
+
+
+async def _received(commands: Sequence[c.Command]) -> list[str]:
+    """The ids of commands that are submitted at the same time, as their partition receives them."""
+    inbox = MemoryInbox(1, id="inbox")
+    log = CommandLog(MemoryLog(1), inbox)
+    submitting = [asyncio.create_task(log.submit(command)) for command in commands]
+    order = []
+    async for _, record in inbox.receive(0, 0):
+        order.append(record.attributes["commandid"])
+        if len(order) == len(commands):
+            break
+    for task in submitting:
+        task.cancel()
+    await asyncio.wait(submitting)
+    return order
