@@ -6,6 +6,7 @@ Figures are flat, `128/executions_per_s`, so that whatever is measured next is c
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ class Run(BaseModel):
     """Whether the code differed from its commit."""
     at: datetime
     cores: int
+    python: str = "not said"
+    """Its version and build: one without its optimizations takes a third longer."""
     figures: dict[str, float]
 
     @classmethod
@@ -43,6 +46,7 @@ class Run(BaseModel):
             changed=bool(_git("status", "--porcelain", "--untracked-files=no")),
             at=datetime.now(UTC),
             cores=os.cpu_count() or 0,
+            python=f"{platform.python_version()} ({platform.python_build()[1]}, {platform.python_compiler()})",
             figures={},
         )
 

@@ -8,8 +8,9 @@ import asyncio
 from collections import deque
 from typing import Final
 
-MACHINES_A_TURN: Final = 32
-"""Enough that one commit takes many; deciding, writing and acting on so many takes some twenty milliseconds."""
+MACHINES_A_TURN: Final = 16
+"""Enough that one commit takes many; deciding, writing and acting on so many takes some ten milliseconds, and from a
+decision to its answer the loop turns eight times."""
 
 
 class Turns:
