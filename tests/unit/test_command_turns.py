@@ -1,7 +1,9 @@
-"""Who waits for whom on the way to the log: machines for machines, a person for nobody."""
+"""Who waits for whom on the way to the log: machines for machines, a person and a claim for nobody."""
 
 import asyncio
 from collections.abc import Sequence
+
+import pytest
 
 from agentspan.eventlog._turns import MACHINES_A_TURN, Turns
 from agentspan.eventlog.commands import CommandLog
@@ -44,14 +46,22 @@ async def test_a_turn_that_is_not_used_up_leaves_nothing_behind() -> None:
         await asyncio.sleep(0)
 
 
-async def test_what_a_person_decides_passes_what_machines_send() -> None:
-    many = 10 * MACHINES_A_TURN
-    machines = [_lost(number) for number in range(many)]
-    said = c.Pause(command_id="pause", execution_id=EXECUTION, by="user:ann", channel="ui")
-    order = await _received([*machines, said])
-    assert len(order) == many + 1
-    assert order.index("pause") <= MACHINES_A_TURN
-    assert [name for name in order if name != "pause"] == [command.command_id for command in machines]
+@pytest.mark.parametrize(
+    "urgent",
+    [
+        c.Pause(command_id="urgent", execution_id=EXECUTION, by="user:ann", channel="ui"),
+        c.SendMessage(command_id="urgent", execution_id=EXECUTION, by="user:ann", channel="ui", text="Hurry up."),
+        c.Claim(
+            command_id="urgent", execution_id=EXECUTION, call_id="call-1", claim_id="claim-1", attempt=1, worker="w-1"
+        ),
+    ],
+    ids=lambda command: command.type,
+)
+async def test_what_a_person_waits_for_and_a_claim_pass_what_machines_send(urgent: c.Command) -> None:
+    machines = [_lost(number) for number in range(10 * MACHINES_A_TURN)]
+    order = await _received([*machines, urgent])
+    assert order.index("urgent") <= MACHINES_A_TURN
+    assert [name for name in order if name != "urgent"] == [command.command_id for command in machines]
 
 
 def _lost(number: int) -> c.ReportLost:

@@ -19,13 +19,13 @@ from agentspan.eventlog._records import Outcome
 from agentspan.eventlog._turns import Turns
 from agentspan.eventlog.messages import answer_of, command_record
 from agentspan_schemas.answers import Answer, UnreadableCommand
-from agentspan_schemas.commands import Command, Deciding, SendMessage
+from agentspan_schemas.commands import Claim, Command, Deciding, SendMessage
 
 GIVE_UP_S = 1.0
 """How soon a sender learns that its partition has stopped."""
 
-_OF_PEOPLE = (Deciding, SendMessage)
-"""What a person waits for: it does not queue behind what machines send."""
+_FIRST = (Deciding, SendMessage, Claim)
+"""What a person waits for, and a claim, whose grant runs out: they do not queue behind what machines send."""
 
 
 class OutcomeUnknown(LogError):
@@ -75,7 +75,7 @@ class CommandLog:
 
     async def submit(self, command: Command) -> Answer:
         """The command's answer, once its outcome is released. Raises OutcomeUnknown or Unavailable."""
-        if not isinstance(command, _OF_PEOPLE):
+        if not isinstance(command, _FIRST):
             await self._turns.mine()
         partition = partition_for(command.execution_id, self._log.partitions)
         if reason := self._unavailable(partition):
