@@ -17,6 +17,7 @@ from agentspan.eventlog.messages import read_log_record
 from agentspan_orchestrator import owned
 from agentspan_orchestrator.alarms import SPARE, Alarms
 from agentspan_orchestrator.domain import decide
+from agentspan_orchestrator.owned import OwnedPartition
 from agentspan_orchestrator.states import States
 from agentspan_schemas import MAX_VALUE_BYTES, JsonObject
 from agentspan_schemas import commands as c
@@ -178,6 +179,43 @@ async def test_the_earliest_moment_comes_first_and_none_before_its_time() -> Non
     alarms = Alarms([(now + timedelta(seconds=s), f"exec-{s}") for s in (3, 1, 2)])
     assert alarms.take(now) == []
     assert alarms.take(now + timedelta(seconds=2)) == ["exec-1", "exec-2"]
+
+
+async def test_nobody_looks_at_the_clock_while_there_is_no_moment_to_wait_for() -> None:
+    now, alarms = orchestration.Clock().now(), Alarms()
+    waiting = asyncio.create_task(alarms.some())
+    for _ in range(3):
+        alarms.set("exec-0", None)
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    alarms.set("exec-0", now)
+    await waiting
+    await alarms.some()
+    assert alarms.take(now) == ["exec-0"]
+    again = asyncio.create_task(alarms.some())
+    await asyncio.sleep(0)
+    assert not again.done()
+    alarms.set("exec-1", now)
+    await again
+
+
+async def test_timers_are_looked_for_only_while_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked, real = [0], OwnedPartition.fire_due
+
+    async def counted(owned: OwnedPartition) -> None:
+        looked[0] += 1
+        await real(owned)
+
+    monkeypatch.setattr(OwnedPartition, "fire_due", counted)
+    async with process(World(MemoryLog(1))) as here:
+        for number in range(50):
+            await here.send(start(f"exec-{number}"))
+            await here.send(ask("refund", execution_id=f"exec-{number}"))
+            await asyncio.sleep(0.001)
+        assert looked[0] == 2  # at the takeover
+        await here.send(start())
+        await here.send(ask("credit"))
+        await here.until(lambda: looked[0] > 10)
 
 
 async def test_a_state_whose_outcome_is_under_way_is_not_forgotten_for_want_of_room() -> None:

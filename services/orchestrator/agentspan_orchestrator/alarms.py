@@ -3,6 +3,7 @@
 Apart because a heap forgets nothing by itself: a moment that was moved or taken back must cost nothing until it comes.
 """
 
+import asyncio
 import heapq
 from collections.abc import Iterable
 from datetime import datetime
@@ -17,6 +18,7 @@ class Alarms:
     def __init__(self, due: Iterable[tuple[datetime, str]] = ()) -> None:
         self._due = {execution_id: moment for moment, execution_id in due}
         self._heap: list[tuple[datetime, str]] = []
+        self._set = asyncio.Event()
         self._sort()
 
     def __len__(self) -> int:
@@ -30,8 +32,15 @@ class Alarms:
         elif self._due.get(execution_id) != due:
             self._due[execution_id] = due
             heapq.heappush(self._heap, (due, execution_id))
+            self._set.set()
         if len(self._heap) > 2 * len(self._due) + SPARE:
             self._sort()
+
+    async def some(self) -> None:
+        """Return when there is a moment to wait for: until then nobody need look at the clock."""
+        while not self._due:
+            self._set.clear()
+            await self._set.wait()
 
     def take(self, now: datetime) -> list[str]:
         """The executions whose moment has come, the earliest first; each is forgotten until it is set again."""

@@ -10,8 +10,8 @@ import logging
 from base64 import b64encode
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from agentspan.eventlog import Outcome as Released
 from agentspan.eventlog import Ownership, Record
@@ -48,8 +48,7 @@ MOST_UNDER_WAY = 1_000
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _UnderWay:
+class _UnderWay(NamedTuple):
     """A decided outcome that is not released yet."""
 
     execution_id: str
@@ -164,6 +163,10 @@ class OwnedPartition:
         for number, execution_id in enumerate(self._alarms.take(now), 1):
             self._fire(execution_id, now)
             await self._pause_after(number)
+
+    async def alarmed(self) -> None:
+        """Return when a timer may become due."""
+        await self._alarms.some()
 
     async def report_lost(self) -> None:
         """Decide what becomes of the tasks that nobody holds any more, so many at a time."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from agentspan.eventlog import (
@@ -35,7 +34,7 @@ from agentspan_schemas.codec import COMMANDS
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.05
-"""How often due timers are looked for."""
+"""How often due timers are looked for, while there are timers."""
 
 LEASE_TICK_S = 1.0
 TAKE_OVER_AGAIN_S = 1.0
@@ -196,8 +195,8 @@ class Partition:
             group.create_task(owned.release())
             await owned.fire_due()  # what became due while nobody served comes before what is asked now
             group.create_task(self._receive(owned, command_offset))
-            group.create_task(self._every(TICK_S, owned.fire_due))
-            group.create_task(self._every(LEASE_TICK_S, owned.report_lost))
+            group.create_task(self._fire(owned))
+            group.create_task(self._report(owned))
             if snapshots is not None:
                 group.create_task(snapshots.run(ownership, around.sleep))
             self.unavailable, self._served = None, (owned, tasks)
@@ -224,10 +223,17 @@ class Partition:
             await self._around.definitions.awaited(*version)
         owned.decide(command, at)
 
-    async def _every(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+    async def _fire(self, owned: OwnedPartition) -> None:
+        """Look for due timers, while there are any: where all wait for people, nothing wakes."""
         while True:
-            await act()
-            await self._around.sleep(seconds)
+            await owned.fire_due()
+            await self._around.sleep(TICK_S)
+            await owned.alarmed()
+
+    async def _report(self, owned: OwnedPartition) -> None:
+        while True:
+            await owned.report_lost()
+            await self._around.sleep(LEASE_TICK_S)
 
     def _stopped(self, ended: BaseExceptionGroup[Exception]) -> None:
         self._served = None
