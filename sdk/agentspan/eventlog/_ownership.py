@@ -94,8 +94,7 @@ class Ownership:
             return
         first, epoch, takeover = self._n + 1, self._epoch, self._takeover
         self._n = last = self._n + len(records)
-        stamps = [Stamp(epoch, n, n == last, takeover) for n in range(first, last + 1)]
-        self._send(list(zip(stamps, records, strict=True)), released)
+        self._send([(Stamp(epoch, n, n == last, takeover), each) for n, each in enumerate(records, first)], released)
         if self._n >= self._renew_after:
             self._renewing = True
             stamp = Stamp(self._epoch + 1, 0, last=True, takeover=self._takeover)

@@ -7,7 +7,7 @@ also when nobody awaits it yet. Cancelling does not take it back.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from agentspan.eventlog._records import Record, Stamp, Stored
 
@@ -52,8 +52,7 @@ class Inbox(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """An entry of a table as it stands or was just put; None is a tombstone."""
 
     partition: int

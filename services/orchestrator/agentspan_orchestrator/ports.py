@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from agentspan.eventlog import Position
 from agentspan_orchestrator.domain import Execution
@@ -81,8 +81,7 @@ Assigned = Callable[[int], Awaitable[bool]]
 """Whether a partition is this process's, asked now of whoever assigns them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """What the cache keeps of one execution beside its state."""
 
     state: Execution

@@ -5,7 +5,6 @@ right what is not its own.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from typing import assert_never
 
@@ -35,7 +34,7 @@ class TaskBook:
         self._confirm = confirm
         self._open: dict[str, tuple[str, ...]] = {}
         self._granted: dict[str, tuple[str, ...]] = {}
-        self._own: Counter[tuple[str, bool]] = Counter()
+        self._own: dict[tuple[str, bool], int] = {}
         """What was written here and has not come back yet: by key, and whether it was a task or a tombstone."""
         self.too_large: list[Task] = []
         self.restored = asyncio.Event()
@@ -111,9 +110,10 @@ class TaskBook:
         """A change of the topic. One that we did not make is an earlier owner's, which was frozen and woke up, or a
         later owner's: that one has taken over before it wrote, so the log tells. Ours are awaited by their number."""
         mark = (change.key, change.record is not None)
-        if self._own[mark] > 1:
-            self._own[mark] -= 1
-        elif not self._own.pop(mark, 0) and self._is_open(change.key) is not mark[1]:
+        ours = self._own.pop(mark, 0)
+        if ours > 1:
+            self._own[mark] = ours - 1
+        elif not ours and self._is_open(change.key) is not mark[1]:
             await self._confirm()
             self._put_right(change.key, get(_execution_id(change.key)))
 
@@ -147,7 +147,8 @@ class TaskBook:
 
     def _put(self, key: str, record: Record | None) -> None:
         put = self._table.put(key, record, partition=self._partition)
-        self._own[key, record is not None] += 1
+        mark = (key, record is not None)
+        self._own[mark] = self._own.get(mark, 0) + 1
         written = asyncio.ensure_future(put)
         if written.done():  # where the table is in memory
             self._check(written)

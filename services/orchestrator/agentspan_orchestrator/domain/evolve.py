@@ -110,7 +110,7 @@ def _blank(event: e.Event) -> Execution:
         agent_version=event.agent_version,
         started_at=event.started_at,
         status="running",
-        totals=e.Totals(),
+        totals=e.Totals.of(),
         model="",
         source="",
         key="",
