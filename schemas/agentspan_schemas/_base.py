@@ -82,10 +82,6 @@ class Wire(BaseModel):
             raise TypeError(f"{cls.__name__} is made of other fields; missing or unknown: {', '.join(wrong)}")
         return _made(cls, values, names)
 
-    def but(self, **changes: Any) -> Self:
-        """A copy with some fields changed, of values that are known to be right. Unknown fields are left behind."""
-        return _made(type(self), vars(self) | changes, _blank(type(self))[2])
-
 
 W = TypeVar("W", bound=Wire)
 

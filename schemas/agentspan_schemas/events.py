@@ -4,11 +4,11 @@ An event is complete by itself: its envelope says which execution it belongs to,
 from 1), what the execution's status and totals are after it, so that a projection needs no state of its own.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue
 
-from agentspan_schemas._base import SCHEMA_VERSION, Effects, Failure, JsonObject, Moment, Usage, Wire
+from agentspan_schemas._base import SCHEMA_VERSION, Effects, Failure, JsonObject, Moment, Usage, Wire, _blank, _made
 from agentspan_schemas.messages import RequestedCall
 
 Status = Literal["running", "waiting", "paused", "completed", "failed", "cancelled"]
@@ -26,6 +26,10 @@ class Totals(Wire):
     output_tokens: int = 0
     waiting_on: tuple[str, ...] = ()
     """The tools whose calls wait for a person now, one entry a call."""
+
+    def but(self, **changes: Any) -> "Totals":
+        """A copy with some fields changed, of values that are known to be right. Unknown fields are left behind."""
+        return _made(Totals, vars(self) | changes, _blank(Totals)[2])
 
 
 class Envelope(Wire):
