@@ -150,6 +150,29 @@ def test_what_does_not_fit_is_told_with_its_field(value: JsonValue, schema: Json
     assert problem in (schema_problem(value, schema) or "")
 
 
+@pytest.mark.timeout(20)
+def test_many_different_objects_are_told_apart_at_once() -> None:
+    """Compared each with all others, so many take hours."""
+    many: list[JsonValue] = [{"n": number} for number in range(50_000)]
+    assert schema_problem(many, {"uniqueItems": True}) is None
+    assert schema_problem([*many, {"n": 7}], {"items": {"type": "object"}, "uniqueItems": True}) is not None
+
+
+@pytest.mark.parametrize(
+    ("value", "unique"),
+    [
+        ([1, True, "1", "true", None, 0, False, [1], [True], {"a": 1}, {"a": True}], True),
+        ([["boolean", True], True, ["a"], {"a": None}, [["a", None]]], True),
+        ([1, 1.0], False),
+        ([{"a": 1, "b": [2]}, {"b": [2.0], "a": 1}], False),
+        ([[], {}, []], False),
+    ],
+)
+def test_items_are_unique_as_json_schema_says(value: JsonValue, unique: bool) -> None:
+    assert (schema_problem(value, {"uniqueItems": True}) is None) is unique
+    assert schema_problem(value, {"uniqueItems": False}) is None
+
+
 def test_a_value_nested_deeper_than_the_checker_goes_is_a_problem() -> None:
     value: JsonValue = []
     for _ in range(500):

@@ -5,7 +5,7 @@ doubles with each letter for a pattern like `^(a+)+$`. These are the ones that t
 Why no other checker: docs/decisions/0120.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -99,6 +99,25 @@ def _additional_properties(checker: Any, allowed: JsonSchema | bool, value: Json
         yield ValidationError(_unexpected(extras, schema))
 
 
+def _unique_items(checker: Validator, wanted: bool, value: JsonValue, schema: JsonSchema) -> Errors:
+    """By a set: the checker compares each object with all before it, which is seconds for a thousand of them."""
+    if wanted and isinstance(value, list) and len({_identity(item) for item in value}) < len(value):
+        yield ValidationError(f"{value!r} has non-unique elements")
+
+
+def _identity(value: JsonValue) -> Hashable:
+    """Equal for what JSON Schema calls equal: 1 and 1.0 are, 1 and true are not."""
+    match value:
+        case dict():
+            return "object", frozenset((name, _identity(part)) for name, part in value.items())
+        case list():
+            return "array", tuple(_identity(part) for part in value)
+        case bool():
+            return "boolean", value
+        case _:
+            return value
+
+
 def _is_named(name: str, schema: JsonSchema) -> bool:
     patterns: Iterable[str] = schema.get("patternProperties", ())
     return name in schema.get("properties", ()) or any(_found(pattern, name) for pattern in patterns)
@@ -124,6 +143,7 @@ _LinearValidator = create(
         "pattern": _pattern,
         "patternProperties": _pattern_properties,
         "additionalProperties": _additional_properties,
+        "uniqueItems": _unique_items,
     },
     type_checker=Draft202012Validator.TYPE_CHECKER,
 )
