@@ -42,12 +42,13 @@ class ClickHouseSink:
         return {partition: Position(offset, epoch, n) for partition, offset, epoch, n in rows}
 
     def _token(self, events: Sequence[EventRow]) -> str:
-        """The same rows, cut in the same way, have the same."""
+        """The same rows, cut in the same way, have the same. When the last one happened is part of it: a log that is
+        restored from an older copy has other events at the same offsets."""
         begins: dict[int, int] = {}
-        ends: dict[int, int] = {}
+        ends: dict[int, str] = {}
         for event in events:
             begins.setdefault(event.partition, event.offset)
-            ends[event.partition] = event.offset
+            ends[event.partition] = f"{event.offset}@{event.at.isoformat()}"
         return f"{self._log_id}:{_digest((number, begins[number], ends[number]) for number in begins)}"
 
 
