@@ -10,6 +10,7 @@ import pytest
 from agentspan.eventlog import Ownership, Position
 from agentspan.eventlog.memory import MemoryLog
 from agentspan.eventlog.messages import log_record
+from agentspan_query import batch, projection
 from agentspan_query.domain.rows import EventRow, ExecutionRow
 from agentspan_query.errors import HistoryUnavailable
 from agentspan_query.projection import FLUSH_S, MANY_EVENTS, MOST_FLUSHES, Projection
@@ -179,6 +180,21 @@ async def test_a_process_that_died_before_positions_were_saved_writes_the_same_r
     async with room(log, tables):
         assert tables.writes == [["exec-a/1", "exec-a/2", "exec-b/1"]] * 2
         assert sorted(tables.saved) == [0, 1]
+
+
+async def test_a_long_backlog_of_one_partition_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (batch, projection):
+        monkeypatch.setattr(module, "FLUSH_ROWS", 10)
+    log, tables = MemoryLog(2), Tables()
+    async with room(log, tables) as here:
+        tables.refuses = "rows"
+        await here.append(0, *many(100, "exec-0"))
+        await here.append(1, *many(3, "exec-1"))
+    tables.refuses = ""
+    async with room(log, tables):
+        rows = [row for row in tables.rows if row.startswith("exec-1")]
+        assert max(tables.rows.index(row) for row in rows) < 20
+        assert len(tables.rows) == 103
 
 
 async def test_a_few_events_wait_once() -> None:

@@ -82,17 +82,21 @@ class Projection:
                 return
 
     async def _round(self, sources: Sequence[Source]) -> None:
-        """Write all that is new there."""
-        ready: list[tuple[Source, Batch]] = []
-        for source in sources:
-            async for batch in source.batches():
+        """Write all that is new there, a batch of each in turn: nobody waits for the long backlog of another."""
+        left = [(source, source.batches()) for source in sources]
+        while left:
+            ready: list[tuple[Source, Batch]] = []
+            for source, batches in tuple(left):
+                batch = await anext(batches, None)
+                if batch is None:  # those before it were written the last time
+                    left.remove((source, batches))
+                    source.finish()
+                    continue
                 ready.append((source, batch))
                 if _enough(ready):
                     await self._write(ready)
                     ready = []
-        await self._write(ready)
-        for source in sources:
-            source.finish()
+            await self._write(ready)
 
     async def _write(self, ready: Sequence[tuple[Source, Batch]]) -> None:
         if not ready:
