@@ -8,8 +8,8 @@ import asyncio
 from collections import deque
 from typing import Final
 
-MACHINES_A_TURN: Final = 16
-"""Enough that one commit takes many; deciding, writing and acting on so many takes some ten milliseconds, and from a
+MACHINES_A_TURN: Final = 32
+"""Enough that one commit takes many; deciding, writing and acting on so many takes some ten to twenty milliseconds, and from a
 decision to its answer the loop turns eight times."""
 
 
@@ -22,7 +22,7 @@ class Turns:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def mine(self) -> None:
-        """Return when it is the caller's turn, in the order of asking."""
+        """Return when it is the caller's turn: in the order of asking, but for who asks while a turn is being given."""
         loop = asyncio.get_running_loop()
         if self._left == self._at_once:
             loop.call_soon(self._next, loop)

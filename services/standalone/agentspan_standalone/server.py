@@ -113,7 +113,7 @@ def _spare_the_collector() -> None:
     the server's time under load; after 50,000 it stopped all else for a fifth of a second (docs/performance.md)."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 5, 200)
+    gc.set_threshold(25_000, 10, 200)
 
 
 async def _drain(server: _Server, drain: Callable[[], Awaitable[None]]) -> None:
