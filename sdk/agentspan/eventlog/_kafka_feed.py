@@ -110,6 +110,11 @@ class Following(Sink, Generic[T]):
         self._doubtful: list[Message] = []
         self._ended = 0
 
+    @property
+    def known(self) -> int:
+        """The offset below which everything is here."""
+        return self.window.end
+
     def keep(self, messages: Sequence[Message]) -> Callable[[], None] | None:
         known = self.window.end  # it only grows: what is decoded in vain is dropped below
         new = [message for message in messages if _offset(message) >= known]

@@ -1,17 +1,20 @@
 """What is new: one thread and one consumer for every partition that somebody follows, from where it ended then.
 
-The consumer belongs to its thread alone (a call from another one would wait for the poll under way).
+The consumer belongs to its thread alone (a call from another one would wait for the poll under way). After an outage
+librdkafka may never connect again (seen with 2.16, once, of hundreds of frozen brokers): a consumer that brings nothing
+is asked for a sign of life, and replaced when it has none.
 """
 
 import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from agentspan.eventlog._errors import LogError
 from agentspan.eventlog._kafka_config import KafkaConfig
@@ -26,6 +29,11 @@ POLL_S = 0.025
 BATCH = 500
 FETCH_WAIT_MS = 25
 READ_AHEAD_KB = 4096
+SILENT_S = 10.0
+"""After so long without anything new, is the consumer still connected?"""
+
+ALIVE_S = 2.0
+"""How long it has to show that it is."""
 
 
 class Place(NamedTuple):
@@ -36,7 +44,12 @@ class Place(NamedTuple):
 
 
 class Sink(Protocol):
-    """Takes what is new of one partition. `keep` runs in the live thread, the rest in the event loop."""
+    """Takes what is new of one partition. `keep` and `known` are for the live thread, the rest for the event loop."""
+
+    @property
+    def known(self) -> int:
+        """The offset below which it has everything."""
+        ...
 
     def keep(self, messages: Sequence[Message]) -> Callable[[], None] | None:
         """Decode what is not known yet; what the loop has to do with it."""
@@ -79,11 +92,13 @@ class Live:
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        settings = self._config.consumer(wait_ms=FETCH_WAIT_MS, queued_kb=READ_AHEAD_KB)
-        consumer = Consumer(settings | {"enable.partition.eof": True}, logger=logger)
+        consumer, heard = self._made(), time.monotonic()
         while not self._closing.is_set():
             try:
-                self._turn(consumer, loop)
+                if self._turn(consumer, loop):
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > SILENT_S:
+                    consumer, heard = self._living(consumer), time.monotonic()
             except Exception as error:  # the loop's edge: whatever it is, those who follow are told, and may come again
                 logger.exception("following failed")
                 broken = LogError(f"following failed: {error}")
@@ -92,7 +107,28 @@ class Live:
                 self._sinks.clear()
         consumer.close()
 
-    def _turn(self, consumer: Consumer, loop: asyncio.AbstractEventLoop) -> None:
+    def _made(self) -> Consumer:
+        settings = self._config.consumer(wait_ms=FETCH_WAIT_MS, queued_kb=READ_AHEAD_KB)
+        return Consumer(settings | {"enable.partition.eof": True}, logger=logger)
+
+    def _living(self, consumer: Consumer) -> Consumer:
+        """This one, if it reaches the brokers, or another that goes on where it was. While they are away, that fails
+        as well, and is tried again."""
+        place = next(iter(self._sinks), None)
+        if place is None:
+            return consumer
+        try:
+            consumer.get_watermark_offsets(TopicPartition(*place), timeout=ALIVE_S)
+        except KafkaException as exception:
+            logger.warning("reading %s: nothing came for %g s (%s): connecting anew", place, SILENT_S, exception)
+            another = self._made()
+            another.incremental_assign([TopicPartition(*at, sink.known) for at, sink in self._sinks.items()])
+            consumer.close()
+            return another
+        return consumer
+
+    def _turn(self, consumer: Consumer, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether anything came."""
         while not self._wishes.empty():
             self._wishes.get()(consumer)
         first = consumer.poll(POLL_S)
@@ -101,6 +137,7 @@ class Live:
             todo = self._sort(consumer, [first, *consumer.consume(BATCH, 0)])
             if todo:
                 post(loop, _do, todo)
+        return first is not None
 
     def _attach(self, consumer: Consumer, place: Place, offset: int, sink: Sink) -> None:
         if place in self._sinks:
