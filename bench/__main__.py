@@ -55,7 +55,7 @@ async def _run(options: argparse.Namespace) -> None:
 async def _figures(plan: Plan, options: argparse.Namespace) -> dict[str, float]:
     match options.bench:
         case "parked":
-            return await parked.run(plan, parked.Crowd(options.count, idle_s=options.idle), _say)
+            return await parked.run(plan, parked.Crowd(options.count, options.approve, idle_s=options.idle), _say)
         case "load":
             return await load.run(plan, load.Flood(options.count, model_s=options.model, tool_s=options.tool), _say)
         case _:
@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     waiting = benches.add_parser("parked", help="executions that wait for a person, and a power cut")
     _common(waiting)
     waiting.add_argument("--count", type=int, default=10_000, metavar="N", help="executions; default: %(default)s")
+    waiting.add_argument("--approve", type=int, metavar="N", help="of them, after the power cut; default: all")
     waiting.add_argument("--idle", type=float, default=10.0, metavar="S", help="how long nothing is done, in seconds")
     flood = benches.add_parser("load", help="many tickets at once, slow models, and things that die")
     _common(flood)

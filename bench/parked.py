@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -32,13 +32,27 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """How many are parked."""
+    """How many are parked, and how many of them go on."""
 
     count: int
+    approved: int | None = None
+    """So many about the middle are approved after the power cut; all when it is None."""
     concurrency: int = 64
     idle_s: float = 10.0
     """How long nothing is done, to see what that costs."""
     patience_s: float = 600.0
+
+    @property
+    def middle(self) -> int:
+        """The first that is approved after the power cut."""
+        return self.count // 2
+
+    @property
+    def next_to_it(self) -> Sequence[range]:
+        """Those approved after it: before it and behind it."""
+        others = max(1, min(self.count, self.count if self.approved is None else self.approved)) - 1
+        begin = max(0, min(self.middle - others // 2, self.count - 1 - others))
+        return range(begin, self.middle), range(self.middle + 1, begin + others + 1)
 
 
 async def run(plan: Plan, crowd: Crowd, say: Say) -> dict[str, float]:
@@ -49,7 +63,7 @@ async def run(plan: Plan, crowd: Crowd, say: Say) -> dict[str, float]:
         empty = _memory(site), folder_bytes(site.data)
         calibration = Calibration.measured(plan.folder)
         some = max(1, crowd.count // SOME)
-        first = await _park(site, crowd, 0, some)
+        await _park(site, crowd, 0, some)
         fewer = _memory(site)
         rest = await _park(site, crowd, some, crowd.count - some)
         figures = {
@@ -59,9 +73,10 @@ async def run(plan: Plan, crowd: Crowd, say: Say) -> dict[str, float]:
             **_by_number(empty[0], fewer, _memory(site), some, crowd.count),
         }
         _show("Parked", figures, say)
-        after = await _power_cut(site, crowd)
-        site.check_effects([*warm.executions, *first.executions, *rest.executions])
-        await site.until_history_has("completed", crowd.count + len(warm.executions), crowd.patience_s)
+        after, approved = await _power_cut(site, crowd)
+        site.check_effects([*warm.executions, *approved])
+        await site.until_history_has("completed", len(approved) + len(warm.executions), crowd.patience_s)
+        await site.until_history_has("waiting", crowd.count - len(approved), crowd.patience_s)
     _show("After kill -9 of everything", after, say)
     found = {f"calibration/{name}": value for name, value in asdict(calibration).items()}
     _show("Calibration", found, say)
@@ -105,33 +120,36 @@ def _by_number(
     }
 
 
-async def _power_cut(site: Site, crowd: Crowd) -> dict[str, float]:
-    """From the restart command on: until one in the middle is done, then until all are."""
+async def _power_cut(site: Site, crowd: Crowd) -> tuple[dict[str, float], list[str]]:
+    """From the restart command on: until one in the middle is done, then until all to be approved are. With them."""
     await site.kill("server", "clickhouse", "worker")
     if site.plan.log:
         _lose_caches(site.data)
-    middle = crowd.count // 2
     began = time.perf_counter()
-    first = asyncio.create_task(site.drive(_command(crowd, "finish", middle, 1)))
+    first = asyncio.create_task(site.drive(_command(crowd, "finish", crowd.middle, 1)))
     ready_s = await site.start_server()
     memory = Memory.of(site.pids["server"])
     await site.start_worker()
-    await first
+    approved = [await first]
     first_s = time.perf_counter() - began
     await site.until_history()
     reading, approving = Reading.of(site.pids), time.perf_counter()
-    took_ms = await _finish(site, crowd, 0, middle) + await _finish(site, crowd, middle + 1, crowd.count - middle - 1)
+    for some in filter(None, crowd.next_to_it):
+        approved.append(await site.drive(_command(crowd, "finish", some.start, len(some))))
     ended, used = time.perf_counter(), Reading.of(site.pids).since(reading).cpu_s
-    return {
+    took_ms = [took for answer in approved[1:] for took in answer.approve_to_completed_ms]
+    figures = {
         "ready_s": ready_s,
         "uss_mb_when_ready/server": memory.uss / MB,
         "first_done_s": first_s,
+        "approved": len(took_ms) + 1,
         "all_approved_and_done_s": ended - approving,
         "all_done_since_restart_s": ended - began,
         "approve_to_completed_ms/p50": p(50, took_ms),
         "approve_to_completed_ms/p99": p(99, took_ms),
         **{f"approve_to_completed_cpu_ms/{name}": seconds * 1000 / len(took_ms) for name, seconds in used.items()},
     }
+    return figures, [execution for answer in approved for execution in answer.executions]
 
 
 def _lose_caches(data: Path) -> None:
@@ -140,10 +158,6 @@ def _lose_caches(data: Path) -> None:
     for path in data.iterdir():
         if path.is_file():
             path.unlink()
-
-
-async def _finish(site: Site, crowd: Crowd, first: int, count: int) -> list[float]:
-    return (await site.drive(_command(crowd, "finish", first, count))).approve_to_completed_ms if count else []
 
 
 def _memory(site: Site) -> dict[str, Memory]:

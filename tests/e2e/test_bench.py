@@ -69,12 +69,14 @@ def test_a_wrong_result_makes_it_fail_and_keeps_no_figures(tmp_path: Path, worke
     assert not results.exists()
 
 
-def test_parked_executions_go_on_after_a_power_cut(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("flags", "approved"), [((), 12), (("--approve", "5"), 5)])
+def test_parked_executions_go_on_after_a_power_cut(tmp_path: Path, flags: tuple[str, ...], approved: int) -> None:
     results = tmp_path / "results.jsonl"
-    done = bench("parked", "--count", "12", "--idle", "0.5", "--results", str(results))
+    done = bench("parked", "--count", "12", "--idle", "0.5", "--results", str(results), *flags)
     assert done.returncode == 0, done.stdout + done.stderr
     found = figures(results)
     assert found["executions"] == 12
+    assert found["approved"] == approved
     assert 0 < found["ready_s"] < found["first_done_s"] < found["all_done_since_restart_s"]
     assert found["rss_mb/server"] >= found["uss_mb/server"] > 0
     assert found["disk_mb"] > 0
