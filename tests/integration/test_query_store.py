@@ -276,6 +276,24 @@ async def test_the_position_is_the_one_saved_last_for_each_partition_of_a_log(
     assert await ClickHouseSink(database, "log-2").positions() == {}
 
 
+async def test_what_the_table_refuses_is_told_and_not_taken_for_written(
+    database: Database, sink: ClickHouseSink
+) -> None:
+    await database.command("ALTER TABLE events ADD CONSTRAINT no_bad CHECK agent != 'bad'")
+    with pytest.raises(HistoryFailed, match="no_bad") as failed:
+        await store(sink, [History("exec-a").started(), History("exec-b", agent="bad").started()])
+    assert failed.value.code == 469
+    assert await database.query("SELECT count() FROM events", {}) == [(0,)]
+
+
+async def test_any_bytes_arrive(sink: ClickHouseSink, history: ClickHouseHistory) -> None:
+    prompt = "line\n\n;-- \0 'INSERT' FORMAT Native\n\u00ff\u2028"
+    await store(sink, [History("exec-a").started(prompt)])
+    view = await history.execution("exec-a")
+    assert view is not None
+    assert view.prompt == prompt
+
+
 async def test_migrating_again_runs_nothing(database: Database) -> None:
     assert await migrate(database) == []
 

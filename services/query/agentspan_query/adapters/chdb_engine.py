@@ -3,10 +3,14 @@
 Used only in the child process that plays ClickHouse: the engine's memory, threads and crashes stay there.
 """
 
+import os
+import sys
+import tempfile
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
+from typing import IO
 from urllib.parse import quote
 
 from chdb.state.sqlitelike import Connection
@@ -22,6 +26,7 @@ class Session:
     def __init__(self, connection_string: str) -> None:
         self._connection = Connection(connection_string)
         self._database = "default"
+        self._data = _scratch()
 
     def run(self, statement: Statement) -> Reply:
         """Run one statement. Raises EngineError."""
@@ -38,15 +43,21 @@ class Session:
     def close(self) -> None:
         """Let go of the connection; the last one closes the engine."""
         self._connection.close()
+        self._data.close()
 
     def _query(self, statement: Statement) -> Reply:
         result = self._connection.query(statement.sql, statement.format, params=dict(statement.params))
         return Reply(bytes(result.bytes()))
 
     def _insert(self, statement: Statement) -> Reply:
-        with self._connection.send_insert(statement.sql, statement.format) as insert:
-            insert.append(statement.data)
-            return Reply(b"", int(insert.finish().rows_written))
+        """From a file: what chDB takes as a stream it says to have written, also where the table refused it."""
+        self._data.seek(0)
+        self._data.truncate()
+        self._data.write(statement.data or b"")
+        self._data.seek(0)
+        source = f"FROM INFILE '/dev/fd/{self._data.fileno()}' COMPRESSION 'none'"
+        result = self._connection.query(f"{statement.sql} {source} FORMAT {statement.format}")
+        return Reply(b"", int(result.rows_read()))
 
     def _use(self, database: str) -> None:
         if database != self._database:
@@ -113,6 +124,14 @@ class Engine:
         """Close the engine when what runs has ended."""
         self._reads.close()
         self._writes.close()
+
+
+def _scratch() -> IO[bytes]:
+    """A file that no folder has, in memory where the system can."""
+    if sys.platform == "linux":
+        return os.fdopen(os.memfd_create("insert"), "w+b", buffering=0)
+    else:
+        return tempfile.TemporaryFile(buffering=0)
 
 
 def _quoted(value: str) -> str:
