@@ -1,5 +1,7 @@
 """Deciding in the browser: the exact call, one effect, and who was first when somebody else was."""
 
+import json
+
 import pytest
 from playwright.async_api import Page, expect
 
@@ -44,6 +46,46 @@ async def test_rejecting_needs_a_reason_which_the_agent_gets(site: Site, page: P
     result = await site.event(run, "rejected")
     assert result["reason"] == "Too much."
     assert f"{run}.2-0" not in agents.EFFECTS
+
+
+async def test_a_call_runs_with_what_the_approver_wrote_in_place_of_its_arguments(site: Site, page: Page) -> None:
+    run = await site.waiting()
+    await page.goto(f"/executions/{run}")
+    await page.get_by_text("Approve with other arguments").click()
+    written = page.get_by_label("What issue_refund shall run with")
+    assert json.loads(await written.input_value()) == REFUND
+    await written.fill((await written.input_value()).replace("99.5", "20"))
+    await page.get_by_role("button", name="Approve as edited").click()
+    await expect(page.get_by_role("status")).to_have_text("Approved issue_refund with edited arguments.")
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("completed")
+    assert (await site.event(run, "approved"))["edited_args"] == {**REFUND, "amount_usd": 20}
+    decided = page.get_by_role("region", name="Decisions")
+    await expect(decided).to_contain_text("with edited arguments")
+    await expect(decided.get_by_role("row", name="amount_usd")).to_contain_text("20")
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ('{"customer_id": ', "The arguments are not JSON"),
+        ("[1]", "The arguments are an object"),
+        ('{"customer_id": "cust-1", "reason": "twice", "amount_usd": "all"}', "amount_usd"),
+    ],
+)
+async def test_what_a_call_cannot_run_with_is_told_and_can_be_mended(
+    site: Site, page: Page, written: str, told: str
+) -> None:
+    run = await site.waiting()
+    await page.goto(f"/executions/{run}")
+    await page.get_by_text("Approve with other arguments").click()
+    await page.get_by_label("What issue_refund shall run with").fill(written)
+    await page.get_by_role("button", name="Approve as edited").click()
+    await expect(page.get_by_role("alert")).to_contain_text(told)
+    assert f"{run}.2-0" not in agents.EFFECTS
+    await page.get_by_label("What issue_refund shall run with").fill(json.dumps(REFUND, indent=2))
+    await page.get_by_role("button", name="Approve", exact=True).click()
+    await expect(page.get_by_role("status")).to_have_text("Approved issue_refund.")
+    assert (await site.event(run, "approved"))["edited_args"] is None
 
 
 async def test_who_is_second_is_told_who_was_first(site: Site, page: Page) -> None:

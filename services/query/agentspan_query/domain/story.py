@@ -42,8 +42,8 @@ class Decision:
     by: str
     channel: str = ""
     reason: str | None = None
-    edited: bool = False
-    """Whether the call ran with other args than the model proposed."""
+    edited_args: JsonObject | None = None
+    """What the call ran with, where that is not what the model proposed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def _told(s: Story, event: e.Event) -> Story:
             return _stopped(s, _awaiting_decision(event))
         case e.Approved():
             s = replace(s, open_args={**s.open_args, event.call_id: (event.args, event.args_hash)})
-            return _decided(s, event.call_id, _decision(event, "approved", edited=event.edited_args is not None))
+            return _decided(s, event.call_id, _decision(event, "approved", event.edited_args))
         case e.Rejected():
             return _decided(s, event.call_id, _decision(event, "rejected"))
         case e.Expired():
@@ -159,7 +159,7 @@ def _in_doubt(s: Story, event: e.InDoubt) -> PendingCall:
     )
 
 
-def _decision(event: e.Approved | e.Rejected, verdict: Verdict, *, edited: bool = False) -> Decision:
+def _decision(event: e.Approved | e.Rejected, verdict: Verdict, edited_args: JsonObject | None = None) -> Decision:
     return Decision(
         call_id=event.call_id,
         tool=event.tool,
@@ -168,7 +168,7 @@ def _decision(event: e.Approved | e.Rejected, verdict: Verdict, *, edited: bool 
         by=event.by,
         channel=event.channel,
         reason=event.reason,
-        edited=edited,
+        edited_args=edited_args,
     )
 
 

@@ -90,9 +90,14 @@ def short(value: JsonValue, chars: int = 110) -> str:
     return line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), chars)
 
 
+def written(value: JsonValue) -> str:
+    """Indented JSON, whole: read again, it is the same value."""
+    return visible(json.dumps(value, indent=2, ensure_ascii=False))
+
+
 def pretty(value: JsonValue) -> str:
     """Indented JSON, cut where it is very long."""
-    text = visible(json.dumps(value, indent=2, ensure_ascii=False))
+    text = written(value)
     return text if len(text) <= JSON_CHARS else f"{text[:JSON_CHARS]}\n… {len(text) - JSON_CHARS:,} more characters"
 
 

@@ -51,7 +51,19 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        filters = ("duration", "ago", "absolute", "exact", "clock", "count", "kind", "plain", "pretty", "visible")
+        filters = (
+            "duration",
+            "ago",
+            "absolute",
+            "exact",
+            "clock",
+            "count",
+            "kind",
+            "plain",
+            "pretty",
+            "written",
+            "visible",
+        )
         self._templates.filters |= {name: getattr(formats, name) for name in filters}
         self._templates.globals |= {"summary": summary, "call_text": call_text}
 

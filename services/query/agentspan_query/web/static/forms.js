@@ -1,4 +1,5 @@
-// Deciding a call, and resolving one in doubt: what is sent names the arguments that the page showed.
+// Deciding a call, and resolving one in doubt: what is sent names the arguments that the page showed, and carries those
+// that were written in their place.
 
 import { refresh, say } from "./page.js";
 
@@ -12,6 +13,9 @@ export function listen() {
     const asked = make(form, event.submitter);
     if (asked) send(form, asked.body, asked.done);
   });
+  document.addEventListener("input", ({ target }) => {
+    if (target.name === "args") label(target.form);
+  });
 }
 
 function decision(form, button) {
@@ -20,10 +24,38 @@ function decision(form, button) {
   if (verb === "reject" && !reason) {
     return refuse(form, form.elements.reason, "Say why: the agent reads the reason, and goes on from it.");
   }
+  const body = { decision: verb, args_hash: form.dataset.argsHash, ...(reason && { reason }) };
+  if (verb === "approve" && isEdited(form)) return edited(form, body);
+  const done = `${verb === "approve" ? "Approved" : "Rejected"} ${form.dataset.tool}.`;
+  return { body: JSON.stringify(body), done };
+}
+
+/** What was written goes as it stands: read and written again, a long number would be another. */
+function edited(form, body) {
+  const { args } = form.elements;
+  let value;
+  try {
+    value = JSON.parse(args.value);
+  } catch (error) {
+    return refuse(form, args, `The arguments are not JSON: ${error.message}`);
+  }
+  if (value === null || typeof value !== "object" || Array.isArray(value)) {
+    return refuse(form, args, 'The arguments are an object, such as {"amount": 20}.');
+  }
   return {
-    body: { decision: verb, args_hash: form.dataset.argsHash, ...(reason && { reason }) },
-    done: `${verb === "approve" ? "Approved" : "Rejected"} ${form.dataset.tool}.`,
+    body: `${JSON.stringify(body).slice(0, -1)},"edited_args":${args.value}}`,
+    done: `Approved ${form.dataset.tool} with edited arguments.`,
   };
+}
+
+function isEdited(form) {
+  const { args } = form.elements;
+  return args.value.trim() !== args.defaultValue.trim();
+}
+
+/** The button says what it will do. */
+function label(form) {
+  form.querySelector("[value=approve]").textContent = isEdited(form) ? "Approve as edited" : "Approve";
 }
 
 function resolution(form) {
@@ -36,7 +68,7 @@ function resolution(form) {
   if (outcome.value === "succeeded") body.value = read(value.value);
   if (outcome.value === "failed") body.error = failure.value.trim();
   if (reason.value.trim()) body.reason = reason.value.trim();
-  return { body, done: `Resolved ${form.dataset.tool}.` };
+  return { body: JSON.stringify(body), done: `Resolved ${form.dataset.tool}.` };
 }
 
 function read(text) {
@@ -50,16 +82,15 @@ function read(text) {
 
 /** The same body again has the same key: it is done once, however often it is sent. */
 async function send(form, body, done) {
-  const text = JSON.stringify(body);
-  if (form.dataset.sent !== text) {
-    form.dataset.sent = text;
+  if (form.dataset.sent !== body) {
+    form.dataset.sent = body;
     form.dataset.key = newKey();
   }
   const controls = form.querySelector("fieldset");
   tell(form, "");
   controls.disabled = true;
   try {
-    await settle(form, await post(form.dataset.url, text, form.dataset.key), done);
+    await settle(form, await post(form.dataset.url, body, form.dataset.key), done);
   } catch {
     tell(form, "No answer from the server, so it is not known whether this was taken. Send it again: it counts once.");
   } finally {
@@ -97,6 +128,7 @@ function conflict(tool, problem) {
 }
 
 function refuse(form, field, text) {
+  field.closest("details")?.setAttribute("open", "");
   field.setAttribute("aria-invalid", "true");
   field.addEventListener("input", () => clear(form, field), { once: true });
   tell(form, text);
