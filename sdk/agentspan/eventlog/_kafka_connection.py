@@ -25,6 +25,7 @@ from agentspan.eventlog._kafka_heard import unreachable
 from agentspan.eventlog._kafka_history import History
 from agentspan.eventlog._kafka_live import Live, Place
 from agentspan.eventlog._kafka_producer import Producing
+from agentspan.eventlog._kafka_standing import Standing
 from agentspan.eventlog._kafka_threads import result
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class Connection:
         self.producing = Producing(config)
         self._live = Live(config)
         self._history = History(config)
+        self.standing = Standing(config)
         self._admin = AdminClient(config.admin())
         self._closed = False
 
@@ -98,6 +100,7 @@ class Connection:
         await self.producing.close()
         await self._live.close()
         await self._history.close()
+        await self.standing.close()
         self._closed = True
         # left to the collector, it could be ended by its own thread while an answer comes, which librdkafka cannot bear
         await asyncio.to_thread(self._admin.__exit__, None, None, None)

@@ -23,7 +23,9 @@ from agentspan.eventlog._kafka_live import Place
 
 logger = logging.getLogger(__name__)
 
-CURSORS = 4
+CURSORS = 8
+"""With fewer than there are partitions that are read from afar, each piece would throw away what was fetched ahead."""
+
 POLL_S = 0.05
 FETCH_WAIT_MS = 2
 """A cursor never waits for what is new, but behind its own last fetch."""
@@ -39,12 +41,13 @@ Decode = Callable[[Message], T]
 class History:
     """Reads at any offset below an end that is known."""
 
-    def __init__(self, config: KafkaConfig) -> None:
+    def __init__(self, config: KafkaConfig, *, cursors: int = CURSORS) -> None:
         self._config = config
+        self._cursors = cursors
         self._idle: deque[_Cursor] = deque()
         self._made = 0
-        self._free = asyncio.Semaphore(CURSORS)
-        self._threads = ThreadPoolExecutor(CURSORS, thread_name_prefix="agentspan-kafka-history")
+        self._free = asyncio.Semaphore(cursors)
+        self._threads = ThreadPoolExecutor(cursors, thread_name_prefix="agentspan-kafka-history")
         self._closed = False
 
     async def read(
@@ -81,7 +84,7 @@ class History:
             if cursor.at == (place, offset):
                 self._idle.remove(cursor)
                 return cursor
-        if self._made < CURSORS:
+        if self._made < self._cursors:
             self._made += 1
             return _Cursor(self._config)
         return self._idle.popleft()

@@ -3,12 +3,12 @@
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 
 from confluent_kafka import Message
 
 from agentspan.eventlog._kafka_connection import Connection, TopicFacts
-from agentspan.eventlog._kafka_feed import Bell, Feed
+from agentspan.eventlog._kafka_feed import Bell
 from agentspan.eventlog._kafka_live import Place
 from agentspan.eventlog._kafka_messages import Encoded, decode_entry, encode
 from agentspan.eventlog._murmur2 import partition_for
@@ -25,6 +25,7 @@ class KafkaTable:
         self.partitions = topic.partitions
         self._topic = topic.name
         self._producing = connection.producing
+        self._standing = connection.standing
         self._bell = Bell()
         self._feeds = [
             connection.feed(Place(topic.name, number), _change, self._bell) for number in range(topic.partitions)
@@ -51,8 +52,10 @@ class KafkaTable:
             # what was followed here before may be behind: all that stands now is to be given
             offsets = [await feed.end() for feed in feeds]
             for feed, end in zip(feeds, offsets, strict=True):
-                for change in await _standing(feed, end):
-                    yield change
+                async with aclosing(self._standing.read(feed.place, await feed.begin(), end, _change)) as standing:
+                    async for changes in standing:
+                        for change in changes:
+                            yield change
             yield CaughtUp()
             while True:
                 rung = self._bell.rung
@@ -68,21 +71,6 @@ class KafkaTable:
         if record is None:
             return Encoded(key, None, [])
         return encode(self._topic, uuid.uuid4().hex, record, key=key)
-
-
-async def _standing(feed: Feed[Change], end: int) -> list[Change]:
-    """The last change of each key below the end, in the order in which they were put."""
-    standing: dict[str, Change] = {}
-    offset = await feed.begin()
-    while offset < end:
-        piece = await feed.read(offset, READ_LIMIT)
-        for at, change in piece.items:
-            if at < end:
-                standing.pop(change.key, None)
-                if change.record is not None:
-                    standing[change.key] = change
-        offset = piece.following
-    return list(standing.values())
 
 
 def _change(message: Message) -> Change:
