@@ -1,6 +1,6 @@
 """The ports that owners and senders use, each with the auditor beside it: what passes is what it is told."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from datetime import datetime
 
 from agentspan.eventlog import CaughtUp, Change, Position, Record
@@ -32,7 +32,7 @@ class AuditedTasks:
         self._auditor.task_put(self._owner, key, record, self._now())
         return self._table.put(key, record, partition=partition)
 
-    def follow(self, partition: int | None = None) -> AsyncIterator[Change | CaughtUp]:
+    def follow(self, partition: int | None = None) -> AsyncGenerator[Change | CaughtUp, None]:
         """As the table does."""
         return self._table.follow(partition)
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from agentspan.eventlog import Record
 from agentspan_orchestrator import snapshots
+from agentspan_orchestrator.snapshot_records import CHECKPOINT
 from agentspan_schemas import commands as c
 from tests.simulation.clock import VirtualLoop, run_virtual
 from tests.support.orchestration import EXECUTION, ask, start
@@ -37,7 +38,7 @@ async def written(ground: Ground, member: Member) -> None:
     await member.served()
     await ground.send(start(), start(OTHER), ask("refund", "look_up"), *chat("one", "two"))
     await asyncio.sleep(A_ROUND_S)
-    assert {key.split("/")[0] for key in ground.standing()} == {EXECUTION, OTHER, snapshots.CHECKPOINT}
+    assert {key.split("/")[0] for key in ground.standing()} == {EXECUTION, OTHER, CHECKPOINT}
 
 
 def epochs(ground: Ground, of: str) -> list[int]:

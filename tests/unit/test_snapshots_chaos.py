@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from agentspan_orchestrator import partition, snapshots
+from agentspan_orchestrator import partition, snapshot_records, snapshots
 from agentspan_orchestrator.adapters.memory_cache import MemoryStateCache
 from agentspan_orchestrator.domain import evolve
-from agentspan_orchestrator.snapshots import Checkpoint, Snapshots
+from agentspan_orchestrator.snapshot_records import Checkpoint
+from agentspan_orchestrator.snapshots import Snapshots
 from agentspan_schemas import commands as c
 from tests.simulation.clock import VirtualLoop, run_virtual
 from tests.support.orchestration import ask, say, start
@@ -151,7 +152,7 @@ def test_whatever_happens_what_is_restored_is_the_fold_of_all() -> None:
 
 
 def _without_epochs(real: Any) -> Any:
-    return lambda execution_id, epoch: real(execution_id, epoch if execution_id == snapshots.CHECKPOINT else 0)
+    return lambda execution_id, epoch: real(execution_id, epoch if execution_id == snapshot_records.CHECKPOINT else 0)
 
 
 def _buries_nothing(real: Any) -> Any:
@@ -170,10 +171,10 @@ def _unacknowledged(real: Any) -> Any:
 
 
 def _as_of_later(real: Any) -> Any:
-    def checkpoint_record(self: Snapshots, reached: Checkpoint) -> Any:
-        return real(self, Checkpoint(self._position, self._command_offset))
+    async def put_checkpoint(self: Snapshots, reached: Checkpoint, epoch: int) -> None:
+        await real(self, Checkpoint(self._position, self._command_offset), epoch)
 
-    return checkpoint_record
+    return put_checkpoint
 
 
 def _tail_not_written(real: Any) -> Any:
@@ -201,9 +202,9 @@ def _reflects_nothing(real: Any) -> Any:
 
 
 MUTANTS: dict[str, list[tuple[Any, str, Callable[[Any], Any]]]] = {
-    "keys without epochs": [(snapshots, "_key", _without_epochs), (Snapshots, "_bury", _buries_nothing)],
+    "keys without epochs": [(snapshots, "key_of", _without_epochs), (Snapshots, "_bury", _buries_nothing)],
     "a checkpoint before the acknowledgements": [(Snapshots, "_acknowledged", _unacknowledged)],
-    "a checkpoint as of when it is written": [(Snapshots, "_checkpoint_record", _as_of_later)],
+    "a checkpoint as of when it is written": [(Snapshots, "_put_checkpoint", _as_of_later)],
     "a tail that is not written again": [(MemoryStateCache, "changed_since", _tail_not_written)],
     "the last snapshot instead of the furthest": [(MemoryStateCache, "fill", _last_wins)],
     "folding what a snapshot has": [(MemoryStateCache, "find", _reflects_nothing)],

@@ -5,7 +5,7 @@ also when nobody awaits it yet. Cancelling does not take it back.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -78,7 +78,7 @@ class Table(Protocol):
         """
         ...
 
-    def follow(self, partition: int | None = None) -> AsyncIterator[Change | CaughtUp]:
+    def follow(self, partition: int | None = None) -> AsyncGenerator[Change | CaughtUp, None]:
         """First all that stands in the order it was put, then CaughtUp once, then each change; for ever.
 
         Without `partition`, of all partitions.

@@ -7,6 +7,7 @@ to where on the log all is written. docs/log.md has the rules, docs/decisions/00
 import asyncio
 import logging
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -14,7 +15,6 @@ from agentspan.eventlog import (
     BEGINNING,
     BeyondEnd,
     CaughtUp,
-    Change,
     Fenced,
     Ownership,
     Position,
@@ -23,14 +23,24 @@ from agentspan.eventlog import (
     WriteError,
 )
 from agentspan.eventlog.messages import COMMAND_OFFSET
-from agentspan_orchestrator.domain import SNAPSHOT_VERSION, Execution, dump_state, has_work, load_state, next_due
 from agentspan_orchestrator.ports import Now, Sleep, Snapshot, StateCache
+from agentspan_orchestrator.snapshot_records import (
+    CHECKPOINT,
+    Checkpoint,
+    Entry,
+    checkpoint_record,
+    entry_of,
+    key_of,
+    snapshot_of,
+    state_record,
+)
 from agentspan_schemas import MAX_VALUE_BYTES
 
 logger = logging.getLogger(__name__)
 
-ROUND_AFTER_RECORDS = 20_000
-"""A restorer folds what came after the last checkpoint: so many records take it a second or two."""
+ROUND_AFTER_RECORDS = 5_000
+"""A restorer folds what came after the last checkpoint, and so many records take it half a second. Of a run that is
+under way then, a round writes one state more than is needed: with fewer records between them, that would be many."""
 
 ROUND_EVERY_S = 60.0
 """Below that many records, a round a minute: a partition with little to do writes little, and is restored at once."""
@@ -39,39 +49,19 @@ LOOK_EVERY_S = 1.0
 PUT_AT_ONCE = 32
 """States encoded in one go, a few milliseconds: in between, commands are decided."""
 
-FILLED_AT_ONCE = 100
-CHECKPOINT = "checkpoint"
-"""Stands where a snapshot's key has an execution_id, which begins with `exec-`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """Up to where on the log every state is on the table, and the command offset that this reflects."""
-
-    position: Position
-    command_offset: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """What stands under one key."""
-
-    execution_id: str
-    epoch: int
-    record: Record
-    position: Position | None
-    """Up to where on the log it is true; None: of another version."""
+FILLED_AT_ONCE = 500
+"""States written to the cache in one go, a few milliseconds: in between, other partitions are served."""
 
 
 @dataclass(slots=True)
 class _Found:
     """What one reading of the table says beside its states."""
 
-    checkpoint: _Entry | None = None
+    checkpoint: Entry | None = None
     unreadable: dict[str, int] = field(default_factory=dict)
     beyond: bool = False
 
-    def cannot_read(self, entry: _Entry) -> None:
+    def cannot_read(self, entry: Entry) -> None:
         """Something stands here, and nobody knows what."""
         self.unreadable[entry.execution_id] = max(entry.epoch, self.unreadable.get(entry.execution_id, 0))
 
@@ -109,22 +99,23 @@ class Snapshots:
         the table knows more than the log.
         """
         found, further = _Found(), list[Snapshot]()
-        async for change in self._table.follow(self._partition):
-            if isinstance(change, CaughtUp):
-                break
-            entry = _entry(change)
-            if entry is not None and self._note(entry, found, until):
-                further.extend(self._further(entry, found, since))
-            if len(further) >= FILLED_AT_ONCE:
-                self._cache.fill(further)
-                further.clear()
-                await asyncio.sleep(0)  # other partitions of this process are served meanwhile
+        async with aclosing(self._table.follow(self._partition)) as changes:
+            async for change in changes:
+                if isinstance(change, CaughtUp):
+                    break
+                entry = entry_of(change)
+                if entry is not None and self._note(entry, found, until):
+                    further.extend(self._further(entry, found, since))
+                if len(further) >= FILLED_AT_ONCE:
+                    self._cache.fill(further)
+                    further.clear()
+                    await asyncio.sleep(0)
         self._cache.fill(further)
         return self._judged(found)
 
     async def forget(self) -> None:
         """Bury all that stands: it is not of this log, or of more than is left of it. Raises WriteError."""
-        self._old |= {_key(execution_id, epoch): None for execution_id, epoch in self._standing.items()}
+        self._old |= {key_of(execution_id, epoch): None for execution_id, epoch in self._standing.items()}
         self._standing.clear()
         self._base = 0
         await self._bury()
@@ -135,11 +126,11 @@ class Snapshots:
         self._changed = dict.fromkeys(self._cache.changed_since(self._base))
         self._records = len(self._changed)
 
-    def _note(self, entry: _Entry, found: _Found, until: Position) -> bool:
+    def _note(self, entry: Entry, found: _Found, until: Position) -> bool:
         """Keep what the entry says of the table as a whole; whether it is of this log."""
         if entry.record.attributes.get("logid") != self._log_id:
             if entry.epoch < until.epoch:  # a later owner may write a higher key before our tombstone lands
-                self._old[_key(entry.execution_id, entry.epoch)] = None
+                self._old[key_of(entry.execution_id, entry.epoch)] = None
             return False
         if entry.epoch >= until.epoch:
             raise Fenced(f"the snapshots of partition {self._partition!r} have an owner of epoch {entry.epoch!r}")
@@ -152,18 +143,14 @@ class Snapshots:
             found.checkpoint = entry
         return True
 
-    def _further(self, entry: _Entry, found: _Found, since: Position) -> Iterator[Snapshot]:
+    def _further(self, entry: Entry, found: _Found, since: Position) -> Iterator[Snapshot]:
         """The state, if it is one that the cache does not reach."""
         if entry.execution_id == CHECKPOINT or entry.position is None or entry.position.offset <= since.offset:
             return
         try:
-            state = load_state(entry.record.value)
+            yield snapshot_of(entry, entry.position.offset, self._now())
         except ValueError:
             found.cannot_read(entry)
-            return
-        due, busy = next_due(state, self._now()), has_work(state)
-        parked = not (busy or state.terminal)
-        yield Snapshot(entry.execution_id, entry.record.value, entry.position.offset, due, busy, parked)
 
     def _judged(self, found: _Found) -> Checkpoint | None:
         """The checkpoint, where every state that it speaks of can be read."""
@@ -213,7 +200,7 @@ class Snapshots:
             if too_large:  # the checkpoint waits: from the last one on, the log still tells of these
                 self._changed |= dict.fromkeys(too_large)
                 return
-            await self._acknowledged([self._put(CHECKPOINT, epoch, self._checkpoint_record(reached))])
+            await self._put_checkpoint(reached, epoch)
         except WriteError:
             self._changed |= changed
             raise
@@ -227,7 +214,7 @@ class Snapshots:
             for execution_id in some:
                 state = self._cache.get(execution_id)
                 assert state is not None, "what changed is in the cache"
-                record = self._state_record(state)
+                record = state_record(state, self._log_id, self._position, self._now())
                 if len(record.value) > MAX_VALUE_BYTES:
                     logger.warning("%r is too large for a snapshot: its partition's checkpoint waits", execution_id)
                     too_large.append(execution_id)
@@ -236,26 +223,17 @@ class Snapshots:
             await self._acknowledged(puts)
         return too_large
 
-    def _state_record(self, state: Execution) -> Record:
-        return Record("snapshot", state.execution_id, dump_state(state), self._attributes(self._position))
-
-    def _checkpoint_record(self, reached: Checkpoint) -> Record:
-        attributes = self._attributes(reached.position)
-        if reached.command_offset is not None:
-            attributes[COMMAND_OFFSET] = reached.command_offset
-        return Record("checkpoint", CHECKPOINT, b"{}", attributes)
-
-    def _attributes(self, position: Position) -> dict[str, str]:
-        return {"logid": self._log_id, "snapshotversion": str(SNAPSHOT_VERSION), "position": str(position)}
+    async def _put_checkpoint(self, reached: Checkpoint, epoch: int) -> None:
+        await self._acknowledged([self._put(CHECKPOINT, epoch, checkpoint_record(reached, self._log_id))])
 
     def _put(self, execution_id: str, epoch: int, record: Record) -> Awaitable[object]:
         self._stands(execution_id, epoch)  # also when its fate will be unknown: then it may stand
-        return self._table.put(_key(execution_id, epoch), record, partition=self._partition)
+        return self._table.put(key_of(execution_id, epoch), record, partition=self._partition)
 
     def _stands(self, execution_id: str, epoch: int) -> None:
         known = self._standing.get(execution_id, epoch)
         if known != epoch:
-            self._old[_key(execution_id, min(known, epoch))] = None
+            self._old[key_of(execution_id, min(known, epoch))] = None
         self._standing[execution_id] = max(known, epoch)
 
     async def _bury(self) -> None:
@@ -266,27 +244,6 @@ class Snapshots:
 
     async def _acknowledged(self, puts: list[Awaitable[object]]) -> None:
         await asyncio.gather(*puts)
-
-
-def _key(execution_id: str, epoch: int) -> str:
-    return f"{execution_id}/{epoch}"
-
-
-def _entry(change: Change) -> _Entry | None:
-    """None for a tombstone, and for a key that no owner writes."""
-    execution_id, _, epoch = change.key.rpartition("/")
-    if change.record is None or not epoch.isdecimal():
-        return None
-    return _Entry(execution_id, int(epoch), change.record, _position(change.record))
-
-
-def _position(record: Record) -> Position | None:
-    if record.attributes.get("snapshotversion") != str(SNAPSHOT_VERSION):
-        return None
-    try:
-        return Position.parse(record.attributes.get("position", ""))
-    except ValueError:
-        return None
 
 
 def _batches(items: Iterable[str], size: int) -> Iterator[Sequence[str]]:
