@@ -89,7 +89,7 @@ def document() -> Json:
     for topic in TOPICS:
         channels[topic.name] = _channel(topic)
         operations |= _operations(topic)
-        if topic.name in FOREIGN:
+        if topic in topics.WITH_DEAD_LETTERS:
             channels[f"{topic.name}.dlq"] = _dlq_channel(topic)
             operations |= _dlq_operations(f"{topic.name}.dlq")
     return {

@@ -21,6 +21,9 @@ OMITTED = f"{PREFIX}omitted"
 HANDLED = f"{PREFIX}handled"
 """The header of a note: `<partition>:<offset>` of the letter that it is about."""
 
+NOT_IN_HISTORY = "not_in_history"
+"""The code of an event whose row ClickHouse will never take: of those on the topic of events the only one."""
+
 _NAMES = ("error", "message", "at", "topic", "partition", "offset", "service")
 
 
@@ -30,7 +33,7 @@ class Reason:
 
     code: str
     on: str
-    """The topic on which it can be, or `both`."""
+    """The topic on which it can be, or `both` of those that other teams write."""
     what_to_do: str
 
 
@@ -51,6 +54,12 @@ REASONS = (
     Reason("unknown_execution", "decisions", "there is no such run: mend the sender, then discard"),
     Reason("unknown_call", "decisions", "the run has no such call: mend the sender, then discard"),
     Reason("not_gated", "decisions", "the call needs nobody's decision: discard"),
+    Reason(
+        NOT_IN_HISTORY,
+        "events",
+        "ClickHouse refuses its row, and the message says why: mend that (a constraint, a view, a column that somebody"
+        " changed), then `agentspan query rebuild`, which reads it from the log, and discard",
+    ),
     Reason("failed", "both", "the server's logs have the error: mend it, then replay"),
 )
 """Every code; more may come."""

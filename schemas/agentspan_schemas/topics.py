@@ -114,6 +114,9 @@ TOPICS: tuple[Topic, ...] = (
     TICKETS, COMMANDS, EVENTS, SNAPSHOTS, TASKS, WORKERS, AGENTS, APPROVALS, DECISIONS, SETTINGS,
 )  # fmt: skip
 
+WITH_DEAD_LETTERS: tuple[Topic, ...] = (TICKETS, DECISIONS, EVENTS)
+"""Those beside which stands a topic of what could not be taken: of events, what history's ClickHouse refused."""
+
 DLQ_RETENTION_MS = 30 * DAY_MS
 """`<topic>.dlq` keeps what could not be read for 30 days, and behind it notes which of it was handled
 (`agentspan_schemas.dead_letters.Handled`): only ever appended to, and never compacted."""

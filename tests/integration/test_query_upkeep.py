@@ -21,6 +21,7 @@ from agentspan_query.adapters.history import ClickHouseHistory
 from agentspan_query.adapters.migrations import known, migrate
 from agentspan_query.adapters.retention import expire
 from agentspan_query.adapters.sink import ClickHouseSink
+from agentspan_query.aside import Aside
 from agentspan_query.domain.filters import ExecutionFilter
 from agentspan_standalone import upkeep
 from agentspan_standalone.health import router
@@ -28,6 +29,7 @@ from agentspan_standalone.history import HistoryServices
 from agentspan_standalone.settings import Settings
 from tests.support.clickhouse import ClickHouse
 from tests.support.eventually import until
+from tests.support.intake import MemoryDeadLetters
 from tests.support.query_history import History, store
 
 ALL = ExecutionFilter()
@@ -103,6 +105,9 @@ def test_a_rebuild_needs_a_log(clickhouse: ClickHouse, tmp_path: Path, capsys: p
     assert "0 events of 0 executions" in capsys.readouterr().err
 
 
+ASIDE = Aside(MemoryDeadLetters(), "agentspan.events", now=lambda: NOW)
+
+
 async def test_history_says_what_it_waits_for_and_begins_once_it_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,13 +117,13 @@ async def test_history_says_what_it_waits_for_and_begins_once_it_has_it(
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         port = nobody.getsockname()[1]
     away = f"http://127.0.0.1:{port}"
-    waiting = HistoryServices(Settings(data=tmp_path, clickhouse=away), log, lambda: NOW)
+    waiting = HistoryServices(Settings(data=tmp_path, clickhouse=away), log, ASIDE, lambda: NOW)
     async with serving(waiting):
         await until(lambda: "refused" in (waiting.trouble or ""))
         assert _readyz(waiting) == {"status": "ok", "history": waiting.trouble}
     with ClickHouse(tmp_path / "clickhouse") as clickhouse:
         monkeypatch.setenv("AGENTSPAN_CLICKHOUSE_PASSWORD", clickhouse.password)
-        history = HistoryServices(Settings(data=tmp_path, clickhouse=clickhouse.address), log, lambda: NOW)
+        history = HistoryServices(Settings(data=tmp_path, clickhouse=clickhouse.address), log, ASIDE, lambda: NOW)
         async with serving(history):
             await until(lambda: "agentspan query migrate" in (history.trouble or ""))
             await asyncio.to_thread(upkeep.migrate_tables, clickhouse.address)

@@ -1,10 +1,12 @@
 """Dead letters on a real cluster: what was put aside is listed, comes again as it was, or is put away for good."""
 
+import asyncio
 import base64
 import json
 import os
 import random
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,17 @@ import pytest
 
 from agentspan.eventlog.kafka import Kafka, check_topics, create_topics, planned_topics
 from agentspan.eventlog.letters import letters
-from agentspan_schemas.dead_letters import HANDLED
+from agentspan.eventlog.messages import log_record
+from agentspan_schemas.dead_letters import HANDLED, NOT_IN_HISTORY, Why
 from agentspan_schemas.ids import execution_id_for
-from agentspan_schemas.topics import TICKETS
+from agentspan_schemas.topics import EVENTS, TICKETS
 from tests.kafka.circle import Circle, opened_circle
 from tests.kafka.servers import AGENTSPAN
 from tests.kafka.teams import Team
 from tests.support.eventually import eventually
 from tests.support.kafka.broker import Broker
 from tests.support.kafka.topics import Cluster
+from tests.support.query_history import History
 from tests.support.server import run
 
 TICKET = {"source": "crm", "text": "charged twice", "metadata": {"recording": "refund_at_once"}}
@@ -110,6 +114,25 @@ async def test_every_partition_of_dead_letters_is_read(cluster: Cluster) -> None
     found = await letters(await kafka.letterbox(TICKETS))
     assert [letter.id.offset for letter in found] == list(range(250))
     await kafka.close()
+
+
+async def test_an_event_that_history_lacks_stands_among_the_dead_letters_of_its_topic(cluster: Cluster) -> None:
+    await cluster.create(EVENTS, 2)
+    plan = [each for each in planned_topics(cluster.choices(2)) if each.name.endswith("events.dlq")]
+    await create_topics(cluster.config, plan)
+    kafka = Kafka(cluster.config)
+    event = log_record(History("exec-a").started().events[0])
+    place = f"{cluster.prefix}.events", 1, 7
+    why = Why(NOT_IN_HISTORY, "refused", datetime(2026, 3, 1, 9, tzinfo=UTC), *place, "query")
+    await (await kafka.dead_letters(EVENTS)).put(event.key.encode(), event.value, why.headers())
+    [letter] = await letters(await kafka.letterbox(EVENTS))
+    await kafka.close()
+    assert (str(letter.id), letter.key, letter.size, letter.why) == ("events/0:0", b"exec-a", len(event.value), why)
+    log = f"kafka://{cluster.config.bootstrap}?prefix={cluster.prefix}"
+    refused = await asyncio.to_thread(
+        run, [AGENTSPAN, "dlq", "replay", "--all", "--topic", "events", "--log", log], os.environ
+    )
+    assert (refused.returncode, "agentspan query rebuild" in refused.stderr) == (1, True)
 
 
 def test_a_cluster_without_the_topics_says_how_to_make_them(broker: Broker) -> None:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from agentspan_query.adapters.clickhouse import Database
 from agentspan_query.adapters.history import ClickHouseHistory
 from agentspan_query.adapters.sink import ClickHouseSink
+from agentspan_query.aside import Aside
 from agentspan_query.projection import Projection
 from agentspan_query.service import Query
 from agentspan_query.tail import Tail
 from tests.support.eventually import WITHIN_S
+from tests.support.intake import MemoryDeadLetters
 from tests.support.orchestration import Process, World, approve, ask, claim, result, say, start
 
 
@@ -26,6 +28,8 @@ class Reading:
     tail: Tail
     projection: Projection
     world: World
+    letters: MemoryDeadLetters
+    """The events that ClickHouse will never take."""
 
     async def projected(self) -> None:
         """Return when ClickHouse has all that counts."""
@@ -49,13 +53,15 @@ async def reading(
 ) -> AsyncIterator[Reading]:
     """It runs within the block, from what is on the log now; `bounds` are the tail's."""
     tail = Tail(world.log, **bounds)
-    projection = Projection(world.log, ClickHouseSink(database, world.log.id), tail, sleep=sleep)
+    letters = MemoryDeadLetters()
+    aside = Aside(letters, "agentspan.events", now=world.clock.now)
+    projection = Projection(world.log, ClickHouseSink(database, world.log.id), tail, aside, sleep=sleep)
     query = Query(log=world.log, history=ClickHouseHistory(database), tail=tail, now=world.clock.now)
     services = [tail.run(), *([projection.run()] if project else [])]
     running = [asyncio.create_task(service) for service in services]
     try:
         await tail.reached(0, await world.log.partition(0).end() - 1)
-        yield Reading(query, tail, projection, world)
+        yield Reading(query, tail, projection, world, letters)
         assert not any(task.done() for task in running)
     finally:
         for task in running:

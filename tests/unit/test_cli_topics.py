@@ -53,7 +53,7 @@ def test_create_says_of_each_topic_whether_it_was_made(
     rows = {row["topic"]: row for row in json.loads(said.out)}
     assert rows["shop.events"] == {"topic": "shop.events", "partitions": 24, "replication": 2, "state": "made"}
     assert rows["shop.tickets.dlq"]["state"] == "was there"
-    assert "made 10 topics; 2 were there" in said.err
+    assert "made 10 topics; 3 were there" in said.err
     [(config, plan)] = plans
     assert (config.bootstrap, config.prefix) == ("broker-1:9092,broker-2:9092", "shop")
     assert {each.config["min.insync.replicas"] for each in plan} == {"1"}
@@ -67,7 +67,7 @@ def test_check_ends_with_1_when_anything_differs(
     assert row.split() == ["shop.events", "partitions", "12", "4"]
     assert main(["topics", "check", "--log", LOG, "--replication", "2"]) == 0
     said = capsys.readouterr()
-    assert (said.out, said.err) == ("", "all 12 topics are as planned\n")
+    assert (said.out, said.err) == ("", "all 13 topics are as planned\n")
 
 
 def test_describe_ends_with_1_when_a_topic_is_missing(
@@ -80,7 +80,7 @@ def test_describe_ends_with_1_when_a_topic_is_missing(
     said = capsys.readouterr()
     [row] = map(json.loads, said.out.splitlines())
     assert (row["topic"], row["partitions"], row["cleanup.policy"]) == ("shop.events", 4, "delete")
-    assert said.err == "1 of 12 topics are there\n"
+    assert said.err == "1 of 13 topics are there\n"
 
 
 def test_acls_are_lines_for_the_clusters_own_tool_or_data(capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,7 +98,7 @@ def test_acls_are_lines_for_the_clusters_own_tool_or_data(capsys: pytest.Capture
     by_hand = {(row["operation"], row["name"]) for row in rows if row["service"] == "operator"}
     assert {("Create", "shop.events"), ("Write", "shop.tickets.dlq"), ("Read", "shop.reader")} <= by_hand
     assert {name for operation, name in by_hand if operation == "Write"} == {
-        "shop.tickets", "shop.decisions", "shop.tickets.dlq", "shop.decisions.dlq",
+        "shop.tickets", "shop.decisions", "shop.tickets.dlq", "shop.decisions.dlq", "shop.events.dlq",
     }  # fmt: skip
 
 

@@ -1,18 +1,22 @@
 """Dead letters looked after, without a cluster: listed, replayed and discarded, and how `agentspan dlq` ends."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from agentspan.cli import main
 from agentspan.eventlog.kafka import AccessDenied, KafkaConfig
 from agentspan.eventlog.letters import Letterbox
-from agentspan_schemas.dead_letters import HANDLED, OMITTED, REASONS, Why
+from agentspan.eventlog.sqlite_letters import SqliteLetters
+from agentspan_schemas.dead_letters import HANDLED, NOT_IN_HISTORY, OMITTED, REASONS, Why
 from agentspan_schemas.topics import Topic
 from agentspan_standalone import dlq
+from agentspan_standalone.plumbing import LETTERS_FILE, LOG_FILE
 from tests.support.intake import MemoryLetterbox
 
 LOG = ("--log", "kafka://broker:9092?prefix=agentspan")
@@ -29,7 +33,7 @@ def put(box: MemoryLetterbox, number: int, code: str = "no_mapping", value: byte
 @pytest.fixture
 def boxes(monkeypatch: pytest.MonkeyPatch) -> dict[str, MemoryLetterbox]:
     """Two letters about tickets, one about a decision."""
-    boxes = {"tickets": MemoryLetterbox("tickets", partitions=2), "decisions": MemoryLetterbox("decisions")}
+    boxes = {name: MemoryLetterbox(name, partitions=1 + (name == "tickets")) for name in dlq.WITH_LETTERS}
     put(boxes["tickets"], 0)
     put(boxes["tickets"], 1, "unreadable", b"\xff no ticket", b"\xffkey")
     put(boxes["decisions"], 2, "not_gated")
@@ -138,7 +142,7 @@ def test_the_note_stands_behind_its_letter_in_the_same_partition(
 def test_all_that_fit_are_replayed(screen: Screen, boxes: dict[str, MemoryLetterbox]) -> None:
     screen.run("replay", "--all", "--why", "no_mapping", "--why", "not_gated")
     assert screen.error == "replayed: 2\n"
-    assert {name: len(box.sent) for name, box in boxes.items()} == {"tickets": 1, "decisions": 1}
+    assert {name: len(box.sent) for name, box in boxes.items()} == {"tickets": 1, "decisions": 1, "events": 0}
     assert screen.ids() == ["tickets/1:0"]
 
 
@@ -149,7 +153,7 @@ def test_a_dry_run_shows_and_does_nothing(
     rows = json.loads(screen.run(*words, "--dry-run", "-o", "json"))
     assert [row["id"] for row in rows] == ["tickets/0:0", "tickets/1:0", "decisions/0:0"]
     assert "would be" in screen.error
-    assert ([box.sent for box in boxes.values()], len(screen.ids())) == ([[], []], 3)
+    assert ([box.sent for box in boxes.values()], len(screen.ids())) == ([[], [], []], 3)
 
 
 def test_what_was_sent_and_could_not_be_noted_is_sent_again(screen: Screen, boxes: dict[str, MemoryLetterbox]) -> None:
@@ -192,6 +196,37 @@ def test_of_what_nothing_was_kept_nothing_is_sent(screen: Screen, boxes: dict[st
     assert "(not kept: 5000060 bytes)" in screen.run("show", "tickets/0:1")
 
 
+def test_an_event_is_shown_and_put_away_and_never_sent_to_the_log(
+    screen: Screen, boxes: dict[str, MemoryLetterbox]
+) -> None:
+    put(boxes["events"], 3, NOT_IN_HISTORY)
+    assert "`agentspan query rebuild`" in screen.run("show", "events/0:0")
+    screen.run("replay", "events/0:0", "tickets/0:0", ends=1)
+    assert "not replayed: events/0:0, an event, which stands on the log: `agentspan query rebuild`" in screen.error
+    assert (boxes["events"].sent, len(boxes["tickets"].sent)) == ([], 1)
+    screen.run("discard", "events/0:0", "--reason", "history was built anew")
+    assert screen.ids("--topic", "events") == []
+
+
+def test_without_a_cluster_they_are_those_of_the_data_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = ("--data", str(tmp_path))
+    assert main(["dlq", "list", *here]) == 2
+    assert "which log? There is none in" in " ".join(capsys.readouterr().err.split())
+    (tmp_path / LOG_FILE).touch()
+    assert main(["dlq", "list", *here]) == 0
+    assert capsys.readouterr().err == "no dead letters\n"
+    why = Why(NOT_IN_HISTORY, "refused", AT, "agentspan.events", 0, 17, "query")
+    asyncio.run(SqliteLetters(tmp_path / LETTERS_FILE, "events").put(b"exec-a", b"{}", why.headers()))
+    assert main(["dlq", "list", "-o", "json", *here]) == 0
+    [found] = json.loads(capsys.readouterr().out)
+    assert (found["id"], found["why"], found["source"]["offset"]) == ("events/0:1", NOT_IN_HISTORY, 17)
+    assert main(["dlq", "discard", "events/0:1", "--reason", "seen", *here]) == 0
+    assert main(["dlq", "list", "-o", "json", "--handled", *here]) == 0
+    assert '"reason": "seen"' in capsys.readouterr().out
+
+
 def test_what_is_no_dead_letter_is_left_out(
     screen: Screen, boxes: dict[str, MemoryLetterbox], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -207,8 +242,8 @@ def test_what_is_no_dead_letter_is_left_out(
         (("show", "tickets/0:99"), 4, "no dead letter 'tickets/0:99'"),
         (("replay", "tickets/0:0", "tickets/0:99"), 4, "no dead letter 'tickets/0:99'"),
         (("show", "0:99"), 2, "no dead letter's id"),
-        (("list", "--topic", "events"), 2, "tickets, decisions"),
-        (("show", "events/0:1"), 2, "tickets, decisions"),
+        (("list", "--topic", "tasks"), 2, "tickets, decisions, events"),
+        (("show", "tasks/0:1"), 2, "tickets, decisions, events"),
         (("replay",), 2, "which ones?"),
         (("replay", "tickets/0:0", "--all"), 2, "not both"),
         (("replay", "--all", "--again"), 2, "--again goes with IDs"),

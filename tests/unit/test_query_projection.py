@@ -11,12 +11,14 @@ from agentspan.eventlog import Ownership, Position
 from agentspan.eventlog.memory import MemoryLog
 from agentspan.eventlog.messages import log_record
 from agentspan_query import batch, projection
-from agentspan_query.domain.rows import EventRow, ExecutionRow
+from agentspan_query.aside import Aside
+from agentspan_query.domain.rows import EventRow, ExecutionRow, Refused
 from agentspan_query.errors import HistoryUnavailable
 from agentspan_query.projection import FLUSH_S, MANY_EVENTS, MOST_FLUSHES, Projection
 from agentspan_query.tail import Tail
 from tests.support.eventually import WITHIN_S, until
-from tests.support.query_history import History
+from tests.support.intake import MemoryDeadLetters
+from tests.support.query_history import T0, History
 
 
 @dataclass
@@ -29,17 +31,21 @@ class Tables:
     saved: dict[int, Position] = field(default_factory=dict)
     refuses: str = ""
     """`rows` or `positions`."""
+    never: set[str] = field(default_factory=set)
+    """Events whose row is never taken."""
 
     @property
     def rows(self) -> list[str]:
         return [row for rows in self.writes for row in rows]
 
-    async def write(self, events: Sequence[EventRow], executions: Sequence[ExecutionRow]) -> None:
+    async def write(self, events: Sequence[EventRow], executions: Sequence[ExecutionRow]) -> Sequence[Refused]:
         if self.refuses == "rows":
             raise HistoryUnavailable("gone")
+        refused = [Refused(row, "events", "no") for row in events if _named(row) in self.never]
         if events:
-            self.writes.append([f"{row.execution_id}/{row.seq}" for row in events])
+            self.writes.append([_named(row) for row in events if _named(row) not in self.never])
         self.executions |= {row.execution_id: row.status for row in executions}
+        return refused
 
     async def save_positions(self, positions: Mapping[int, Position]) -> None:
         if self.refuses == "positions":
@@ -48,6 +54,10 @@ class Tables:
 
     async def positions(self) -> Mapping[int, Position]:
         return dict(self.saved)
+
+
+def _named(row: EventRow) -> str:
+    return f"{row.execution_id}/{row.seq}"
 
 
 class Sleeper:
@@ -81,6 +91,7 @@ class Room:
     projection: Projection
     sleeper: Sleeper
     owners: Sequence[Ownership]
+    letters: MemoryDeadLetters
 
     async def append(self, number: int, *histories: History) -> None:
         """Each as one outcome, and return when the tail has them."""
@@ -101,9 +112,11 @@ async def room(log: MemoryLog, tables: Tables, **bounds: int) -> AsyncIterator[R
     """Within the block. What was on the log before is written at once, without a sleep."""
     owners = [await log.partition(number).take_over("owner") for number in range(log.partitions)]
     tail, sleeper = Tail(log, **bounds), Sleeper()
-    projection = Projection(log, tables, tail, sleep=sleeper.sleep)
+    letters = MemoryDeadLetters()
+    aside = Aside(letters, "agentspan.events", now=lambda: T0)
+    projection = Projection(log, tables, tail, aside, sleep=sleeper.sleep)
     running = [asyncio.create_task(service) for service in (tail.run(), projection.run())]
-    one = Room(log, tables, tail, projection, sleeper, owners)
+    one = Room(log, tables, tail, projection, sleeper, owners, letters)
     try:
         if not tables.refuses:
             await one.caught_up()
@@ -252,6 +265,55 @@ async def test_what_the_tail_let_go_of_is_read_from_the_log() -> None:
         assert here.tables.rows[:2] == ["exec-first-0/1", "exec-first-1/1"]
         assert here.tables.rows[2:] == [f"exec-{of}-{n}/1" for of, count in ((0, 10), (1, 3)) for n in range(count)]
         assert here.tail.lacking == 0
+
+
+async def test_an_event_that_is_never_taken_is_put_aside_with_its_place_and_history_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with room(MemoryLog(2), Tables(never={"exec-b/1"})) as here:
+        await here.append(0, History("exec-a").started())
+        bad = History("exec-b").started()
+        await here.append(1, History("exec-c").started(), bad, History("exec-d").started())
+        await here.sleeper.wake()
+        await here.caught_up()
+        assert sorted(here.tables.rows) == ["exec-a/1", "exec-c/1", "exec-d/1"]
+        [letter] = here.letters.letters
+        assert (letter.key, letter.value) == (b"exec-b", log_record(bad.events[0]).value)
+        headers = dict(letter.headers)
+        assert (headers["ce_type"], headers["ce_subject"], headers["ce_seq"]) == (b"started", b"exec-b", b"1")
+        why = letter.why
+        assert (why.error, why.message, why.at, why.service) == ("not_in_history", "no", T0, "query")
+        assert (why.topic, why.partition, why.offset) == ("agentspan.events", 1, 2)
+        assert here.projection.left_out == 1
+        assert here.projection.trouble is None
+        [said] = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+        assert "event exec-b/1 at 1:2 of the log: no" in said
+
+
+async def test_no_position_passes_an_event_whose_letter_does_not_stand() -> None:
+    async with room(MemoryLog(1), Tables(never={"exec-b/1"})) as here:
+        here.letters.refuse = 1
+        await here.append(0, *(History(f"exec-{name}").started() for name in "abc"))
+        await here.sleeper.wake()
+        await until(lambda: here.projection.trouble == "not acknowledged")
+        assert here.tables.saved == {}
+        await here.sleeper.wake()
+        await here.caught_up()
+        assert here.letters.codes == ["not_in_history"]
+
+
+async def test_what_is_tried_again_puts_nothing_aside_twice() -> None:
+    async with room(MemoryLog(1), Tables(never={"exec-b/1"})) as here:
+        here.tables.refuses = "positions"
+        await here.append(0, History("exec-b").started())
+        await here.sleeper.wake()
+        await until(lambda: here.projection.failed == 1)
+        await here.sleeper.wake()
+        await until(lambda: here.projection.failed == 2)
+        here.tables.refuses = ""
+        await here.sleeper.wake()
+        await here.caught_up()
+        assert len(here.letters.letters) == here.projection.left_out == 1
 
 
 async def test_a_takeover_alone_is_passed() -> None:

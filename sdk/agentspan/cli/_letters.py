@@ -32,12 +32,21 @@ def show_done(done: "Done", verb: str, output: Format) -> None:
 
 def undone(done: "Done") -> list[str]:
     """What was not, and why."""
-    left = [
-        f"not replayed: {letter.id}, of which nothing was kept ({letter.omitted}): `agentspan dlq show {letter.id}`"
-        " tells where it stands"
-        for letter in done.left
-    ]
+    left = [f"not replayed: {letter.id}, {_why_left(letter)}" for letter in done.left]
     return [*left, done.stopped] if done.stopped else left
+
+
+def code(done: "Done") -> str:
+    """Of the refusal that tells what was not."""
+    if done.stopped:
+        return "stopped"
+    return "nothing_kept" if any(letter.omitted is not None for letter in done.left) else "stands_on_the_log"
+
+
+def _why_left(letter: "Letter") -> str:
+    if letter.omitted is None:
+        return "an event, which stands on the log: `agentspan query rebuild` reads it from there"
+    return f"of which nothing was kept ({letter.omitted}): `agentspan dlq show {letter.id}` tells where it stands"
 
 
 def show(letter: "Letter", output: Format) -> None:

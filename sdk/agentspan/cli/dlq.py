@@ -1,6 +1,8 @@
-"""`agentspan dlq …`: what other teams sent and nobody could take. Look at it, send it again, or put it away.
+"""`agentspan dlq …`: what other teams sent and nobody could take, and events that history lacks. Look at it, send it
+again, or put it away.
 
-The options; what is asked of the cluster is the server's packages' part, and how letters look is `_letters`'.
+The options; what is asked of the cluster or the data folder is the server's packages' part, and how letters look is
+`_letters`'.
 """
 
 from collections.abc import Callable
@@ -13,17 +15,20 @@ import typer
 from agentspan.cli._exits import Refused
 from agentspan.cli._extra import asked
 from agentspan.cli._options import Format, Output, read_moment
+from agentspan.cli.server import Data
 from agentspan.cli.topics import Log
 
 if TYPE_CHECKING:
     from agentspan_standalone.dlq import Done, Note, Which
 
 app = typer.Typer(
-    help="Dead letters: tickets and decisions that could not be taken.", no_args_is_help=True, rich_markup_mode=None
+    help="Dead letters: what could not be taken, and events that history lacks.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="As `dlq list` shows them: tickets/0:12")]
-TopicName = Annotated[str | None, typer.Option("--topic", help="Only of this topic: tickets, or decisions.")]
+TopicName = Annotated[str | None, typer.Option("--topic", help="Only of this topic: tickets, decisions, or events.")]
 Why = Annotated[list[str] | None, typer.Option("--why", help="Only with this reason; repeatable.")]
 Since = Annotated[str | None, typer.Option(metavar="WHEN", help="Only those put aside since then: 2026-05-01, or 24h.")]
 All = Annotated[bool, typer.Option("--all", help="All that --topic, --why and --since leave.")]
@@ -38,11 +43,14 @@ def list_(
     handled: Annotated[bool, typer.Option("--handled", help="Also those that were replayed or discarded.")] = False,
     output: Output = Format.TABLE,
     log: Log = None,
+    data: Data = None,
 ) -> None:
     """What waits for somebody, oldest first."""
     from agentspan.cli import _letters
 
-    found = asked("dlq", lambda dlq: dlq.listed(log, _filters(dlq, topic, why, since), handled=handled))
+    found = asked(
+        "dlq", lambda dlq: dlq.listed(dlq.Where(log, data), _filters(dlq, topic, why, since), handled=handled)
+    )
     _letters.show_list(found, output, handled=handled)
 
 
@@ -54,11 +62,12 @@ def show(
     ] = False,
     output: Output = Format.TABLE,
     log: Log = None,
+    data: Data = None,
 ) -> None:
     """One dead letter: why it was put aside, what to do next, its headers and its bytes."""
     from agentspan.cli import _letters
 
-    letter = asked("dlq", lambda dlq: dlq.shown(log, id_))
+    letter = asked("dlq", lambda dlq: dlq.shown(dlq.Where(log, data), id_))
     if raw:
         _letters.write_raw(letter)
     else:
@@ -76,13 +85,17 @@ def replay(
     dry_run: DryRun = False,
     output: Output = Format.TABLE,
     log: Log = None,
+    data: Data = None,
 ) -> None:
-    """Send records to their topic again, with their own key, headers and bytes. Twice is harmless."""
+    """Send records to their topic again, with their own key, headers and bytes. Twice is harmless. Not events: they
+    stand on the log, from which `agentspan query rebuild` reads them."""
     _check(ids, every, topic, why, since)
     if again and not ids:
         raise typer.BadParameter("--again goes with IDs: name what to send once more")
     _act(
-        lambda dlq: dlq.replayed(log, _which(dlq, ids, topic, why, since, again), _note(dlq, None), dry_run=dry_run),
+        lambda dlq: dlq.replayed(
+            dlq.Where(log, data), _which(dlq, ids, topic, why, since, again), _note(dlq, None), dry_run=dry_run
+        ),
         "would be replayed" if dry_run else "replayed",
         output,
     )
@@ -99,13 +112,16 @@ def discard(
     dry_run: DryRun = False,
     output: Output = Format.TABLE,
     log: Log = None,
+    data: Data = None,
 ) -> None:
     """Put letters away: the list no longer shows them. Nothing is deleted; `list --handled` has them."""
     _check(ids, every, topic, why, since)
     if not reason.strip():
         raise typer.BadParameter("why does nobody need them? Give --reason TEXT: it is kept with your name")
     _act(
-        lambda dlq: dlq.discarded(log, _which(dlq, ids, topic, why, since), _note(dlq, reason), dry_run=dry_run),
+        lambda dlq: dlq.discarded(
+            dlq.Where(log, data), _which(dlq, ids, topic, why, since), _note(dlq, reason), dry_run=dry_run
+        ),
         "would be discarded" if dry_run else "discarded",
         output,
     )
@@ -154,4 +170,4 @@ def _act(ask: "Callable[[ModuleType], Done]", verb: str, output: Format) -> None
     done: Done = asked("dlq", ask)
     _letters.show_done(done, verb, output)
     if undone := _letters.undone(done):
-        raise Refused("; ".join(undone), code="stopped" if done.stopped else "nothing_kept")
+        raise Refused("; ".join(undone), code=_letters.code(done))

@@ -51,7 +51,7 @@ DLQS: dict[Service, tuple[Topic, ...]] = {
     "orchestrator": (t.TICKETS,),
     "tool-runner": (),
     "approvals": (t.DECISIONS,),
-    "query": (),
+    "query": (t.EVENTS,),
 }
 GROUPS: dict[Service, tuple[str, ...]] = {
     "orchestrator": (ORCHESTRATORS, INGEST),
@@ -84,6 +84,7 @@ def _of_operator(prefix: str) -> list[Acl]:
     groups' settings are looked at under KIP-848 alone."""
     lettered = [topic for of_service in DLQS.values() for topic in of_service]
     letters = [dlq_name(topic, prefix) for topic in lettered]
+    replayed = [topic_name(topic, prefix) for topic in lettered if topic is not t.EVENTS]
     every = [*(topic_name(topic, prefix) for topic in t.TOPICS), *letters]
     groups = [f"{prefix}.{group}" for of_service in GROUPS.values() for group in of_service]
     return [
@@ -91,10 +92,7 @@ def _of_operator(prefix: str) -> list[Acl]:
         *(Acl(OPERATOR, "topic", name, "Describe") for name in every),
         *(Acl(OPERATOR, "topic", name, "DescribeConfigs") for name in every),
         *(Acl(OPERATOR, "topic", name, "Read") for name in (topic_name(t.EVENTS, prefix), *letters)),
-        *(
-            Acl(OPERATOR, "topic", name, "Write")
-            for name in (*(topic_name(each, prefix) for each in lettered), *letters)
-        ),
+        *(Acl(OPERATOR, "topic", name, "Write") for name in (*replayed, *letters)),
         Acl(OPERATOR, "group", f"{prefix}.reader", "Read"),
         *(Acl(OPERATOR, "group", name, "DescribeConfigs") for name in groups),
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agentspan_schemas.topics import DLQ_RETENTION_MS, TOPICS, Topic, dlq_name, topic_name
+from agentspan_schemas.topics import DLQ_RETENTION_MS, TOPICS, WITH_DEAD_LETTERS, Topic, dlq_name, topic_name
 
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 """A value of 1 MiB and its headers."""
@@ -38,8 +38,8 @@ class PlannedTopic:
 
 
 def planned_topics(choices: TopicChoices) -> tuple[PlannedTopic, ...]:
-    """All topics, and where what could not be read of other teams' records goes."""
-    dlqs = [_dlq(topic, choices) for topic in TOPICS if others_write(topic)]
+    """All topics, and where goes what could not be taken of some."""
+    dlqs = [_dlq(topic, choices) for topic in WITH_DEAD_LETTERS]
     return (*(planned(topic, choices) for topic in TOPICS), *dlqs)
 
 

@@ -7,6 +7,7 @@ QueryError
 ├── TooManyFollowed        one stream follows no more executions
 ├── HistoryUnavailable     ClickHouse does not answer now; the same again later
 ├── HistoryFailed          ClickHouse refused the statement; `.code` is its number
+│   └── RowsRefused        it refused rows for what they hold: never will it take them
 ├── MigrationError         the tables are of another release, or a migration was edited
 │   └── MigrationsPending  the tables are of an earlier release; `agentspan query migrate` changes that
 └── RebuildMismatch        new tables don't have what the log has
@@ -47,6 +48,10 @@ class HistoryFailed(QueryError):
     def __init__(self, message: str, code: int | None) -> None:
         super().__init__(message)
         self.code = code
+
+
+class RowsRefused(HistoryFailed):
+    """Among the rows of an insert is one, or are several, that ClickHouse will never take."""
 
 
 class MigrationError(QueryError):

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from agentspan.eventlog import Position
 from agentspan_query.domain.filters import ExecutionFilter
-from agentspan_query.domain.rows import EventRow, ExecutionRow
+from agentspan_query.domain.rows import EventRow, ExecutionRow, Refused
 from agentspan_query.domain.views import HistoryPage, StoredEvent
 from agentspan_schemas.events import Event, Started, Status
 
@@ -21,7 +21,9 @@ Sleep = Callable[[float], Awaitable[None]]
 class Sink(Protocol):
     """Where the projection writes. Each may raise HistoryUnavailable or HistoryFailed."""
 
-    async def write(self, events: Sequence[EventRow], executions: Sequence[ExecutionRow]) -> None: ...
+    async def write(self, events: Sequence[EventRow], executions: Sequence[ExecutionRow]) -> Sequence[Refused]:
+        """All but those that will never be taken, which it tells."""
+        ...
 
     async def save_positions(self, positions: Mapping[int, Position]) -> None: ...
 
@@ -56,7 +58,7 @@ class NewHistory(Protocol):
         position: Position,
         events: Sequence[EventRow],
         executions: Sequence[ExecutionRow],
-    ) -> None: ...
+    ) -> Sequence[Refused]: ...
 
     async def counts(self) -> Counts: ...
 

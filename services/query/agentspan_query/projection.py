@@ -2,7 +2,7 @@
 
 What all partitions have ready is written together: an insert costs ClickHouse as much as a thousand rows. Rows are the
 same however often they are written; where each partition stands is saved after them. While ClickHouse is away the log
-waits: nothing is dropped, nothing piles up here.
+waits: nothing is dropped, nothing piles up here. An event that ClickHouse will never take is put aside: it stops none.
 """
 
 import asyncio
@@ -10,7 +10,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
-from agentspan.eventlog import BEGINNING, Log
+from agentspan.eventlog import BEGINNING, Log, LogError
+from agentspan_query.aside import Aside
 from agentspan_query.batch import FLUSH_BYTES, FLUSH_ROWS, Batch
 from agentspan_query.errors import QueryError
 from agentspan_query.ports import Sink, Sleep
@@ -37,9 +38,10 @@ LONGEST_PAUSE_S = 15.0
 class Projection:
     """Of all partitions, in one loop."""
 
-    def __init__(self, log: Log, sink: Sink, tail: Tail, *, sleep: Sleep) -> None:
+    def __init__(self, log: Log, sink: Sink, tail: Tail, aside: Aside, *, sleep: Sleep) -> None:
         self._log = log
         self._sink = sink
+        self._aside = aside
         self._tail = tail
         self._sleep = sleep
         self._sources: Sequence[Source] = ()
@@ -49,6 +51,11 @@ class Projection:
         """Events that were written; one that is written again counts again."""
         self.failed = 0
         """Times that something was not written, or not read, and is tried again."""
+
+    @property
+    def left_out(self) -> int:
+        """Events that ClickHouse will never take, and that were put aside."""
+        return self._aside.count
 
     @property
     def reached(self) -> Mapping[int, int]:
@@ -107,10 +114,11 @@ class Projection:
             source.written(batch)
 
     async def _store(self, batches: Sequence[Batch]) -> None:
-        await self._sink.write(
-            [row for batch in batches for row in batch.events], [row for batch in batches for row in batch.executions]
-        )
+        events = [row for batch in batches for row in batch.events]
+        for refused in await self._sink.write(events, [row for batch in batches for row in batch.executions]):
+            await self._aside.put(refused)
         await self._sink.save_positions({batch.number: batch.position for batch in batches})
+        self._aside.written()
 
     async def _persisted(self, work: Callable[[], Awaitable[T]]) -> T:
         """The work's result, however often it takes: the log waits meanwhile, with all that is not written yet."""
@@ -118,7 +126,7 @@ class Projection:
         while True:
             try:
                 done = await work()
-            except QueryError as error:
+            except (QueryError, LogError) as error:
                 logger.warning("history can't be written, the log waits; again in %.1f s: %s", pause_s, error)
                 self.trouble = str(error)
                 self.failed += 1

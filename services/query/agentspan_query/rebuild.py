@@ -35,5 +35,6 @@ async def _fill(log: Log, new: NewHistory, told: Told) -> None:
     for number in range(log.partitions):
         end = await log.partition(number).end()
         async for batch in batches(log, number, positions.get(number, BEGINNING), end):
-            await new.write(number, batch.begins, batch.position, batch.events, batch.executions)
+            for refused in await new.write(number, batch.begins, batch.position, batch.events, batch.executions):
+                told(f"left out: {refused}")
             told(f"partition {number}: {batch.position.offset} of {end} records")

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from agentspan.eventlog.commands import CommandLog
+from agentspan.eventlog.intake import DeadLetters
 from agentspan_approvals.adapters.sqlite_store import SqliteApprovalStore
 from agentspan_approvals.decisions import Decisions
 from agentspan_approvals.publisher import Publisher
@@ -24,8 +25,9 @@ from agentspan_orchestrator.ingest_mapping import TicketMappings
 from agentspan_orchestrator.ports import StateCache
 from agentspan_orchestrator.service import Orchestrator
 from agentspan_orchestrator.starts import CheckModel, Starts
+from agentspan_query.aside import Aside
 from agentspan_schemas.agents import AgentDefinition
-from agentspan_schemas.topics import DECISIONS, TICKETS
+from agentspan_schemas.topics import DECISIONS, EVENTS, TICKETS, topic_name
 from agentspan_standalone.history import HistoryServices
 from agentspan_standalone.memory import give_back_when_quiet
 from agentspan_standalone.metrics import Measured, Sample, standing
@@ -63,14 +65,14 @@ class Services:
         self.providers = Providers.installed(ModelSettings(environment=os.environ, now=now))
         self.orchestrator = self._orchestrator() if "orchestrator" in settings.roles else None
         self._commands = CommandLog(on.log, on.inbox, unavailable=self._unavailable) if on.inbox else None
-        self.history = HistoryServices(settings, on.log, now) if "query" in settings.roles else None
+        prefix = settings.kafka().prefix if settings.log else "agentspan"
+        self.history = self._history(prefix, on.left_out) if on.left_out else None
         self.tool_runner = self._tool_runner() if "tool-runner" in settings.roles else None
         self._store = self._approval_store() if "approvals" in settings.roles else None
         self._publisher = self._published(on.requests, self._store) if on.requests and self._store else None
         self.approvals = self._approvals(self._store) if self._store else None
         self.mappings = TicketMappings(_needed(on.settings)) if self.orchestrator else None
 
-        prefix = settings.kafka().prefix if settings.log else "agentspan"
         self._lags = standing.ConsumerLags(on, prefix, self.orchestrator, self.history)
 
     @property
@@ -196,6 +198,10 @@ class Services:
             now=now,
             sleep=asyncio.sleep,
         )
+
+    def _history(self, prefix: str, left_out: DeadLetters) -> HistoryServices:
+        aside = Aside(self.measured.counting(EVENTS.name, left_out), topic_name(EVENTS, prefix), now=now)
+        return HistoryServices(self._settings, self._on.log, aside, now)
 
     def _published(self, requests: Requests, store: SqliteApprovalStore) -> Publisher:
         return Publisher(table=requests.table, store=store, now=now, sleep=asyncio.sleep)

@@ -1,28 +1,40 @@
 """What `agentspan dlq …` does: dead letters listed, shown, sent again, put away.
 
-Apart from the command line, which knows nothing of a cluster. What goes wrong is a StartError; what is done before it
-stays done, and the same command again goes on.
+Apart from the command line, which knows nothing of a cluster or a data folder. What goes wrong is a StartError; what is
+done before it stays done, and the same command again goes on.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from agentspan.eventlog import LogError
 from agentspan.eventlog.kafka import Kafka, KafkaConfig
 from agentspan.eventlog.letters import Letter as Letter
 from agentspan.eventlog.letters import Letterbox, LetterId, handle, letters, replay, whole
+from agentspan.eventlog.sqlite_letters import SqliteLetters
 from agentspan_schemas.dead_letters import Handled
-from agentspan_schemas.topics import TOPICS, Topic
+from agentspan_schemas.topics import EVENTS, WITH_DEAD_LETTERS, Topic
 from agentspan_standalone.cluster import asked, cluster
 from agentspan_standalone.errors import LetterHandled, NoSuchLetter, SettingsError
+from agentspan_standalone.plumbing import LETTERS_FILE, LOG_FILE
+from agentspan_standalone.settings import Settings
 
 T = TypeVar("T")
 
-WITH_LETTERS = {topic.name: topic for topic in TOPICS if topic.writer == "other teams"}
+WITH_LETTERS = {topic.name: topic for topic in WITH_DEAD_LETTERS}
 """The topics whose records can be put aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Whose dead letters: of the cluster that `log` names, or the environment; else of a data folder."""
+
+    log: str | None = None
+    data: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +75,11 @@ class Done:
 
     letters: tuple[Letter, ...]
     left: tuple[Letter, ...] = ()
-    """Of which nothing was kept, so that nothing can be sent again."""
+    """Those that can't be sent again: of some nothing was kept, and events stand on the log."""
     stopped: str | None = None
 
 
-def listed(log: str | None, filters: Filters, *, handled: bool) -> tuple[Letter, ...]:
+def listed(where: Where, filters: Filters, *, handled: bool) -> tuple[Letter, ...]:
     """Those that wait for somebody, oldest first; with `handled` also the others."""
 
     async def ask(boxes: Sequence[Letterbox]) -> tuple[Letter, ...]:
@@ -75,10 +87,10 @@ def listed(log: str | None, filters: Filters, *, handled: bool) -> tuple[Letter,
         fitting = [each for each in found if filters.fit(each) and (handled or each.handled is None)]
         return tuple(sorted(fitting, key=lambda each: (each.why.at, each.id)))
 
-    return _opened(log, _named([filters.topic] if filters.topic else ()), ask)
+    return _opened(where, _named([filters.topic] if filters.topic else ()), ask)
 
 
-def shown(log: str | None, id_: str) -> Letter:
+def shown(where: Where, id_: str) -> Letter:
     """One letter, whole, handled or not. Raises NoSuchLetter."""
     wanted = _id(id_)
 
@@ -89,16 +101,16 @@ def shown(log: str | None, id_: str) -> Letter:
             return replace(letter, handled=known[wanted].handled)
         raise _missing(wanted)
 
-    return _opened(log, _named([wanted.topic]), ask)
+    return _opened(where, _named([wanted.topic]), ask)
 
 
-def replayed(log: str | None, which: Which, note: Note, *, dry_run: bool) -> Done:
+def replayed(where: Where, which: Which, note: Note, *, dry_run: bool) -> Done:
     """Send records again, as they came. At least once. Raises NoSuchLetter or LetterHandled before anything is done."""
 
     async def ask(boxes: Sequence[Letterbox]) -> Done:
         picked = await _picked(boxes, which)
-        todo = {letter.id: letter for letter in picked if letter.omitted is None}
-        left = tuple(letter for letter in picked if letter.omitted is not None)
+        todo = {letter.id: letter for letter in picked if _can_be_sent(letter)}
+        left = tuple(letter for letter in picked if not _can_be_sent(letter))
         if dry_run:
             return Done(tuple(todo.values()), left)
 
@@ -108,10 +120,10 @@ def replayed(log: str | None, which: Which, note: Note, *, dry_run: bool) -> Don
 
         return await _until_stopped(boxes, todo, left, each)
 
-    return _opened(log, _wanted(which), ask)
+    return _opened(where, _wanted(which), ask)
 
 
-def discarded(log: str | None, which: Which, note: Note, *, dry_run: bool) -> Done:
+def discarded(where: Where, which: Which, note: Note, *, dry_run: bool) -> Done:
     """Put letters away. Raises NoSuchLetter or LetterHandled before anything is done."""
 
     async def ask(boxes: Sequence[Letterbox]) -> Done:
@@ -126,7 +138,7 @@ def discarded(log: str | None, which: Which, note: Note, *, dry_run: bool) -> Do
 
         return await _until_stopped(boxes, todo, (), each)
 
-    return _opened(log, _wanted(which), ask)
+    return _opened(where, _wanted(which), ask)
 
 
 Each = Callable[[Letterbox], AsyncIterator[tuple[LetterId, Awaitable[None]]]]
@@ -160,6 +172,10 @@ async def _picked(boxes: Sequence[Letterbox], which: Which) -> list[Letter]:
                 " it once more"
             )
     return list(known.values())
+
+
+def _can_be_sent(letter: Letter) -> bool:
+    return letter.omitted is None and letter.id.topic != EVENTS.name
 
 
 def _known(found: Sequence[Letter], wanted: Collection[LetterId]) -> dict[LetterId, Letter]:
@@ -205,14 +221,24 @@ def _named(names: Sequence[str]) -> tuple[Topic, ...]:
     return tuple(topic for name, topic in WITH_LETTERS.items() if not names or name in names)
 
 
-def _opened(log: str | None, topics: Sequence[Topic], ask: Callable[[Sequence[Letterbox]], Awaitable[T]]) -> T:
-    config = cluster(log, client="dlq")
+def _opened(where: Where, topics: Sequence[Topic], ask: Callable[[Sequence[Letterbox]], Awaitable[T]]) -> T:
+    settings = Settings.given(log=where.log, data=where.data.absolute() if where.data else None)
 
     async def asking() -> T:
-        async with letterboxes(config, topics) as boxes:
+        if not settings.log:
+            return await ask(_of_folder(settings, topics))
+        async with letterboxes(cluster(where.log, client="dlq"), topics) as boxes:
             return await ask(boxes)
 
     return asked(asking())
+
+
+def _of_folder(settings: Settings, topics: Sequence[Topic]) -> Sequence[Letterbox]:
+    if not (settings.data / LOG_FILE).exists():
+        raise SettingsError(
+            f"which log? There is none in {str(settings.data)!r}: give --data, or --log kafka://host:port?prefix=agentspan"
+        )
+    return [SqliteLetters(settings.data / LETTERS_FILE, topic.name) for topic in topics]
 
 
 @asynccontextmanager

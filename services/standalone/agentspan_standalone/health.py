@@ -13,7 +13,7 @@ class Health(Wire):
 
     status: str = "ok"
     history: str | None = None
-    """Why lists and past runs fall behind, or can't be read. Work goes on: they catch up from the log."""
+    """Why lists and past runs fall behind, lack events, or can't be read. Work goes on; the log has everything."""
 
 
 def router(unready: Callable[[], str | None], behind: Callable[[], str | None]) -> APIRouter:

@@ -12,6 +12,7 @@ from agentspan_query.adapters.history import ClickHouseHistory
 from agentspan_query.adapters.migrations import migrate, require
 from agentspan_query.adapters.retention import expire
 from agentspan_query.adapters.sink import ClickHouseSink
+from agentspan_query.aside import Aside
 from agentspan_query.errors import HistoryFailed, HistoryUnavailable, MigrationError, QueryError
 from agentspan_query.ports import Now
 from agentspan_query.projection import Projection
@@ -37,7 +38,7 @@ ASKED_WITHIN_S = 5
 class HistoryServices:
     """The query service and what it stands on."""
 
-    def __init__(self, settings: Settings, log: Log, now: Now) -> None:
+    def __init__(self, settings: Settings, log: Log, aside: Aside, now: Now) -> None:
         self._settings = settings
         self._log = log
         self._now = now
@@ -46,14 +47,14 @@ class HistoryServices:
         self._database = Database(self._child.address if self._child else address(settings), self._threads)
         self._tail = Tail(log)
         sink = ClickHouseSink(self._database, log.id)
-        self._projection = Projection(log, sink, self._tail, sleep=asyncio.sleep)
+        self._projection = Projection(log, sink, self._tail, aside, sleep=asyncio.sleep)
         self._waits: str | None = "history waits for its ClickHouse"
         self.query = Query(log=log, history=ClickHouseHistory(self._database), tail=self._tail, now=now)
 
     @property
     def trouble(self) -> str | None:
-        """Why history falls behind now; None: it does not. The log keeps what is missing from it."""
-        return self._waits or self._projection.trouble
+        """Why history falls behind now, or lacks events; None: it does not. The log keeps what is missing from it."""
+        return self._waits or self._projection.trouble or self._lacks()
 
     @property
     def projection(self) -> Projection:
@@ -78,6 +79,14 @@ class HistoryServices:
             if running is not None:
                 running.cancel()
                 await asyncio.wait([running])
+
+    def _lacks(self) -> str | None:
+        if not (count := self._projection.left_out):
+            return None
+        return (
+            f"it goes on without events that ClickHouse refused, {count} since this process began:"
+            " `agentspan dlq list --topic events` says which and why"
+        )
 
     def close(self) -> None:
         """Let go of the connections."""

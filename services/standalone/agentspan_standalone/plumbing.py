@@ -14,9 +14,21 @@ from agentspan.eventlog._lockfile import LockFile
 from agentspan.eventlog.intake import DeadLetters, Source
 from agentspan.eventlog.memory import MemoryInbox, MemoryTable
 from agentspan.eventlog.sqlite import SqliteLog
+from agentspan.eventlog.sqlite_letters import SqliteLetters
 from agentspan_orchestrator.owned import MOST_UNDER_WAY
 from agentspan_orchestrator.partition import always
-from agentspan_schemas.topics import AGENTS, APPROVALS, DECISIONS, SETTINGS, SNAPSHOTS, TASKS, TICKETS, WORKERS, Topic
+from agentspan_schemas.topics import (
+    AGENTS,
+    APPROVALS,
+    DECISIONS,
+    EVENTS,
+    SETTINGS,
+    SNAPSHOTS,
+    TASKS,
+    TICKETS,
+    WORKERS,
+    Topic,
+)
 from agentspan_standalone.lags import Lags, LogLags
 from agentspan_standalone.settings import Role, Settings
 
@@ -27,6 +39,8 @@ PARTITIONS = 1
 """One machine, one writer: more partitions would share its disk and its commits."""
 
 LOG_FILE = "log.sqlite3"
+
+LETTERS_FILE = "dead-letters.sqlite3"
 
 LOCK_FILE = "lock"
 """Guards what is derived from a cluster's log: in one folder, two processes would write over each other's."""
@@ -98,6 +112,8 @@ class Plumbing:
     """For an orchestrator on a cluster."""
     requests: Requests | None
     """For an approvals service on a cluster."""
+    left_out: DeadLetters | None
+    """Where events go that history's ClickHouse will never take, for a query service."""
     close: Callable[[], Awaitable[None]]
 
 
@@ -125,6 +141,7 @@ def embedded(settings: Settings) -> Plumbing:
         lags=LogLags(log),
         tickets=None,
         requests=None,
+        left_out=SqliteLetters(settings.data / LETTERS_FILE, EVENTS.name) if _has(settings, "query") else None,
         close=log.close,
     )
 
@@ -161,6 +178,7 @@ async def clustered(settings: Settings) -> Plumbing:
             lags=KafkaLags(config),
             tickets=await _tickets(kafka) if _has(settings, "orchestrator") else None,
             requests=await _requests(kafka, config) if _has(settings, "approvals") else None,
+            left_out=await kafka.dead_letters(EVENTS) if _has(settings, "query") else None,
             close=close,
         )
     except LogError as error:

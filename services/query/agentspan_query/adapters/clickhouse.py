@@ -1,11 +1,10 @@
 """The way to a ClickHouse, real or embedded: clickhouse-connect over HTTP, its blocking calls in an executor's threads.
 
-Apart from the statements (`sql`) and what they mean (`history`, `sink`): here stand connecting, threads and errors.
+Apart from the statements (`sql`) and what they mean (`history`, `sink`): here stand connecting and threads.
 """
 
 import asyncio
 import logging
-import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -16,9 +15,10 @@ import clickhouse_connect
 from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.driver import options
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from agentspan_query.errors import HistoryFailed, HistoryUnavailable, QueryError
+from agentspan_query.adapters.clickhouse_errors import BEFORE_IT_IS_SENT, translated
+from agentspan_query.errors import HistoryFailed, RowsRefused
 
 T = TypeVar("T")
 Rows = Sequence[Sequence[Any]]
@@ -47,6 +47,9 @@ class Address:
     password: str = field(default="", repr=False)
     secure: bool = False
 
+    def __str__(self) -> str:
+        return f"ClickHouse at {self.host}:{self.port}"
+
 
 class Database:
     """One database of a ClickHouse. Connects at the first call; any number of threads may use it."""
@@ -74,7 +77,10 @@ class Database:
         return await self.call(lambda client: client.query(sql, dict(params), settings=settings).result_rows)
 
     async def insert(self, table: str, columns: Sequence[str], rows: Rows, *, token: str) -> None:
-        """Write rows and return when they are stored. The same token again, within the last 1000, writes nothing."""
+        """Write rows and return when they are stored. The same token again, within the last 1000, writes nothing.
+
+        Raises HistoryUnavailable, HistoryFailed, or RowsRefused where it is some of the rows that are not taken.
+        """
         settings = {"async_insert": 0, "insert_deduplication_token": token}
         await self.call(lambda client: self._insert(client, table, columns, rows, settings))
 
@@ -118,7 +124,7 @@ class Database:
         try:
             return use(self._connected())
         except ClickHouseError as error:
-            raise _translated(error, self._address) from error
+            raise translated(error, str(self._address)) from error
 
     def _insert(
         self, client: Client, table: str, columns: Sequence[str], rows: Rows, settings: Mapping[str, Any]
@@ -131,6 +137,8 @@ class Database:
         types = context.column_types
         try:
             client.insert(context=context)
+        except BEFORE_IT_IS_SENT as error:
+            raise RowsRefused(f"a row does not fit the columns of {table!r}: {error}", None) from error
         finally:
             vars(context).clear()  # it refers to itself: its rows would stay until the collector came
         self._types[into] = types
@@ -143,7 +151,7 @@ class Database:
             finally:
                 client.close()
         except ClickHouseError as error:
-            raise _translated(error, self._address) from error
+            raise translated(error, str(self._address)) from error
 
     def _connected(self) -> Client:
         with self._connecting:
@@ -173,30 +181,8 @@ def _connect(address: Address, database: str | None, answer_within_s: int) -> Cl
     )
 
 
-def _reason(error: BaseException) -> BaseException:
-    """What lies at the bottom of it: the driver's own words don't tell a refused connection from a time-out."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
-
-
-def _from_between(error: ClickHouseError) -> bool:
-    """Whether an answer without ClickHouse's number is that of a proxy that does not reach it."""
-    return re.search(r"HTTP status 50[234]", str(error)) is not None
-
-
 def _without_frames() -> None:
     """Keep the driver from importing numpy and pandas with the first insert, where they are installed: it would look
     whether the rows are a frame of theirs, which takes 0.4 s and 80 MB to deny."""
     for name in ("np", "pd", "pd_time_test"):
         vars(options).setdefault(name, None)
-
-
-def _translated(error: ClickHouseError, address: Address) -> QueryError:
-    where = f"ClickHouse at {address.host}:{address.port}"
-    code = getattr(error, "code", None)
-    if code is None and (isinstance(error, OperationalError) or _from_between(error)):
-        return HistoryUnavailable(
-            f"{where} does not answer: {_reason(error)}; the log has everything, try again shortly"
-        )
-    return HistoryFailed(f"{where} refused a statement: {error}", code)

@@ -1,16 +1,18 @@
 """What the projection writes: rows first, then how far it came.
 
 A batch is not atomic in ClickHouse (one part for each month). It need not be: rows are the same however often they are
-written, and the position follows only when all of them are stored.
+written, and the position follows only when all of them are stored. Rows that ClickHouse will never take are found by
+writing the batch in halves, each under a token of its own: after a crash in the middle the same halves write nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 
 from agentspan.eventlog import Position
 from agentspan_query.adapters import sql
 from agentspan_query.adapters.clickhouse import Database
-from agentspan_query.domain.rows import EventRow, ExecutionRow, latest
+from agentspan_query.domain.rows import EventRow, ExecutionRow, Refused, latest
+from agentspan_query.errors import RowsRefused
 
 
 class ClickHouseSink:
@@ -20,14 +22,27 @@ class ClickHouseSink:
         self._database = database
         self._log_id = log_id
 
-    async def write(self, events: Sequence[EventRow], executions: Sequence[ExecutionRow]) -> None:
-        """Store what some partitions have, of each in the log's order."""
+    async def write(self, events: Sequence[EventRow], executions: Sequence[ExecutionRow]) -> Sequence[Refused]:
+        """Store what some partitions have, of each in the log's order; those of which a row was refused."""
         if not events:
-            return
-        token = self._token(events)
-        await self._database.insert("events", EventRow._fields, events, token=f"events:{token}")
-        rows = latest(executions)
-        await self._database.insert("executions", ExecutionRow._fields, rows, token=f"executions:{token}")
+            return ()
+        token, rows = self._token(events), latest(executions)
+
+        async def write_events(begin: int, end: int) -> None:
+            part = events[begin:end]
+            await self._database.insert("events", EventRow._fields, part, token=f"events:{self._token(part)}")
+
+        async def write_executions(begin: int, end: int) -> None:
+            part = "" if (begin, end) == (0, len(rows)) else f":{begin}-{end}"
+            await self._database.insert(
+                "executions", ExecutionRow._fields, rows[begin:end], token=f"executions:{token}{part}"
+            )
+
+        refused = [Refused(events[at], "events", why) for at, why in await in_halves(len(events), write_events)]
+        if without := await in_halves(len(rows), write_executions):
+            of = {(event.execution_id, event.seq): event for event in events}
+            refused += [Refused(of[rows[at].execution_id, rows[at].seq], "executions", why) for at, why in without]
+        return refused
 
     async def save_positions(self, positions: Mapping[int, Position]) -> None:
         """Remember that everything of each partition before its position is stored."""
@@ -50,6 +65,27 @@ class ClickHouseSink:
             begins.setdefault(event.partition, event.offset)
             ends[event.partition] = f"{event.offset}@{event.at.isoformat()}"
         return f"{self._log_id}:{_digest((number, begins[number], ends[number]) for number in begins)}"
+
+
+async def in_halves(count: int, write: Callable[[int, int], Awaitable[None]]) -> Sequence[tuple[int, str]]:
+    """Write the rows from 0 up to `count`; of each that is refused its place and why.
+
+    `write` takes a range of them, and raises RowsRefused where one of it is refused: for each such row twice the
+    logarithm of `count` more writes, at most. Raises what else `write` does.
+    """
+    refused: list[tuple[int, str]] = []
+    ranges = [(0, count)]
+    while ranges:
+        begin, end = ranges.pop()
+        try:
+            await write(begin, end)
+        except RowsRefused as error:
+            if end - begin == 1:
+                refused.append((begin, str(error)))
+            else:
+                middle = (begin + end) // 2
+                ranges += [(middle, end), (begin, middle)]
+    return refused
 
 
 def _digest(parts: Iterable[object]) -> str:

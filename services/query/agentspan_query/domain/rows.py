@@ -7,6 +7,7 @@ fields are the tables' columns, in `adapters/migrations`.
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -66,6 +67,19 @@ class ExecutionRow(NamedTuple):
     output_preview: str
     error_kind: str
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An event of which a row will never be taken, and why."""
+
+    event: EventRow
+    table: str
+    why: str
+
+    def __str__(self) -> str:
+        event = self.event
+        return f"event {event.execution_id}/{event.seq} at {event.partition}:{event.offset} of the log: {self.why}"
 
 
 _NO_USAGE = Usage()
