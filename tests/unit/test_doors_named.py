@@ -50,6 +50,8 @@ async def test_on_loopback_a_name_is_welcome_and_not_asked_for(headers: dict[str
         ("Agentspan-User", ("ana", "eve")),
         ("Agentspan-User", ("ana", "")),
         ("Agentspan-Client", ("ui", "cli")),
+        ("Idempotency-Key", ("order-1", "order-2")),
+        ("Idempotency-Key", ("order-1", "order-1")),
         ("Origin", ("http://localhost", "https://evil.example")),
     ],
 )

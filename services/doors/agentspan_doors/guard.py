@@ -14,8 +14,8 @@ from agentspan_schemas import MAX_VALUE_BYTES
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _ELSEWHERE = (b"cross-site", b"same-site")
-_ONCE = ("Host", "Origin", "Agentspan-User", "Agentspan-Client")
-"""Of two, what stands in front may judge by one and this server by the other."""
+_ONCE = ("Host", "Origin", "Agentspan-User", "Agentspan-Client", "Idempotency-Key")
+"""Of two, what stands in front may judge by one and this server by the other; and a key says which request it is."""
 
 
 class Guard:
