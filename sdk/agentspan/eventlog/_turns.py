@@ -5,6 +5,7 @@ and more. Machines wait here instead, in their order, so that each turn is short
 """
 
 import asyncio
+import math
 from collections import deque
 from typing import Final
 
@@ -19,10 +20,13 @@ class Turns:
     def __init__(self, at_once: int = MACHINES_A_TURN) -> None:
         self._at_once = at_once
         self._left = at_once
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
 
-    async def mine(self) -> None:
-        """Return when it is the caller's turn: in the order of asking, but for who asks while a turn is being given."""
+    async def mine(self, until: float = math.inf) -> None:
+        """Return when it is the caller's turn: in the order of asking, but for who asks while a turn is being given.
+
+        Raises TimeoutError when none comes `until` then, by the loop's clock; who asks later gives no earlier one.
+        """
         loop = asyncio.get_running_loop()
         if self._left == self._at_once:
             loop.call_soon(self._next, loop)
@@ -30,15 +34,20 @@ class Turns:
             self._left -= 1
             return
         turn: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(turn)
+        self._waiting.append((turn, until))
         await turn
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         """The next turn; those that waited come before who asks in it."""
         self._left = self._at_once
-        while self._waiting and self._left:
-            turn = self._waiting.popleft()
-            if not turn.done():  # else whoever waited was cancelled
+        now = loop.time()
+        while self._waiting and (self._left or self._waiting[0][1] <= now):
+            turn, until = self._waiting.popleft()
+            if turn.done():  # whoever waited was cancelled
+                continue
+            if until <= now:
+                turn.set_exception(TimeoutError())
+            else:
                 turn.set_result(None)
                 self._left -= 1
         if self._left < self._at_once:

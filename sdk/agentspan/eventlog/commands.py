@@ -8,7 +8,6 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import takewhile
 from typing import Protocol
 
 from agentspan.eventlog._errors import LogError, WriteError
@@ -58,7 +57,7 @@ class CommandLog:
         unavailable: Callable[[int], str | None] = lambda partition: None,
         timeout_s: float = 30.0,
     ) -> None:
-        """`timeout_s`: after so long a sender gives up, a second later at most."""
+        """`timeout_s`: after so long a sender gives up, a second later at most, whatever it waited for."""
         self._log = log
         self._inbox = inbox
         self._unavailable = unavailable
@@ -75,14 +74,16 @@ class CommandLog:
 
     async def submit(self, command: Command) -> Answer:
         """The command's answer, once its outcome is released. Raises OutcomeUnknown or Unavailable."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._timeout_s
         if not isinstance(command, _FIRST):
-            await self._turns.mine()
+            await self._turn(until)
         partition = partition_for(command.execution_id, self._log.partitions)
         if reason := self._unavailable(partition):
             raise Unavailable(reason)
-        loop, waiting = asyncio.get_running_loop(), self._waiting[partition]
+        waiting = self._waiting[partition]
         answered: asyncio.Future[Answer] = loop.create_future()
-        key = waiting.begin(command, answered, loop.time() + self._timeout_s)
+        key = waiting.begin(command, answered, until)
         try:
             sending = asyncio.ensure_future(self._inbox.send(partition, command_record(command)))
             if sending.done():
@@ -92,6 +93,12 @@ class CommandLog:
             return await answered
         finally:
             waiting.end(key, answered)
+
+    async def _turn(self, until: float) -> None:
+        try:
+            await self._turns.mine(until)
+        except TimeoutError:
+            raise Unavailable(f"in {self._timeout_s:g} s the command was not sent: too many came before it") from None
 
     async def _follow(self, number: int) -> None:
         partition, waiting = self._log.partition(number), self._waiting[number]
@@ -118,7 +125,6 @@ class _Waiting:
     def __init__(self) -> None:
         self._answered: dict[str, list[asyncio.Future[Answer]]] = {}
         self._until: dict[asyncio.Future[Answer], float] = {}
-        """In the order of their coming, which is that of their times."""
 
     def begin(self, command: Command, answered: asyncio.Future[Answer], until: float) -> str:
         """Let one wait; its key ends it."""
@@ -141,7 +147,7 @@ class _Waiting:
 
     def overdue(self, now: float) -> Iterable[asyncio.Future[Answer]]:
         """Those whose time is over by `now`."""
-        return list(takewhile(lambda answered: self._until[answered] <= now, self._until))
+        return [answered for answered, until in self._until.items() if until <= now]
 
 
 def _tell(answered: asyncio.Future[Answer], said: Answer | UnreadableCommand) -> None:
