@@ -121,10 +121,14 @@ def test_a_write_comes_with_its_caller_its_key_and_its_path() -> None:
 
 
 def test_of_a_header_that_stands_there_twice_the_first_counts() -> None:
+    assert headers_of({"headers": [(b"x-more", b"1"), (b"x-more", b"2")]}) == {b"x-more": b"1"}
+
+
+def test_a_key_that_stands_there_twice_is_refused() -> None:
     twice = ((b"idempotency-key", b"k-1"), (b"idempotency-key", b"k-2"))
-    _, _, said = post(echo, *twice, body=b'{"text": "hello"}')
+    status, _, said = post(echo, *twice, body=b'{"text": "hello"}')
     assert isinstance(said, dict)
-    assert said["key"] == "k-1"
+    assert (status, said["code"], said["field"]) == (400, "header_repeated", "Idempotency-Key")
 
 
 @pytest.mark.parametrize(
