@@ -11,50 +11,57 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError, ValidationError
-from jsonschema.protocols import Validator
-from jsonschema.validators import create
 from pydantic import JsonValue
 from pydantic_core import SchemaError as BadPattern
 from pydantic_core import SchemaValidator, core_schema, from_json
-from referencing import Registry
 
+from agentspan_orchestrator.domain.checking import Checked, Part, unevaluated_items, unevaluated_properties
 from agentspan_schemas import JsonObject, JsonSchema
 
 Errors = Iterator[ValidationError]
 
 
 @lru_cache(maxsize=4096)
-def validator(schema: bytes) -> Validator:
+def checked(schema: bytes) -> Checked:
     """What checks values against this schema, written as JSON. References to other documents are not followed.
 
     Raises jsonschema's SchemaError when it is no JSON Schema, or has a pattern that can't be matched in linear time.
     """
     parsed: JsonSchema = from_json(schema)
     check(parsed)
-    parsed.pop("$schema", None)  # of whichever draft it says it is, it is read as 2020-12
-    return _LinearValidator(parsed, registry=Registry())
+    return Checked(parsed, _KEYWORDS, _found)  # of whichever draft it says it is, it is read as 2020-12
 
 
 def check(schema: JsonSchema) -> None:
-    """Raise jsonschema's SchemaError when this is no JSON Schema, or would be checked by another's regular expressions.
-
-    Those of a part with a draft of its own, and those that find what is unevaluated, can't be taken from jsonschema.
-    """
+    """Raise jsonschema's SchemaError when this is no JSON Schema, or one that could not be checked in bounded time."""
     Draft202012Validator.check_schema(schema, _FORMATS)
     inner = [part for part in _parts(schema) if part is not schema]
     if any(isinstance(part.get("$schema"), str) for part in inner):
         raise SchemaError("a part of it says a '$schema' of its own: only the whole may, take it out")
     if all(any(word in part for part in (schema, *inner)) for word in ("patternProperties", "unevaluatedProperties")):
         raise SchemaError("'unevaluatedProperties' can't be checked beside 'patternProperties'")
+    if any("$dynamicRef" in part for part in (schema, *inner)) and any("$id" in part for part in inner):
+        raise SchemaError("'$dynamicRef' can't be checked beside a part with an '$id' of its own: say '$ref'")
 
 
-def _parts(value: JsonValue | JsonSchema) -> Iterator[JsonObject]:
-    match value:
-        case dict():
-            yield value
-            yield from (part for inner in value.values() for part in _parts(inner))
-        case list():
-            yield from (part for inner in value for part in _parts(inner))
+_PART = (
+    "additionalProperties", "contains", "contentSchema", "else", "if", "items", "not", "propertyNames", "then",
+    "unevaluatedItems", "unevaluatedProperties",
+)  # fmt: skip
+_PARTS = ("allOf", "anyOf", "oneOf", "prefixItems")
+_NAMED_PARTS = ("$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties")
+
+
+def _parts(schema: Any) -> Iterator[JsonObject]:
+    """The schema and all in it that is one: what `const`, `default`, `enum` and `examples` show is data."""
+    if not isinstance(schema, dict):
+        return
+    yield schema
+    parts = [schema.get(word) for word in _PART]
+    parts += [part for word in _PARTS for part in schema.get(word, ())]
+    parts += [part for word in _NAMED_PARTS for part in schema.get(word, {}).values()]
+    for part in parts:
+        yield from _parts(part)
 
 
 @lru_cache(maxsize=512)  # one may take megabytes
@@ -75,12 +82,12 @@ def _is_pattern(value: object) -> bool:
         raise ValueError(reason) from error
 
 
-def _pattern(checker: Validator, pattern: str, value: JsonValue, schema: JsonSchema) -> Errors:
+def _pattern(checker: Part, pattern: str, value: JsonValue, schema: JsonSchema) -> Errors:
     if isinstance(value, str) and not _found(pattern, value):
         yield ValidationError(f"{value!r} does not match {pattern!r}")
 
 
-def _pattern_properties(checker: Any, patterns: JsonSchema, value: JsonValue, schema: JsonSchema) -> Errors:
+def _pattern_properties(checker: Part, patterns: JsonSchema, value: JsonValue, schema: JsonSchema) -> Errors:
     if not isinstance(value, dict):
         return
     for pattern, part in patterns.items():
@@ -88,7 +95,7 @@ def _pattern_properties(checker: Any, patterns: JsonSchema, value: JsonValue, sc
             yield from checker.descend(value[name], part, path=name, schema_path=pattern)
 
 
-def _additional_properties(checker: Any, allowed: JsonSchema | bool, value: JsonValue, schema: JsonSchema) -> Errors:
+def _additional_properties(checker: Part, allowed: JsonSchema | bool, value: JsonValue, schema: JsonSchema) -> Errors:
     if not isinstance(value, dict):
         return
     extras = [name for name in value if not _is_named(name, schema)]
@@ -99,7 +106,7 @@ def _additional_properties(checker: Any, allowed: JsonSchema | bool, value: Json
         yield ValidationError(_unexpected(extras, schema))
 
 
-def _unique_items(checker: Validator, wanted: bool, value: JsonValue, schema: JsonSchema) -> Errors:
+def _unique_items(checker: Part, wanted: bool, value: JsonValue, schema: JsonSchema) -> Errors:
     """By a set: the checker compares each object with all before it, which is seconds for a thousand of them."""
     if wanted and isinstance(value, list) and len({_identity(item) for item in value}) < len(value):
         yield ValidationError(f"{value!r} has non-unique elements")
@@ -136,14 +143,12 @@ def _unexpected(extras: list[str], schema: JsonSchema) -> str:
 _FORMATS = FormatChecker(Draft202012Validator.FORMAT_CHECKER.checkers)
 _FORMATS.checks("regex", raises=ValueError)(_is_pattern)
 
-_LinearValidator = create(
-    Draft202012Validator.META_SCHEMA,
-    Draft202012Validator.VALIDATORS
-    | {
-        "pattern": _pattern,
-        "patternProperties": _pattern_properties,
-        "additionalProperties": _additional_properties,
-        "uniqueItems": _unique_items,
-    },
-    type_checker=Draft202012Validator.TYPE_CHECKER,
-)
+_KEYWORDS = {
+    **Draft202012Validator.VALIDATORS,
+    "pattern": _pattern,
+    "patternProperties": _pattern_properties,
+    "additionalProperties": _additional_properties,
+    "unevaluatedItems": unevaluated_items,
+    "unevaluatedProperties": unevaluated_properties,
+    "uniqueItems": _unique_items,
+}

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.exceptions import SchemaError
 from pydantic import JsonValue
 from pydantic_core import to_json
 from referencing.exceptions import Unresolvable
@@ -51,7 +51,7 @@ def backoff(execution_id: str, step: str, attempt: int) -> timedelta:
 def schema_problem(value: JsonValue | JsonObject, schema: JsonSchema) -> str | None:
     """What breaks the JSON Schema, with the field's path, or None. References to other documents are not followed."""
     try:
-        errors = sorted(patterns.validator(to_json(schema)).iter_errors(value), key=_depth)
+        problems = patterns.checked(to_json(schema)).problems(value)
     except SchemaError as error:
         return f"the schema itself is no JSON Schema: {_say(error)}"
     except Unresolvable as error:
@@ -60,9 +60,7 @@ def schema_problem(value: JsonValue | JsonObject, schema: JsonSchema) -> str | N
         return "the value is nested too deeply for its schema, or the schema refers to itself without end"
     except Exception as error:  # schemas and values are others': what the checker cannot do must stop nobody
         return f"it can't be checked against its schema: {type(error).__name__}: {error}"
-    if not errors:
-        return None
-    return "; ".join(_say(error) for error in errors[:3])
+    return "; ".join(_say_at(problem.path, problem.message) for problem in problems) or None
 
 
 def task_problem(args: JsonObject, metadata: JsonObject) -> str | None:
@@ -92,14 +90,13 @@ def _first(problems: Iterable[str | None]) -> str | None:
     return next(filter(None, problems), None)
 
 
-def _depth(error: ValidationError) -> int:
-    return len(error.absolute_path)
+def _say(error: SchemaError) -> str:
+    return _say_at(error.absolute_path, f"{error.message}: {error.cause}" if error.cause else error.message)
 
 
-def _say(error: ValidationError | SchemaError) -> str:
-    path = ".".join(str(part) for part in error.absolute_path)
-    message = f"{error.message}: {error.cause}" if error.cause else error.message
-    return f"{path}: {message}" if path else message
+def _say_at(path: Iterable[str | int], message: str) -> str:
+    place = ".".join(map(str, path))
+    return f"{place}: {message}" if place else message
 
 
 def schema_error(schema: JsonSchema) -> str | None:
