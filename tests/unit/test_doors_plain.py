@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentspan.eventlog.commands import Unavailable
 from agentspan_doors import Asked, DoorError, Plain, PlainDoor, Said, body_of, create_app, write_route
+from agentspan_doors.plain import headers_of
 from agentspan_doors.table import Table
 from agentspan_doors.unforeseen import Unforeseen
 from agentspan_schemas import TooLarge
