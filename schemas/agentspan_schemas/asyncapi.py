@@ -63,6 +63,11 @@ OWN: Mapping[str, Mapping[str, str]] = {
         "ce_seq": "what the record reflects: of two, the higher counts",
         "ce_state": "of the request",
         "ce_agent": "the agent's name",
+        "ce_attempts": "how many decisions of other services it counts: of two with one seq, the higher counts",
+        "ce_endedat": "since when nobody is awaited, if so",
+        "ce_logid": "names the log that the record reflects",
+        "ce_position": "up to where on that log the record reflects it",
+        "ce_published": "up to where on that log all requests of the partition stood here before, if that was known",
     },
 }
 """The headers that a topic's messages have beside the envelope."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
-from agentspan.eventlog import Record, partition_for
+from agentspan.eventlog import Position, Record, partition_for
 from agentspan_approvals.adapters.sqlite_store import SqliteApprovalStore
 from agentspan_approvals.publisher import AGAIN_S, SWEEP_S
 from agentspan_approvals.publishing import KEPT
@@ -42,9 +42,14 @@ async def test_a_request_and_each_of_its_later_states_are_published_in_its_execu
     assert first is not None
     assert last is not None
     assert (key, partition) == (CALL, AT)
-    assert (last.type, last.key, last.attributes) == (
-        "approval", EXECUTION, {"seq": str(approved.seq), "state": "approved", "agent": "support"},
-    )  # fmt: skip
+    assert (last.type, last.key) == ("approval", EXECUTION)
+    assert approved.ended_at is not None
+    how_far = {name: last.attributes[name] for name in ("position", "published")}
+    assert last.attributes == how_far | {
+        "seq": str(approved.seq), "state": "approved", "agent": "support", "attempts": "0",
+        "endedat": approved.ended_at.isoformat(), "logid": office.world.log.id,
+    }  # fmt: skip
+    assert Position.parse(how_far["published"]).offset < Position.parse(how_far["position"]).offset
 
 
 async def test_what_changed_while_nobody_published_is_published_later() -> None:

@@ -102,6 +102,9 @@ class Inbox:
         """The position that the partition's records reflect."""
         return self._positions.get(partition, Position(0, 0, 0))
 
+    def fill(self, partition: int, records: Iterable[tuple[ApprovalRecord, bytes]]) -> None:
+        raise AssertionError("nobody restores it")
+
     def put(self, partition: int, records: Iterable[ApprovalRecord], position: Position) -> None:
         """Records and the position they reflect, together."""
         for record in records:

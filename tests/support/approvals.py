@@ -47,17 +47,24 @@ class Office:
     store: SqliteApprovalStore = field(default_factory=lambda: SqliteApprovalStore(":memory:"))
     topic: MemoryTopic = field(default_factory=lambda: MemoryTopic("agentspan.decisions"))
     dead: MemoryDeadLetters = field(default_factory=MemoryDeadLetters)
+    restores: bool = False
+    """Whether a view that is new is restored from the table, or folded from the log."""
+    approvals: Approvals | None = None
+    """Those of the process that was opened last."""
 
     @asynccontextmanager
     async def open(self, sleep: Callable[[float], Awaitable[None]] | None = None) -> AsyncIterator[Process]:
         """One process, until it is killed. `sleep` is what its publisher waits by."""
         async with process(self.world) as here:
             now, pause = self.world.clock.now, sleep or _for_ever
-            publisher = Publisher(table=self.table, store=self.store, now=now, sleep=pause)
-            approvals = Approvals(log=self.world.log, commands=here.commands, store=self.store, publisher=publisher)
+            log, store = self.world.log, self.store
+            publisher = Publisher(table=self.table, store=store, log_id=log.id, now=now, sleep=pause)
+            table = self.table if self.restores else None
+            approvals = Approvals(log=log, commands=here.commands, store=store, publisher=publisher, table=table)
             decisions = Decisions(
                 source=self.topic.source(), dead_letters=self.dead, commands=here.commands, now=now, sleep=_at_once
             )
+            self.approvals = approvals
             running = [asyncio.create_task(each.run()) for each in (approvals, publisher, decisions)]
             try:
                 yield here

@@ -53,6 +53,10 @@ class ApprovalStore(Protocol):
         """Records and the position they reflect, together."""
         ...
 
+    def fill(self, partition: int, records: Iterable[tuple[ApprovalRecord, bytes]]) -> None:
+        """Records as they were published, and their bytes; where the partition stands does not change."""
+        ...
+
     def get(self, approval_id: str) -> ApprovalRecord | None: ...
 
     def of_execution(self, execution_id: str) -> Mapping[str, ApprovalRecord]:

@@ -8,12 +8,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Iterable
 
-from agentspan.eventlog import CaughtUp, Change, Record, Table, WriteError
+from agentspan.eventlog import BEGINNING, CaughtUp, Change, Position, Record, Table, WriteError
+from agentspan_approvals.entries import Reach, entry, standing
 from agentspan_approvals.ports import ApprovalStore, Now, Sleep
 from agentspan_approvals.publishing import Standing, Version, due, over
 from agentspan_schemas import Unreadable
 from agentspan_schemas.approvals import ApprovalRecord
-from agentspan_schemas.codec import APPROVALS, encode
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +28,14 @@ COMPARED_AT_ONCE = 200
 class Publisher:
     """Serve each partition in one process; two at a time do no harm."""
 
-    def __init__(self, *, table: Table, store: ApprovalStore, now: Now, sleep: Sleep) -> None:
+    def __init__(self, *, table: Table, store: ApprovalStore, log_id: str, now: Now, sleep: Sleep) -> None:
         self._table = table
         self._store = store
+        self._log_id = log_id
         self._now = now
         self._sleep = sleep
         self._served: dict[int, _Partition] = {}
+        self._reached: dict[int, Position] = {}
 
     async def run(self) -> None:
         """Publish all partitions, until cancelled."""
@@ -44,7 +46,9 @@ class Publisher:
     async def serve(self, number: int) -> None:
         """Publish one partition, until cancelled. After a failed write, compare again all that stands there."""
         while True:
-            partition = self._served[number] = _Partition(number, self._table, self._store, self._now)
+            partition = _Partition(number, self._table, self._store, self._log_id, self._now)
+            partition.reached = self._reached.get(number, BEGINNING)
+            self._served[number] = partition
             try:
                 await partition.run(self._sleep)
             except* WriteError as failed:
@@ -60,25 +64,41 @@ class Publisher:
         """The partitions that are published here."""
         return frozenset(self._served)
 
-    def changed(self, number: int, records: Iterable[ApprovalRecord]) -> None:
-        """The view of a partition has changed."""
+    def changed(self, number: int, records: Iterable[ApprovalRecord], position: Position) -> None:
+        """The view of a partition has changed, by the outcome that ends at that position."""
+        self._reached[number] = position
         if number in self._served:
+            self._served[number].reached = position
             self._served[number].changed(records)
+
+    def advanced(self, number: int, position: Position) -> None:
+        """The view of a partition has come so far, and what it changed on the way was told."""
+        self._reached[number] = position
+        if number in self._served:
+            self._served[number].reached = position
+            self._served[number].advanced()
 
 
 class _Partition:
     """What is known of one partition of the table, and what is on its way there."""
 
-    def __init__(self, number: int, table: Table, store: ApprovalStore, now: Now) -> None:
+    def __init__(self, number: int, table: Table, store: ApprovalStore, log_id: str, now: Now) -> None:
         self._number = number
         self._table = table
         self._store = store
+        self._log_id = log_id
         self._now = now
+        self.reached = BEGINNING
+        """Up to where the view reflects the log."""
+        self._published: Position | None = None
+        """Up to where all that the log says stands on the table, and was acknowledged."""
         self._standing: dict[str, Standing] = {}
         self._sent: dict[str, Version | None] = {}
         """The last word on a request that was written here and has not come back yet; None: buried."""
-        self._writing: asyncio.Queue[Awaitable[object]] = asyncio.Queue()
+        self._writing: asyncio.Queue[Awaitable[object] | Position] = asyncio.Queue()
+        """What is on its way there, and between, up to where all that the log says is: what was put before it."""
         self._caught_up = False
+        self._compared = False
 
     async def run(self, sleep: Sleep) -> None:
         async with asyncio.TaskGroup() as group:
@@ -91,6 +111,10 @@ class _Partition:
             for record in records:
                 self._compare(record)
 
+    def advanced(self) -> None:
+        if self._compared:
+            self._writing.put_nowait(self.reached)
+
     async def _follow(self) -> None:
         async for change in self._table.follow(self._number):
             if isinstance(change, Change):
@@ -102,14 +126,16 @@ class _Partition:
                 self._compare(record)
                 if count % COMPARED_AT_ONCE == 0:
                     await asyncio.sleep(0)
+            self._compared = True
+            self.advanced()
 
     def _seen(self, change: Change) -> None:
-        key, standing = change.key, _standing(change.record)
-        if standing is None:
+        key, stands = change.key, _standing(change.record)
+        if stands is None:
             self._standing.pop(key, None)
         else:
-            self._standing[key] = standing
-        if key in self._sent and _came_back(self._sent[key], standing):
+            self._standing[key] = stands
+        if key in self._sent and _came_back(self._sent[key], stands):
             del self._sent[key]
         if self._caught_up and key not in self._sent and (own := self._store.get(key)) is not None:
             self._compare(own)
@@ -117,11 +143,11 @@ class _Partition:
     def _compare(self, own: ApprovalRecord) -> None:
         key = own.approval_id
         sent = self._sent.get(key)
-        standing = Standing(sent, own.ended_at) if sent is not None else self._standing.get(key)
-        match due(own, standing, self._now()):
+        stands = Standing(sent, own.ended_at) if sent is not None else self._standing.get(key)
+        match due(own, stands, self._now()):
             case "put":
-                attributes = {"seq": str(own.seq), "state": own.state, "agent": own.agent}
-                self._put(key, Record("approval", own.execution_id, encode(own), attributes, own), own.version)
+                reach = Reach(self._log_id, self.reached, self._published)
+                self._put(key, entry(own, reach), own.version)
             case "bury":
                 self._put(key, None, None)
             case None:
@@ -133,13 +159,17 @@ class _Partition:
 
     async def _acknowledge(self) -> None:
         while True:
-            await (await self._writing.get())
+            match await self._writing.get():
+                case Position() as reached:
+                    self._published = reached
+                case put:
+                    await put
 
     async def _sweep(self, sleep: Sleep) -> None:
         while True:
             await sleep(SWEEP_S)
             now = self._now()
-            for key in [key for key, standing in self._standing.items() if over(standing.ended_at, now)]:
+            for key in [key for key, stands in self._standing.items() if over(stands.ended_at, now)]:
                 if key not in self._sent:
                     self._put(key, None, None)
 
@@ -149,17 +179,16 @@ def _standing(record: Record | None) -> Standing | None:
     if record is None:
         return None
     try:
-        found = record.message if isinstance(record.message, ApprovalRecord) else APPROVALS.decode(record.value)
+        return standing(record)
     except Unreadable as error:
         logger.warning("an entry of the approvals that nobody can read is written over: %s", error)
         return Standing((-1, 0), None)
-    return Standing(found.version, found.ended_at)
 
 
-def _came_back(sent: Version | None, standing: Standing | None) -> bool:
-    if sent is None or standing is None:
-        return sent is None and standing is None
-    return standing.version >= sent
+def _came_back(sent: Version | None, stands: Standing | None) -> bool:
+    if sent is None or stands is None:
+        return sent is None and stands is None
+    return stands.version >= sent
 
 
 def _stop_if_told() -> None:

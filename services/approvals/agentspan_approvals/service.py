@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Container, Iterable, Sequence
 
-from agentspan.eventlog import BEGINNING, BeyondEnd, Log, Outcome, Position, Record, partition_for
+from agentspan.eventlog import BEGINNING, BeyondEnd, Log, Outcome, Position, Record, Table, partition_for
 from agentspan.eventlog.commands import Commands
 from agentspan.eventlog.messages import read_log_record
 from agentspan_approvals.decision_ids import names_a_decision
 from agentspan_approvals.domain import OPEN, RELEVANT, REQUESTING, fold, fold_refusal
 from agentspan_approvals.ports import ApprovalStore, Search
 from agentspan_approvals.publisher import Publisher
+from agentspan_approvals.restoring import restored
 from agentspan_schemas import commands as c
 from agentspan_schemas.answers import Answer, Refused, Repeated, UnreadableCommand
 from agentspan_schemas.approvals import ApprovalRecord
@@ -21,20 +22,30 @@ FRESH_S = 5.0
 class Approvals:
     """Reads are as fresh as the log was when they were asked for; decisions are the core's.
 
-    `publisher` is told of every request that changes; it publishes while it is served, beside `run`.
+    `publisher` is told of every request that changes; it publishes while it is served, beside `run`. `table` has what
+    it, or another process, has published: a view that was lost is restored from there.
     """
 
     def __init__(
-        self, *, log: Log, commands: Commands, store: ApprovalStore, publisher: Publisher | None = None
+        self,
+        *,
+        log: Log,
+        commands: Commands,
+        store: ApprovalStore,
+        publisher: Publisher | None = None,
+        table: Table | None = None,
     ) -> None:
         self._log = log
         self._commands = commands
         self._store = store
         self._publisher = publisher
+        self._table = table
         store.open(log.id)
         self._positions = [BEGINNING] * log.partitions
         self._open: list[set[str]] = [set() for _ in range(log.partitions)]
         """Of each partition, the executions with a request that waits for a person."""
+        self._ahead: list[dict[str, int]] = [{} for _ in range(log.partitions)]
+        """Of each partition, the requests that were restored as they are at a later offset, and that offset."""
         self._moved = asyncio.Condition()
 
     async def run(self) -> None:
@@ -67,10 +78,31 @@ class Approvals:
 
     async def _follow(self, number: int) -> None:
         try:
-            await self._follow_from(number, self._store.position(number))
+            await self._follow_from(number, await self._begin(number))
         except BeyondEnd:
             self._store.clear(number)
+            self._ahead[number].clear()
             await self._follow_from(number, BEGINNING)
+
+    async def _begin(self, number: int) -> Position:
+        """Where the view stands: as it was kept, or as it was published, or nowhere."""
+        position = self._store.position(number)
+        if position != BEGINNING or self._table is None:
+            return position
+        self._store.clear(number)
+        found = await restored(self._table, number, self._log.id, self._store)
+        if found is None:
+            self._store.clear(number)
+            return BEGINNING
+        self._ahead[number].update(found.ahead)
+        self._catch_up(number, found.position)
+        return found.position
+
+    def _catch_up(self, number: int, position: Position) -> None:
+        """Once nothing is ahead of it, the view stands at a position; until then, a restart would restore it again."""
+        if all(offset <= position.offset for offset in self._ahead[number].values()):
+            self._ahead[number].clear()
+            self._store.put(number, (), position)
 
     async def _follow_from(self, number: int, position: Position) -> None:
         self._open[number] = self._store.open_executions(number)
@@ -78,6 +110,8 @@ class Approvals:
         async for outcomes in self._log.partition(number).batches(position):
             for outcome in outcomes:
                 self._fold(number, outcome)
+            if self._ahead[number]:
+                self._catch_up(number, outcomes[-1].position)
             await self._advance(number, outcomes[-1].position)
 
     def _fold(self, number: int, outcome: Outcome) -> None:
@@ -85,12 +119,19 @@ class Approvals:
         for _, _, record in outcome.records:
             if _matters(record, self._open[number]):
                 known = {**self._store.of_execution(record.key), **changed}
-                changed |= {r.approval_id: r for r in _folded(known.values(), record)}
+                changed |= {
+                    r.approval_id: r for r in _folded(known.values(), record) if self._lacks(number, r, outcome)
+                }
                 self._keep_open(number, record.key, {**known, **changed}.values())
         if changed:
-            self._store.put(number, changed.values(), outcome.position)
+            reached = BEGINNING if self._ahead[number] else outcome.position
+            self._store.put(number, changed.values(), reached)
             if self._publisher is not None:
-                self._publisher.changed(number, changed.values())
+                self._publisher.changed(number, changed.values(), outcome.position)
+
+    def _lacks(self, number: int, request: ApprovalRecord, outcome: Outcome) -> bool:
+        """Whether the outcome is news of the request: it may have been restored with it."""
+        return self._ahead[number].get(request.approval_id, 0) < outcome.position.offset
 
     def _keep_open(self, number: int, execution_id: str, requests: Iterable[ApprovalRecord]) -> None:
         if any(request.state in OPEN for request in requests):
@@ -99,6 +140,8 @@ class Approvals:
             self._open[number].discard(execution_id)
 
     async def _advance(self, number: int, position: Position) -> None:
+        if self._publisher is not None:
+            self._publisher.advanced(number, position)
         async with self._moved:
             self._positions[number] = position
             self._moved.notify_all()

@@ -204,10 +204,11 @@ class Services:
         return HistoryServices(self._settings, self._on.log, aside, now)
 
     def _published(self, requests: Requests, store: SqliteApprovalStore) -> Publisher:
-        return Publisher(table=requests.table, store=store, now=now, sleep=asyncio.sleep)
+        return Publisher(table=requests.table, store=store, log_id=self._on.log.id, now=now, sleep=asyncio.sleep)
 
     def _approvals(self, store: SqliteApprovalStore) -> Approvals:
-        return Approvals(log=self._on.log, commands=self.commands, store=store, publisher=self._publisher)
+        table = self._on.requests.table if self._on.requests is not None else None
+        return Approvals(log=self._on.log, commands=self.commands, store=store, publisher=self._publisher, table=table)
 
     def _orchestrator(self) -> Orchestrator:
         return Orchestrator(

@@ -20,13 +20,17 @@ from agentspan_schemas.codec import APPROVALS, encode
 MOST_UNSAVED = 500
 RECENT_EXECUTIONS = 500
 
-_SHAPE = 1
+CHECKPOINT_PAGES = 4_000
+"""So many go into the write-ahead log before the file itself is written: many of them are the same ones again."""
 
+_SHAPE = 2
+
+# not WITHOUT ROWID: there a restored request would lie on any page of the file, and thousands of pages be written again
 _TABLES = """
 CREATE TABLE IF NOT EXISTS approvals (
-    approval_id TEXT PRIMARY KEY, execution_id TEXT NOT NULL, agent TEXT NOT NULL, tool TEXT NOT NULL,
+    approval_id TEXT NOT NULL UNIQUE, execution_id TEXT NOT NULL, agent TEXT NOT NULL, tool TEXT NOT NULL,
     state TEXT NOT NULL, requested_at TEXT NOT NULL, partition INTEGER NOT NULL, record BLOB NOT NULL
-) WITHOUT ROWID;
+);
 CREATE INDEX IF NOT EXISTS by_execution ON approvals (execution_id);
 CREATE INDEX IF NOT EXISTS by_state ON approvals (state, requested_at);
 CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, position TEXT NOT NULL);
@@ -88,6 +92,14 @@ class SqliteApprovalStore:
         self._positions[partition] = position
         if len(self._unsaved) >= MOST_UNSAVED:
             self._save()
+
+    def fill(self, partition: int, records: Iterable[tuple[ApprovalRecord, bytes]]) -> None:
+        """Records as they were published, and their bytes. What was asked for before is forgotten."""
+        self._save()
+        self._recent.clear()
+        with self._db:
+            # sorted: neighbours share the pages of its indexes
+            self._db.executemany(_PUT, sorted(_row(record, partition, raw) for record, raw in records))
 
     def get(self, approval_id: str) -> ApprovalRecord | None:
         """The request as it was put last."""
@@ -165,7 +177,7 @@ class SqliteApprovalStore:
         if not self._positions and not self._unsaved:
             return
         with self._db:
-            self._db.executemany(_PUT, [_row(record, partition) for record, partition in self._unsaved.values()])
+            self._db.executemany(_PUT, [_row(record, at, encode(record)) for record, at in self._unsaved.values()])
             positions = [(partition, str(position)) for partition, position in self._positions.items()]
             self._db.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", positions)
         self._forget_unsaved()
@@ -179,7 +191,7 @@ class SqliteApprovalStore:
         self._recent.clear()
 
 
-def _row(record: ApprovalRecord, partition: int) -> tuple[str, str, str, str, str, str, int, bytes]:
+def _row(record: ApprovalRecord, partition: int, raw: bytes) -> tuple[str, str, str, str, str, str, int, bytes]:
     return (
         record.approval_id,
         record.execution_id,
@@ -188,7 +200,7 @@ def _row(record: ApprovalRecord, partition: int) -> tuple[str, str, str, str, st
         record.state,
         record.requested_at.isoformat(),
         partition,
-        encode(record),
+        raw,
     )
 
 
@@ -209,6 +221,7 @@ def _connect(path: Path | str) -> sqlite3.Connection:
     db = sqlite3.connect(path)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = OFF")
+    db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     db.executescript(_TABLES)
     db.execute(f"PRAGMA user_version = {_SHAPE}")
     return db

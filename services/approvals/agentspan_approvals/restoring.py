@@ -1,0 +1,93 @@
+"""A lost view comes back from the approvals topic, which has every request as it stands, and not from the whole log.
+
+What is doubtful there is folded from the log instead: docs/decisions/0123 says what can be, and why the rest is true.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from agentspan.eventlog import CaughtUp, Change, Position, Table
+from agentspan_approvals.entries import Reach, reach
+from agentspan_approvals.ports import ApprovalStore
+from agentspan_schemas import Unreadable
+from agentspan_schemas.approvals import ApprovalRecord
+from agentspan_schemas.codec import APPROVALS
+
+logger = logging.getLogger(__name__)
+
+FILLED_AT_ONCE = 1000
+"""After so many, everybody else has a turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """Where a partition's view stands."""
+
+    position: Position
+    """Go on from here."""
+    ahead: Mapping[str, int]
+    """The requests that reflect more of the log than that, and up to which offset."""
+
+
+class Doubtful(Exception):
+    """The topic may lack what the log says."""
+
+
+async def restored(table: Table, number: int, log_id: str, store: ApprovalStore) -> Restored | None:
+    """Fill the store with what stands of the partition. None: nothing says up to where that reflects the log, or it is
+    doubtful; then the store holds anything, and the log has to be folded."""
+    reading = _Reading(log_id)
+    try:
+        async with aclosing(table.follow(number)) as changes:
+            async for change in changes:
+                if isinstance(change, CaughtUp):
+                    break
+                reading.take(change)
+                if len(reading.found) >= FILLED_AT_ONCE:
+                    store.fill(number, reading.found)
+                    reading.found.clear()
+                    await asyncio.sleep(0)
+    except (Doubtful, Unreadable) as error:
+        logger.warning("the approvals of partition %d are folded from the log: %s", number, error)
+        return None
+    store.fill(number, reading.found)
+    published = reading.published
+    if published is None:
+        return None
+    return Restored(published, {key: at for key, at in reading.reflects.items() if at > published.offset})
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What the entries said so far, in the order in which they were put."""
+
+    log_id: str
+    published: Position | None = None
+    found: list[tuple[ApprovalRecord, bytes]] = field(default_factory=list)
+    reflects: dict[str, int] = field(default_factory=dict)
+
+    def take(self, change: Change) -> None:
+        """Raises Doubtful, or Unreadable."""
+        assert change.record is not None, "what is buried does not stand"
+        self.found.append((APPROVALS.decode(change.record.value), change.record.value))
+        reached = reach(change.record)
+        self._check(change.key, reached)
+        if reached is not None:
+            self.reflects[change.key] = reached.reflects.offset
+            if reached.published is not None and reached.published.offset > self._offset:
+                self.published = reached.published
+
+    def _check(self, key: str, reached: Reach | None) -> None:
+        """An entry that reflects less than what stood here before it may have been put over a newer one, by somebody
+        who was frozen and woke up; who could have put it right may have ended before."""
+        if reached is not None and reached.log_id != self.log_id:
+            raise Doubtful(f"{key!r} is of another log")
+        if self.published is not None and (reached is None or reached.reflects.offset < self._offset):
+            raise Doubtful(f"{key!r} may have been put over a newer entry")
+
+    @property
+    def _offset(self) -> int:
+        return self.published.offset if self.published is not None else -1
