@@ -192,6 +192,22 @@ def test_what_cannot_be_written_now_is_read_and_written_later_and_no_takeover_pa
     cache.close()
 
 
+def test_where_states_could_not_be_filled_in_no_position_is_put_behind_them(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite3"
+    cache = SqliteStateCache(path)
+    cache.open("log-1")
+    with sqlite3.connect(path) as other:
+        other.execute("DROP TABLE executions")
+    other.close()
+    cache.fill([snapshot("exec-a", 6)])
+    with pytest.raises(WriteError, match="no such table: executions"):
+        cache.put([], HERE, "inbox/3")
+    cache.close()
+    with sqlite3.connect(path) as other:
+        assert other.execute("SELECT * FROM standing").fetchall() == []
+    other.close()
+
+
 def test_those_that_wait_are_counted(cache: StateCache) -> None:
     cache.open("log-1")
     cache.put([row("exec-a", busy=True), row("exec-b"), row("exec-c")], HERE, None)

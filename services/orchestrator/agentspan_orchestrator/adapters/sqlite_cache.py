@@ -1,12 +1,14 @@
 """The state cache in one SQLite file a partition: disposable, so `synchronous=NORMAL`, and written behind by a thread.
 
-What is queued for the file can be read at once: a reader looks into the queue first.
+What is queued for the file can be read at once: a reader looks into the queue first. What is filled in by the thousand
+is written by another thread, while the next is read: whoever reads the file waits for that.
 """
 
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -68,7 +70,9 @@ class SqliteStateCache:
     """Rows and the position they reflect, in one transaction each. `close` it to have all of them in the file."""
 
     def __init__(self, path: Path) -> None:
-        self._db = _opened(path)
+        self._file = _opened(path)
+        self._filler = ThreadPoolExecutor(1, thread_name_prefix=f"state-cache-{path.stem}-filled")
+        self._filling: Future[None] | None = None
         self._path = path
         self._log_id = ""
         self._changed = threading.Condition()
@@ -115,7 +119,8 @@ class SqliteStateCache:
         return (load_state(found[0]), found[1]) if found else None
 
     def put(self, rows: Iterable[Row], position: Position, command_offset: str | None) -> None:
-        """Queue rows and the position they reflect."""
+        """Queue rows and the position they reflect. Raises WriteError when what was filled in before could not be."""
+        self._await_filled()
         with self._changed:
             batch = self._queued or _Batch()
             batch.rows |= {row.state.execution_id: row for row in rows}
@@ -125,10 +130,11 @@ class SqliteStateCache:
             self._queued = batch
 
     def fill(self, snapshots: Iterable[Snapshot]) -> None:
-        """Take over the states that are further than those here."""
+        """Take over the states that are further than those here. Where that fails, the next call raises WriteError."""
         self._flush()
-        with self._db:
-            self._db.executemany(_FILL, [_filled(snapshot) for snapshot in snapshots])
+        rows = [_filled(snapshot) for snapshot in snapshots]
+        self._await_filled()
+        self._filling = self._filler.submit(self._fill, rows)
 
     def changed_since(self, offset: int) -> Iterable[str]:
         """The executions whose states may reflect something after that offset."""
@@ -158,7 +164,26 @@ class SqliteStateCache:
             self._closing = True
             self._changed.notify_all()
         self._writer.join()
-        self._db.close()
+        self._filler.shutdown()
+        self._file.close()
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        """The file, with all that was filled in."""
+        self._await_filled()
+        return self._file
+
+    def _await_filled(self) -> None:
+        filling, self._filling = self._filling, None
+        if filling is not None:
+            try:
+                filling.result()
+            except sqlite3.Error as error:
+                raise _named(self._path, error) from error
+
+    def _fill(self, rows: Sequence[_Columns]) -> None:
+        with self._file:
+            self._file.executemany(_FILL, rows)
 
     def _flush(self) -> None:
         """Return when what was put stands in the file; only a takeover waits for it. Raises WriteError while that
