@@ -2,12 +2,13 @@
 
 Disposable, as the log has everything: a damaged file is made anew, a commit does not wait for the disk, and what is
 put waits in memory until it is asked for, or is much. The requests of the last executions stay in memory: each of
-their events asks for them.
+their events asks for them. What is restored by the thousand is written by another thread, while the next is read.
 """
 
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -49,12 +50,16 @@ _OPEN_EXECUTIONS = "SELECT DISTINCT execution_id FROM approvals WHERE state IN (
 
 _PUT = "INSERT OR REPLACE INTO approvals VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
+_Row = tuple[str, str, str, str, str, str, int, bytes]
+
 
 class SqliteApprovalStore:
-    """Calls take microseconds and are made on the caller's thread."""
+    """Calls take microseconds and are made on the caller's thread; while a view is restored, they wait for the file."""
 
     def __init__(self, path: Path | str) -> None:
-        self._db = _opened(path)
+        self._file = _opened(path)
+        self._filler = ThreadPoolExecutor(1, thread_name_prefix="approvals-filled")
+        self._filling: Future[None] | None = None
         self._unsaved: dict[str, tuple[ApprovalRecord, int]] = {}
         self._positions: dict[int, Position] = {}
         self._recent: OrderedDict[str, dict[str, ApprovalRecord]] = OrderedDict()
@@ -97,9 +102,10 @@ class SqliteApprovalStore:
         """Records as they were published, and their bytes. What was asked for before is forgotten."""
         self._save()
         self._recent.clear()
-        with self._db:
-            # sorted: neighbours share the pages of its indexes
-            self._db.executemany(_PUT, sorted(_row(record, partition, raw) for record, raw in records))
+        # sorted: neighbours share the pages of the indexes
+        rows = sorted([_row(record, partition, raw) for record, raw in records])
+        self._await_filled()
+        self._filling = self._filler.submit(self._fill, rows)
 
     def get(self, approval_id: str) -> ApprovalRecord | None:
         """The request as it was put last."""
@@ -142,7 +148,24 @@ class SqliteApprovalStore:
     def close(self) -> None:
         """Let go of the file."""
         self._save()
-        self._db.close()
+        self._await_filled()
+        self._filler.shutdown()
+        self._file.close()
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        """The file, with all that was filled in."""
+        self._await_filled()
+        return self._file
+
+    def _await_filled(self) -> None:
+        filling, self._filling = self._filling, None
+        if filling is not None:
+            filling.result()
+
+    def _fill(self, rows: Sequence[_Row]) -> None:
+        with self._file:
+            self._file.executemany(_PUT, rows)
 
     def _searched(self, search: Search) -> list[ApprovalRecord]:
         wanted = {"execution_id": search.execution_id, "agent": search.agent, "tool": search.tool}
@@ -191,7 +214,7 @@ class SqliteApprovalStore:
         self._recent.clear()
 
 
-def _row(record: ApprovalRecord, partition: int, raw: bytes) -> tuple[str, str, str, str, str, str, int, bytes]:
+def _row(record: ApprovalRecord, partition: int, raw: bytes) -> _Row:
     return (
         record.approval_id,
         record.execution_id,
@@ -218,7 +241,7 @@ def _opened(path: Path | str) -> sqlite3.Connection:
 
 
 def _connect(path: Path | str) -> sqlite3.Connection:
-    db = sqlite3.connect(path)
+    db = sqlite3.connect(path, check_same_thread=False)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = OFF")
     db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
