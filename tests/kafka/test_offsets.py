@@ -24,7 +24,8 @@ async def test_an_end_that_a_new_leader_does_not_know_yet_is_asked_for_again(
 ) -> None:
     facts = await cluster.create(EVENTS, 1)
     connection = cluster.connect()
-    admin = connection._admin
+    with connection._asking.client() as admin:
+        pass
     asks, unknown = admin.list_offsets, iter([UNKNOWN, UNKNOWN])
 
     def list_offsets(asked: dict[TopicPartition, OffsetSpec], **options: Any) -> Any:

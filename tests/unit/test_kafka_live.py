@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
-from agentspan.eventlog import _kafka_live
+from agentspan.eventlog import _kafka_live, _kafka_pulse
 from agentspan.eventlog._errors import LogError
 from agentspan.eventlog._kafka_config import KafkaConfig
 from agentspan.eventlog._kafka_live import Live, Place
@@ -52,13 +52,16 @@ class StubConsumer:
 
 
 class Kept:
-    """A sink that has everything below `known`."""
+    """A sink that has everything below `known`; what it is given is this process's own, or `others'`."""
 
-    def __init__(self, known: int) -> None:
+    def __init__(self, known: int, *, others: bool = False) -> None:
         self.known = known
+        self.foreign = 0
+        self._others = others
 
     def keep(self, messages: Sequence[Message]) -> Callable[[], None] | None:
         self.known += len(messages)
+        self.foreign += len(messages) if self._others else 0
         return None
 
     def ended(self, offset: int) -> None: ...
@@ -70,7 +73,7 @@ class Kept:
 def consumers(monkeypatch: pytest.MonkeyPatch) -> type[StubConsumer]:
     monkeypatch.setattr(StubConsumer, "made", [])
     monkeypatch.setattr(_kafka_live, "Consumer", StubConsumer)
-    monkeypatch.setattr(_kafka_live, "SILENT_S", 0.02)
+    monkeypatch.setattr(_kafka_pulse, "SILENT_S", 0.02)
     return StubConsumer
 
 
@@ -95,4 +98,35 @@ async def test_a_consumer_that_is_quiet_and_well_stays() -> None:
     await until(lambda: bool(StubConsumer.made) and StubConsumer.made[0].asked > 2)
     assert len(StubConsumer.made) == 1
     assert not StubConsumer.made[0].closed
+    await live.close()
+
+
+def message(offset: int) -> Message:
+    return Message(topic="t", partition=0, offset=offset, value=b"1")
+
+
+async def test_nothing_is_fetched_for_a_while_after_what_this_process_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_kafka_live, "REST_S", 3600.0)
+    live, sink = Live(KafkaConfig(bootstrap="localhost:1")), Kept(0)
+    live.attach(PLACE, 0, sink)
+    await until(lambda: bool(StubConsumer.made))
+    StubConsumer.made[0].coming.put(message(0))
+    await until(lambda: sink.known == 1)
+    StubConsumer.made[0].coming.put(message(1))
+    await live.close()  # which wakes it
+    assert sink.known == 1
+
+
+async def test_nobody_rests_while_others_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_kafka_live, "REST_S", 3600.0)
+    monkeypatch.setattr(_kafka_live, "SHARED_S", 3600.0)
+    live, others, ours = Live(KafkaConfig(bootstrap="localhost:1")), Kept(0, others=True), Kept(0)
+    live.attach(PLACE, 0, others)
+    live.attach(Place("ours", 0), 0, ours)
+    await until(lambda: bool(StubConsumer.made))
+    coming = StubConsumer.made[0].coming
+    coming.put(message(0))
+    for offset in range(3):
+        coming.put(Message(topic="ours", partition=0, offset=offset, value=b"1"))
+    await until(lambda: ours.known == 3)
     await live.close()

@@ -18,6 +18,7 @@ from agentspan.eventlog._errors import LogError
 from agentspan.eventlog._kafka_acls import ORCHESTRATORS
 from agentspan.eventlog._kafka_config import KafkaConfig
 from agentspan.eventlog._kafka_errors import group_error, kafka_error, read_error
+from agentspan.eventlog._kafka_pulse import MEMBER_S, Pulse, asks_coordinator, let_go
 from agentspan.eventlog._kafka_threads import post
 from agentspan_schemas.topics import COMMANDS, Topic, topic_name
 
@@ -100,11 +101,13 @@ class _Member:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.closing = threading.Event()
+        self._settings = config.member(group)
         self._topic = topic
         self._wishes = wishes
         self._listener = listener
         self._loop = loop
-        self._consumer = Consumer(config.member(group), logger=logger)
+        self._consumer = Consumer(self._settings, logger=logger)
+        self._pulse = Pulse(f"the group {group}", MEMBER_S)
         self._assigned: frozenset[int] = frozenset()
         self._doubted: frozenset[int] = frozenset()
         self._doubted_until = 0.0
@@ -114,12 +117,7 @@ class _Member:
     def run(self, ended: asyncio.Future[None]) -> None:
         """Poll until closing, or until the group does not have us."""
         try:
-            self._consumer.subscribe(
-                [self._topic],
-                on_assign=lambda _, partitions: self._guard(self._on_assign, partitions),
-                on_revoke=lambda _, partitions: self._guard(self._on_revoke, partitions),
-                on_lost=lambda _, partitions: self._guard(self._on_lost, partitions),
-            )
+            self._join()
             while not self.closing.is_set():
                 self._turn()
         except Exception as error:  # the thread's edge: whoever runs this is told
@@ -141,6 +139,22 @@ class _Member:
             return False
         return True
 
+    def _join(self) -> None:
+        self._consumer.subscribe(
+            [self._topic],
+            on_assign=lambda who, partitions: self._guard(who, self._on_assign, partitions),
+            on_revoke=lambda who, partitions: self._guard(who, self._on_revoke, partitions),
+            on_lost=lambda who, partitions: self._guard(who, self._on_lost, partitions),
+        )
+
+    def _join_anew(self) -> None:
+        """By another instance. The group has missed this one long ago: what it had may be somebody else's."""
+        old, self._consumer = self._consumer, Consumer(self._settings, logger=logger)
+        let_go(old)
+        self._on_lost([TopicPartition(self._topic, number) for number in self._assigned])
+        self._join()
+        self._pulse.heard()
+
     def _turn(self) -> None:
         while not self._wishes.empty():
             self._wishes.get()(self)
@@ -153,6 +167,8 @@ class _Member:
             self._lost()
         if time.monotonic() >= self._commit_at:
             self._commit()
+        if self._pulse.lost(asks_coordinator(self._consumer, self._topic)):
+            self._join_anew()
 
     def _commit(self) -> None:
         hints = [self._hint(partition) for partition in self._assigned & self._progress.keys()]
@@ -168,8 +184,12 @@ class _Member:
             offset = max(self._consumer.committed([place], timeout=REVOKED_S)[0].offset, 0)
         return TopicPartition(self._topic, partition, offset)
 
-    def _guard(self, act: Callable[[list[TopicPartition]], None], partitions: list[TopicPartition]) -> None:
+    def _guard(
+        self, who: Consumer, act: Callable[[list[TopicPartition]], None], partitions: list[TopicPartition]
+    ) -> None:
         """librdkafka cannot bear what is raised in a callback."""
+        if who is not self._consumer:
+            return  # one that was replaced is told on its way out
         try:
             act(partitions)
         except Exception:  # the callback's edge: the fence of the log holds whatever the group believes

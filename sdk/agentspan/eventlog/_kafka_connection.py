@@ -18,6 +18,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from agentspan.eventlog._errors import LogClosed, LogMismatch
 from agentspan.eventlog._kafka_admin import url_safe
+from agentspan.eventlog._kafka_asking import Asking
 from agentspan.eventlog._kafka_config import KafkaConfig
 from agentspan.eventlog._kafka_errors import AccessDenied, kafka_error, read_error
 from agentspan.eventlog._kafka_feed import Bell, Feed
@@ -64,7 +65,7 @@ class Connection:
         self._live = Live(config)
         self._history = History(config)
         self.standing = Standing(config)
-        self._admin = AdminClient(config.admin())
+        self._asking = Asking(config)
         self._closed = False
 
     def feed(self, place: Place, decode: Callable[[Message], T], bell: Bell | None = None) -> Feed[T]:
@@ -102,11 +103,10 @@ class Connection:
         await self._history.close()
         await self.standing.close()
         self._closed = True
-        # left to the collector, it could be ended by its own thread while an answer comes, which librdkafka cannot bear
-        await asyncio.to_thread(self._admin.__exit__, None, None, None)
+        await self._asking.close()
 
     async def _asked_for_facts(self, topics: Sequence[str]) -> tuple[TopicFacts, ...]:
-        cluster = await self._ask("the cluster", lambda s: self._admin.describe_cluster(request_timeout=s))
+        cluster = await self._ask("the cluster", lambda admin, s: admin.describe_cluster(request_timeout=s))
         described = [await self._describe(topic) for topic in topics]
         return tuple(
             TopicFacts(each.name, f"{cluster.cluster_id}/{url_safe(each.topic_id)}", len(each.partitions))
@@ -115,14 +115,14 @@ class Connection:
 
     async def _describe(self, topic: str) -> Any:
         topics = TopicCollection([topic])
-        return await self._ask(topic, lambda s: self._admin.describe_topics(topics, request_timeout=s)[topic])
+        return await self._ask(topic, lambda admin, s: admin.describe_topics(topics, request_timeout=s)[topic])
 
     async def _offset(self, place: Place, spec: OffsetSpec) -> int:
         asked = {TopicPartition(*place): spec}
         level = IsolationLevel.READ_UNCOMMITTED
 
-        def ask(within_s: float) -> "Future[Any]":
-            found = self._admin.list_offsets(asked, isolation_level=level, request_timeout=within_s)
+        def ask(admin: AdminClient, within_s: float) -> "Future[Any]":
+            found = admin.list_offsets(asked, isolation_level=level, request_timeout=within_s)
             return next(iter(found.values()))
 
         pause = TRY_AGAIN_S
@@ -134,7 +134,7 @@ class Connection:
             pause = min(2 * pause, TRY_AGAIN_MAX_S)
         return found
 
-    async def _ask(self, topic: str, ask: "Callable[[float], Future[Any]]") -> Any:
+    async def _ask(self, topic: str, ask: "Callable[[AdminClient, float], Future[Any]]") -> Any:
         """What the cluster answers, as soon as it does."""
         self.producing.connect()
         pause, strange, within_s = TRY_AGAIN_S, 0, ANSWER_S
@@ -142,7 +142,8 @@ class Connection:
             if self._closed:
                 raise LogClosed("this process has closed its connection to Kafka")
             try:
-                return await result(ask(min(within_s, self.config.request_timeout_s)))
+                with self._asking.client() as admin:
+                    return await result(ask(admin, min(within_s, self.config.request_timeout_s)))
             except KafkaException as exception:
                 error = kafka_error(exception)
                 named = read_error(error, topic)
@@ -158,8 +159,8 @@ class Connection:
 
     async def _look_again(self, within_s: float) -> None:
         """After a change of leaders an admin client asks by the epoch that it remembers, until it is told to look."""
-        with contextlib.suppress(KafkaException):
-            await asyncio.to_thread(self._admin.list_topics, timeout=min(within_s, self.config.request_timeout_s))
+        with contextlib.suppress(KafkaException), self._asking.client() as admin:
+            await asyncio.to_thread(admin.list_topics, timeout=min(within_s, self.config.request_timeout_s))
 
 
 def _tell(topic: str, error: KafkaError, pause: float) -> None:

@@ -103,6 +103,7 @@ class Following(Sink, Generic[T]):
     def __init__(self, first: int, decode: Callable[[Message], T], bell: Bell) -> None:
         self.window: Window[T] = Window(first)
         self.error: LogError | None = None
+        self._foreign = 0
         self._decode = decode
         self._bell = bell
         self._under_way = 0
@@ -114,6 +115,11 @@ class Following(Sink, Generic[T]):
     def known(self) -> int:
         """The offset below which everything is here."""
         return self.window.end
+
+    @property
+    def foreign(self) -> int:
+        """How many records of others are here; what is in doubt is none of them."""
+        return self._foreign
 
     def keep(self, messages: Sequence[Message]) -> Callable[[], None] | None:
         known = self.window.end  # it only grows: what is decoded in vain is dropped below
@@ -187,6 +193,7 @@ class Following(Sink, Generic[T]):
         for offset, item, size in new:
             if offset >= self.window.end:
                 self.window.push(offset, item, size)
+                self._foreign += 1
         if self.window.end > end:
             self._bell.ring()
         self._skip()

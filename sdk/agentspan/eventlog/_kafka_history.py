@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -20,6 +21,7 @@ from agentspan.eventlog._errors import BeyondEnd, LogClosed
 from agentspan.eventlog._kafka_config import KafkaConfig
 from agentspan.eventlog._kafka_errors import OffsetGone, read_error
 from agentspan.eventlog._kafka_live import Place
+from agentspan.eventlog._kafka_pulse import Pulse, let_go
 
 logger = logging.getLogger(__name__)
 
@@ -94,8 +96,10 @@ class _Cursor:
     """One consumer, used by one thread at a time."""
 
     def __init__(self, config: KafkaConfig) -> None:
-        settings = config.consumer(wait_ms=FETCH_WAIT_MS, queued_kb=READ_AHEAD_KB)
-        self._consumer = Consumer(settings | {"enable.partition.eof": True}, logger=logger)
+        self._settings = config.consumer(wait_ms=FETCH_WAIT_MS, queued_kb=READ_AHEAD_KB) | {
+            "enable.partition.eof": True
+        }
+        self._consumer = Consumer(self._settings, logger=logger)
         self.at: tuple[Place, int] | None = None
         """Where it goes on without being moved."""
 
@@ -119,7 +123,7 @@ class _Cursor:
         self._consumer.close()
 
     def _fetch(self, place: Place, offset: int, limit: int, stop: int, stopped: threading.Event) -> Sequence[Message]:
-        slow = time.monotonic() + SLOW_S
+        slow, pulse = time.monotonic() + SLOW_S, Pulse(f"reading {place} at offset {offset}")
         while not stopped.is_set():
             first = self._consumer.poll(POLL_S)
             if first is not None and first.error() is None:
@@ -130,7 +134,19 @@ class _Cursor:
             if time.monotonic() > slow:
                 logger.warning("reading %s at offset %d takes long", place, offset)
                 slow += SLOW_S
+            if pulse.lost(partial(self._asked, place)):
+                self._begin_anew(place, offset)
+                pulse.heard()
         return []
+
+    def _asked(self, place: Place, within_s: float) -> None:
+        self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=within_s)
+
+    def _begin_anew(self, place: Place, offset: int) -> None:
+        """Nothing was given yet: it begins where this one began."""
+        old, self._consumer = self._consumer, Consumer(self._settings, logger=logger)
+        let_go(old)
+        self._consumer.assign([TopicPartition(*place, offset)])
 
     def _ended(self, event: Message, place: Place, offset: int, stop: int) -> bool:
         """Whether nothing stands from here to `stop`."""

@@ -3,7 +3,8 @@
 Apart from the connection, with a client of its own made at the first question: nobody who writes or reads waits for it.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
@@ -11,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from agentspan.eventlog._errors import LogError
+from agentspan.eventlog._kafka_asking import Asking
 from agentspan.eventlog._kafka_config import KafkaConfig
 from agentspan.eventlog._kafka_errors import kafka_error
 from agentspan.eventlog._kafka_threads import result
@@ -25,7 +27,7 @@ class KafkaLags:
 
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config
-        self._client: AdminClient | None = None
+        self._asking: Asking | None = None
 
     async def ends(self, topic: Topic, partitions: Collection[int]) -> Mapping[int, int]:
         """The offset that the next record of each partition will have."""
@@ -42,7 +44,8 @@ class KafkaLags:
         if not places:
             return {}
         asked: list[Any] = [ConsumerGroupTopicPartitions(name, places)]
-        found = await self._asked(self._admin().list_consumer_group_offsets(asked, **self._within())[name])
+        with self._client() as admin:
+            found = await result(admin.list_consumer_group_offsets(asked, **self._within())[name])
         return {each.partition: each.offset for each in found.topic_partitions if each.offset >= 0}
 
     async def _offsets(self, topic: Topic, partitions: Collection[int], spec: OffsetSpec) -> Mapping[int, int]:
@@ -50,21 +53,21 @@ class KafkaLags:
         if not asked:
             return {}
         level = IsolationLevel.READ_UNCOMMITTED
-        answers = self._admin().list_offsets(asked, isolation_level=level, **self._within())
-        return {place.partition: (await self._asked(answer)).offset for place, answer in answers.items()}
+        with self._client() as admin:
+            answers = admin.list_offsets(asked, isolation_level=level, **self._within())
+            return {place.partition: (await result(answer)).offset for place, answer in answers.items()}
 
     def _places(self, topic: Topic, partitions: Collection[int]) -> list[TopicPartition]:
         name = topic_name(topic, self._config.prefix)
         return [TopicPartition(name, number) for number in sorted(partitions)]
 
-    def _admin(self) -> AdminClient:
-        if self._client is None:
-            self._client = AdminClient(self._config.admin())
-        return self._client
-
-    async def _asked(self, answer: Any) -> Any:
+    @contextmanager
+    def _client(self) -> Iterator[AdminClient]:
+        if self._asking is None:
+            self._asking = Asking(self._config)
         try:
-            return await result(answer)
+            with self._asking.client() as admin:
+                yield admin
         except KafkaException as exception:
             raise LogError(f"the cluster does not tell its offsets: {kafka_error(exception)}") from exception
 

@@ -1,8 +1,7 @@
 """What is new: one thread and one consumer for every partition that somebody follows, from where it ended then.
 
-The consumer belongs to its thread alone (a call from another one would wait for the poll under way). After an outage
-librdkafka may never connect again (seen with 2.16, once, of hundreds of frozen brokers): a consumer that brings nothing
-is asked for a sign of life, and replaced when it has none.
+The consumer belongs to its thread alone (a call from another one would wait for the poll under way). One that brings
+nothing is asked for a sign of life, and replaced when it has none (see `_kafka_pulse`).
 """
 
 import asyncio
@@ -14,11 +13,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from agentspan.eventlog._errors import LogError
 from agentspan.eventlog._kafka_config import KafkaConfig
 from agentspan.eventlog._kafka_errors import read_error
+from agentspan.eventlog._kafka_pulse import Pulse, let_go
 from agentspan.eventlog._kafka_threads import post
 
 logger = logging.getLogger(__name__)
@@ -29,11 +29,11 @@ POLL_S = 0.025
 BATCH = 500
 FETCH_WAIT_MS = 25
 READ_AHEAD_KB = 4096
-SILENT_S = 10.0
-"""After so long without anything new, is the consumer still connected?"""
+REST_S = 0.01
+"""So long is nothing fetched after what this process wrote itself has come: it has that from the acknowledgements."""
 
-ALIVE_S = 2.0
-"""How long it has to show that it is."""
+SHARED_S = 0.2
+"""So long nobody rests after somebody else's record."""
 
 
 class Place(NamedTuple):
@@ -49,6 +49,11 @@ class Sink(Protocol):
     @property
     def known(self) -> int:
         """The offset below which it has everything."""
+        ...
+
+    @property
+    def foreign(self) -> int:
+        """How many records were given that this process has not written."""
         ...
 
     def keep(self, messages: Sequence[Message]) -> Callable[[], None] | None:
@@ -71,6 +76,8 @@ class Live:
         self._config = config
         self._wishes: queue.SimpleQueue[Callable[[Consumer], None]] = queue.SimpleQueue()
         self._sinks: dict[Place, Sink] = {}
+        self._foreign = 0
+        self._restless_until = 0.0
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -92,13 +99,15 @@ class Live:
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        consumer, heard = self._made(), time.monotonic()
+        consumer, pulse = self._made(), Pulse("reading what is new")
         while not self._closing.is_set():
             try:
                 if self._turn(consumer, loop):
-                    heard = time.monotonic()
-                elif time.monotonic() - heard > SILENT_S:
-                    consumer, heard = self._living(consumer), time.monotonic()
+                    pulse.heard()
+                    self._rest()
+                elif self._sinks and pulse.lost(partial(self._asked, consumer)):
+                    consumer = self._another(consumer)
+                    pulse.heard()
             except Exception as error:  # the loop's edge: whatever it is, those who follow are told, and may come again
                 logger.exception("following failed")
                 broken = LogError(f"following failed: {error}")
@@ -109,23 +118,20 @@ class Live:
 
     def _made(self) -> Consumer:
         settings = self._config.consumer(wait_ms=FETCH_WAIT_MS, queued_kb=READ_AHEAD_KB)
+        # while this thread rests, what was fetched waits for it, and librdkafka fetches no more
+        settings |= {"queued.min.messages": 1, "fetch.queue.backoff.ms": 1}
         return Consumer(settings | {"enable.partition.eof": True}, logger=logger)
 
-    def _living(self, consumer: Consumer) -> Consumer:
-        """This one, if it reaches the brokers, or another that goes on where it was. While they are away, that fails
-        as well, and is tried again."""
-        place = next(iter(self._sinks), None)
-        if place is None:
-            return consumer
-        try:
-            consumer.get_watermark_offsets(TopicPartition(*place), timeout=ALIVE_S)
-        except KafkaException as exception:
-            logger.warning("reading %s: nothing came for %g s (%s): connecting anew", place, SILENT_S, exception)
-            another = self._made()
-            another.incremental_assign([TopicPartition(*at, sink.known) for at, sink in self._sinks.items()])
-            consumer.close()
-            return another
-        return consumer
+    def _asked(self, consumer: Consumer, within_s: float) -> None:
+        place = next(iter(self._sinks))
+        consumer.get_watermark_offsets(TopicPartition(*place), timeout=within_s)
+
+    def _another(self, consumer: Consumer) -> Consumer:
+        """One that goes on where this one was. While the brokers are away, it is replaced as well."""
+        another = self._made()
+        another.incremental_assign([TopicPartition(*at, sink.known) for at, sink in self._sinks.items()])
+        let_go(consumer)
+        return another
 
     def _turn(self, consumer: Consumer, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether anything came."""
@@ -138,6 +144,15 @@ class Live:
             if todo:
                 post(loop, _do, todo)
         return first is not None
+
+    def _rest(self) -> None:
+        """Let more come together, while all that comes is what this process has written."""
+        now = time.monotonic()
+        foreign = sum([sink.foreign for sink in self._sinks.values()])
+        if foreign != self._foreign:
+            self._foreign, self._restless_until = foreign, now + SHARED_S
+        if now >= self._restless_until:
+            self._closing.wait(REST_S)
 
     def _attach(self, consumer: Consumer, place: Place, offset: int, sink: Sink) -> None:
         if place in self._sinks:

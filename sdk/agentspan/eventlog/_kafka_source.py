@@ -20,6 +20,7 @@ from agentspan.eventlog._errors import LogClosed, LogError
 from agentspan.eventlog._kafka_config import KafkaConfig
 from agentspan.eventlog._kafka_errors import AccessDenied, group_error, kafka_error, read_error
 from agentspan.eventlog._kafka_messages import headers_of
+from agentspan.eventlog._kafka_pulse import MEMBER_S, Pulse, asks_coordinator, let_go
 from agentspan.eventlog._kafka_threads import post
 from agentspan.eventlog.intake import Delivery
 from agentspan_schemas.topics import Topic, topic_name
@@ -96,7 +97,9 @@ class _Member:
         self._tracks: dict[int, _Track] = {}
         self._commit_at = 0.0
         self._broken: Exception | None = None
-        self._consumer = Consumer(config.sharer(group) | {"on_commit": self._on_commit}, logger=logger)
+        self._settings = config.sharer(group) | {"on_commit": self._on_commit}
+        self._consumer = Consumer(self._settings, logger=logger)
+        self._pulse = Pulse(f"the group {group}", MEMBER_S)
         self._thread = threading.Thread(target=self._run, name=f"agentspan-kafka-{group}", daemon=True)
         self._thread.start()
 
@@ -119,18 +122,29 @@ class _Member:
 
     def _run(self) -> None:
         try:
-            self._consumer.subscribe(
-                [self._topic],
-                on_assign=lambda _, partitions: self._guard(self._on_assign, partitions),
-                on_revoke=lambda _, partitions: self._guard(self._on_revoke, partitions),
-                on_lost=lambda _, partitions: self._guard(self._on_lost, partitions),
-            )
+            self._join()
             while not self._closing.is_set():
                 self._turn()
         except Exception as error:  # the thread's edge: whoever receives is told
             post(self._loop, self._fetched.put_nowait, group_error(error, self._topic))
         finally:
             self._consumer.close()
+
+    def _join(self) -> None:
+        self._consumer.subscribe(
+            [self._topic],
+            on_assign=lambda who, partitions: self._guard(who, self._on_assign, partitions),
+            on_revoke=lambda who, partitions: self._guard(who, self._on_revoke, partitions),
+            on_lost=lambda who, partitions: self._guard(who, self._on_lost, partitions),
+        )
+
+    def _join_anew(self) -> None:
+        """By another instance: what is not committed comes again, to whoever has the partition then."""
+        old, self._consumer = self._consumer, Consumer(self._settings, logger=logger)
+        let_go(old)
+        self._tracks.clear()
+        self._join()
+        self._pulse.heard()
 
     def _turn(self) -> None:
         if self._broken is not None:
@@ -144,6 +158,10 @@ class _Member:
         if time.monotonic() >= self._commit_at:
             self._commit(self._tracks, asynchronous=True)
             self._commit_at = time.monotonic() + COMMIT_S
+        if fetched:
+            self._pulse.heard()
+        elif self._pulse.lost(asks_coordinator(self._consumer, self._topic)):
+            self._join_anew()
 
     def _hand_over(self, fetched: Sequence[Delivery]) -> None:
         for delivery in fetched:
@@ -217,8 +235,12 @@ class _Member:
                 if each.partition in self._tracks:
                     self._tracks[each.partition].committed = -1
 
-    def _guard(self, act: Callable[[list[TopicPartition]], None], partitions: list[TopicPartition]) -> None:
+    def _guard(
+        self, who: Consumer, act: Callable[[list[TopicPartition]], None], partitions: list[TopicPartition]
+    ) -> None:
         """librdkafka cannot bear what is raised in a callback: the next turn raises it."""
+        if who is not self._consumer:
+            return  # one that was replaced is told on its way out
         try:
             act(partitions)
         except Exception as error:
