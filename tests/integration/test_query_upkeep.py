@@ -204,3 +204,18 @@ def test_check_prints_how_analysts_are_let_in(clickhouse: ClickHouse, capsys: py
     printed = capsys.readouterr().out
     assert "CREATE ROLE IF NOT EXISTS agentspan_analyst;" in printed
     assert json.dumps(NAMES[0])[1:-1] in printed
+
+
+def test_history_that_lacks_events_says_so_and_where_to_look(tmp_path: Path) -> None:
+    aside = Aside(MemoryDeadLetters(), "agentspan.events", now=lambda: NOW)
+    history = HistoryServices(
+        Settings(data=tmp_path, clickhouse="http://127.0.0.1:9"), MemoryLog(1), aside, lambda: NOW
+    )
+    history._waits = None
+    assert history.trouble is None
+    aside.count = 2
+    said = str(history.trouble)
+    assert "events that ClickHouse refused, 2 since this process began" in said
+    assert "`agentspan dlq list --topic events`" in said
+    assert _readyz(history) == {"status": "ok", "history": said}
+    history.close()

@@ -43,13 +43,15 @@ class LogHistory:
     gate: asyncio.Event | None = None
     """Where there is one, reads wait for it."""
     asked: asyncio.Event = field(default_factory=asyncio.Event)
+    lacks: frozenset[int] = frozenset()
+    """Events of these numbers, which ClickHouse refused."""
 
     async def all(self, execution_id: str) -> list[StoredEvent]:
         end = await self.log.partition(0).end()
         found = []
         async for outcome in self.log.partition(0).follow(BEGINNING, until=Position(end, 0, 0)):
             for stored, event in stored_events(outcome):
-                if event.execution_id == execution_id:
+                if event.execution_id == execution_id and event.seq not in self.lacks:
                     found.append(StoredEvent(event.seq, event.type, stored.record.value.decode()))
         return found
 
@@ -374,3 +376,25 @@ async def test_while_nothing_happens_nothing_runs_for_a_thousand_executions() ->
         await waiting
         assert client.seqs(ids[7]) == [3, 4]
         assert len(asyncio.all_tasks()) <= len(before)
+
+
+async def test_an_event_that_history_lacks_is_passed_by_a_client_that_was_late_and_not_asked_for_again() -> None:
+    async with room(keep=0) as here:
+        here.history.lacks = frozenset({2})
+        stream = EventStream(here.tail, here.query, most=1)
+        stream.follow(Following(FIRST))
+        await here.begin(FIRST)
+        await here.seen()
+        client = Client(stream)
+        await client.until(1)
+        waiting = asyncio.create_task(client.until(3))
+        async with asyncio.timeout(WITHIN_S):
+            await here.history.asked.wait()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert len(here.history.reads) <= 2
+        await here.finish(FIRST)
+        await here.seen()
+        await waiting
+        assert client.seqs(FIRST) == [1, 3, 4]
+        stream.close()

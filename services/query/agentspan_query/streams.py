@@ -232,7 +232,7 @@ class EventStream:
 
     async def _read(self, followed: _Followed) -> None:
         """One page from history; whether that was all shows in what went by meanwhile."""
-        execution_id = followed.asked.execution_id
+        execution_id, passed = followed.asked.execution_id, followed.passed
         if not self._is_late(followed):
             return
         try:
@@ -253,6 +253,8 @@ class EventStream:
         if over and self._is_current(followed):
             self._end(followed)
         if self._is_current(followed):
+            if len(page) < PAGE:  # what went by before and is nowhere now, ClickHouse has refused
+                followed.after = max(followed.after, passed)
             followed.behind = len(page) == PAGE or followed.passed > followed.after
             if followed.behind:
                 self._fall_behind(followed)
