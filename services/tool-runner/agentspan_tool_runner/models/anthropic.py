@@ -5,6 +5,7 @@ Each platform says how it is reached (`_ready`, `_client`); a turn is the same o
 
 import asyncio
 import re
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -51,6 +52,7 @@ class MessagesProvider(ABC):
         self._now = settings.now
         self._timeout_s = timeout_s
         self._connected: Client | None = None
+        self._connecting = threading.Lock()
 
     @abstractmethod
     def _ready(self, definition: AgentDefinition) -> str:
@@ -84,8 +86,10 @@ class MessagesProvider(ABC):
             self._connected = None
 
     def _connect(self) -> "Client":
-        self._connected = client = self._connected or self._client()
-        return client
+        with self._connecting:  # calls that come at once share one: nobody would close the others
+            if self._connected is None:
+                self._connected = self._client()
+            return self._connected
 
     async def _turn(self, client: "Client", key: str, request: ModelRequest) -> ModelResponse:
         earlier = dict(self.earlier) if self._asks_earlier(request.definition) else {}

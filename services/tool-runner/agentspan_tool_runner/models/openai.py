@@ -5,6 +5,7 @@ OpenAI's own API is asked in Responses, every other address in Chat Completions 
 
 import asyncio
 import re
+import threading
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ class OpenAI:
         self._prefix = setting_prefix(name)
         self._timeout_s = timeout_s
         self._connected: Client | None = None
+        self._connecting = threading.Lock()
         self._api = Api(
             "the OpenAI API" if name == "openai" else f"the API of {name!r}",
             f"{self._prefix}_API_KEY",
@@ -157,9 +159,10 @@ class OpenAI:
         """In a thread: importing the official client takes seconds of CPU, and the server goes on meanwhile."""
         from agentspan_tool_runner.models._openai_client import Client
 
-        made = self._connected or Client(self._base_url(), self._timeout_s, self._api, self._now)
-        self._connected = made
-        return made
+        with self._connecting:  # calls that come at once share one: nobody would close the others
+            if self._connected is None:
+                self._connected = Client(self._base_url(), self._timeout_s, self._api, self._now)
+            return self._connected
 
 
 def provider(settings: ModelSettings) -> OpenAI:
