@@ -18,8 +18,8 @@ from agentspan_query.adapters.history import ClickHouseHistory
 from agentspan_query.adapters.migrations import Migration, known, migrate
 from agentspan_query.adapters.sink import ClickHouseSink
 from agentspan_query.domain.filters import ExecutionFilter
-from agentspan_query.domain.rows import PREVIEW_CHARS
-from agentspan_query.errors import BadCursor, HistoryFailed, HistoryUnavailable, MigrationError
+from agentspan_query.domain.rows import PREVIEW_CHARS, EventRow, event_row
+from agentspan_query.errors import BadCursor, HistoryFailed, HistoryUnavailable, MigrationError, RowsRefused
 from agentspan_schemas import Failure
 from agentspan_schemas.codec import EVENTS
 from tests.support.query_history import T0, History, store
@@ -276,13 +276,13 @@ async def test_the_position_is_the_one_saved_last_for_each_partition_of_a_log(
     assert await ClickHouseSink(database, "log-2").positions() == {}
 
 
-async def test_what_the_table_refuses_is_told_and_not_taken_for_written(
-    database: Database, sink: ClickHouseSink
-) -> None:
+async def test_what_the_table_refuses_is_told_and_not_taken_for_written(database: Database) -> None:
     await database.command("ALTER TABLE events ADD CONSTRAINT no_bad CHECK agent != 'bad'")
-    with pytest.raises(HistoryFailed, match="no_bad") as failed:
-        await store(sink, [History("exec-a").started(), History("exec-b", agent="bad").started()])
-    assert failed.value.code == 469
+    events = [*History("exec-a").started().events, *History("exec-b", agent="bad").started().events]
+    rows = [event_row(event, raw=b"{}", partition=0, offset=offset) for offset, event in enumerate(events)]
+    with pytest.raises(RowsRefused, match="no_bad") as refused:
+        await database.insert("events", EventRow._fields, rows, token="both")
+    assert refused.value.code == 469
     assert await database.query("SELECT count() FROM events", {}) == [(0,)]
 
 
