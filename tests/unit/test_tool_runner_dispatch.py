@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+import pytest
+
 from agentspan_schemas.tasks import WorkerSession
 from agentspan_tool_runner.domain.dispatch import MAX_IN_HAND, Dispatcher, Handout, Session
 from agentspan_tool_runner.domain.peers import LOOK_AGAIN, Peers
@@ -173,6 +175,27 @@ def test_a_full_hand_gets_no_more_and_is_filled_when_half_empty() -> None:
         rules.settle(key, START)
         refills.append(rules.let_go("ann", key, START))
     assert [len(refill) for refill in refills if refill] == [10]
+
+
+def test_of_a_long_queue_only_so_much_is_looked_at_as_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = Rules()
+    join(rules, "ann")
+    for number in range(20 * MAX_IN_HAND):
+        rules.open(tool_task(number), START)
+    looked_at: list[str] = []
+    real = Dispatcher._choose
+
+    def counting(self: Dispatcher, key: str, now: datetime, free: bool) -> Handout | None:
+        looked_at.append(key)
+        return real(self, key, now, free)
+
+    monkeypatch.setattr(Dispatcher, "_choose", counting)
+    for key in list(rules.sessions["ann"].hand)[: MAX_IN_HAND // 2]:
+        rules.settle(key, START)
+        refill = rules.let_go("ann", key, START)
+    assert len(refill) == MAX_IN_HAND // 2
+    assert rules.look_again(START + LEASE / 6) == []
+    assert len(looked_at) <= 2 * MAX_IN_HAND
 
 
 # Several gateways

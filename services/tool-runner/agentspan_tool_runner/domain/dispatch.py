@@ -8,9 +8,10 @@ Apart from the gateway because it knows no clock and no I/O: every method takes 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import takewhile
 
 from agentspan_schemas.tasks import ToolTask
 from agentspan_tool_runner.domain.peers import Fit, News, Peers, fit_of
@@ -46,6 +47,11 @@ class Session:
     """How many of its reports are being answered: meanwhile it is not silent, we are slow."""
     stands: bool = False
     """Whether the other gateways can see it: before, they would not leave to us what is ours."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether something can be given to it."""
+        return self.listening and len(self.hand) < MAX_IN_HAND
 
     def fits(self) -> Iterator[Fit]:
         """All that it can take."""
@@ -120,7 +126,7 @@ class Dispatcher:
             for key in session.hand
             if key in self._open and key not in self._settled
         ]
-        return again + self._hand_out(self._fitting_keys([session]), now)
+        return again + self._fill([session], now)
 
     def let_go(self, session_id: str, key: str, now: datetime) -> list[Handout]:
         """The session has reported this task: it is out of its hand. A hand that was full is filled when half empty."""
@@ -128,7 +134,7 @@ class Dispatcher:
         if session is None:
             return []
         session.hand.pop(key, None)
-        return self._hand_out(self._fitting_keys([session]), now) if len(session.hand) == MAX_IN_HAND // 2 else []
+        return self._fill([session], now) if len(session.hand) == MAX_IN_HAND // 2 else []
 
     def leave(self, session_id: str, now: datetime) -> list[Handout]:
         """The session is over; what it had in hand goes to others."""
@@ -141,7 +147,7 @@ class Dispatcher:
         if session is None or session.stands:
             return []
         session.stands = True
-        return self._hand_out(self._fitting_keys([session]), now)
+        return self._fill([session], now)
 
     # Other gateways
 
@@ -151,7 +157,12 @@ class Dispatcher:
             if now - at >= self._lease:  # nothing closed it after all
                 del self._settled[key]
         handouts = self._hand_out(sorted(news.freed | news.orphaned), now, free=True)
-        return handouts + (self._hand_out(self._fitting_keys(self.sessions.values()), now) if news.moved else [])
+        if not news.moved:
+            return handouts
+        sessions = self.sessions.values()
+        if self._peers.alone:
+            return handouts + self._fill(sessions, now)
+        return handouts + self._hand_out(self._fitting_keys(sessions), now)  # whose turn each is may be another's now
 
     # Time
 
@@ -162,9 +173,14 @@ class Dispatcher:
 
     # Choosing
 
-    def _fitting_keys(self, sessions: Iterable[Session]) -> list[str]:
+    def _fill(self, sessions: Collection[Session], now: datetime) -> list[Handout]:
+        """Hand out what fits these sessions until their hands are full; of a long queue, the rest is not looked at."""
+        keys = takewhile(lambda _: any(session.has_room for session in sessions), self._fitting_keys(sessions))
+        return self._hand_out(keys, now)
+
+    def _fitting_keys(self, sessions: Iterable[Session]) -> Iterator[str]:
         fits = {fit: None for session in sessions for fit in session.fits()}
-        return [key for fit in fits for key in self._by_fit.get(fit, ())]
+        return (key for fit in fits for key in self._by_fit.get(fit, ()))
 
     def _hand_out(self, keys: Iterable[str], now: datetime, *, free: bool = False) -> list[Handout]:
         chosen = (self._choose(key, now, free) for key in keys)
@@ -177,7 +193,7 @@ class Dispatcher:
         fitting = [session for session in self.sessions.values() if session.has_tool_of(entry.task)]
         if not fitting or not self._is_ours(entry, fitting, now, free):
             return None
-        takers = [session for session in fitting if session.listening and len(session.hand) < MAX_IN_HAND]
+        takers = [session for session in fitting if session.has_room]
         if not takers:
             return None
         least = min(len(session.hand) for session in takers)
