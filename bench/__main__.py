@@ -80,11 +80,16 @@ def _load(options: argparse.Namespace) -> jobs.Load:
 
 
 def _end_on(*signals: signal.Signals) -> None:
-    """End as Ctrl-C does: by cancelling the task, so that every process is ended first."""
+    """End as Ctrl-C does: by cancelling the task, so that every process is ended first; told twice, it does so once."""
     task = asyncio.current_task()
-    if task is not None:
-        for signum in signals:
-            asyncio.get_running_loop().add_signal_handler(signum, task.cancel)
+    assert task is not None
+
+    def end() -> None:
+        if not task.cancelling():
+            task.cancel()
+
+    for signum in signals:
+        asyncio.get_running_loop().add_signal_handler(signum, end)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,7 +18,7 @@ from agentspan.eventlog._errors import LogError
 from agentspan.eventlog._kafka_acls import ORCHESTRATORS
 from agentspan.eventlog._kafka_config import KafkaConfig
 from agentspan.eventlog._kafka_errors import group_error, kafka_error, read_error
-from agentspan.eventlog._kafka_pulse import MEMBER_S, Pulse, asks_coordinator, let_go
+from agentspan.eventlog._kafka_pulse import MEMBER_S, Pulse, asks_coordinator, let_go, subscribe
 from agentspan.eventlog._kafka_threads import post
 from agentspan_schemas.topics import COMMANDS, Topic, topic_name
 
@@ -140,11 +140,14 @@ class _Member:
         return True
 
     def _join(self) -> None:
-        self._consumer.subscribe(
-            [self._topic],
-            on_assign=lambda who, partitions: self._guard(who, self._on_assign, partitions),
-            on_revoke=lambda who, partitions: self._guard(who, self._on_revoke, partitions),
-            on_lost=lambda who, partitions: self._guard(who, self._on_lost, partitions),
+        subscribe(
+            self._consumer,
+            self._topic,
+            is_replaced=lambda who: who is not self._consumer,
+            assigned=self._on_assign,
+            revoked=self._on_revoke,
+            lost=self._on_lost,
+            failed=self._misheard,
         )
 
     def _join_anew(self) -> None:
@@ -184,16 +187,9 @@ class _Member:
             offset = max(self._consumer.committed([place], timeout=REVOKED_S)[0].offset, 0)
         return TopicPartition(self._topic, partition, offset)
 
-    def _guard(
-        self, who: Consumer, act: Callable[[list[TopicPartition]], None], partitions: list[TopicPartition]
-    ) -> None:
-        """librdkafka cannot bear what is raised in a callback."""
-        if who is not self._consumer:
-            return  # one that was replaced is told on its way out
-        try:
-            act(partitions)
-        except Exception:  # the callback's edge: the fence of the log holds whatever the group believes
-            logger.exception("hearing of partitions failed")
+    def _misheard(self, error: Exception) -> None:
+        """The fence of the log holds whatever the group believes."""
+        logger.error("hearing of partitions failed", exc_info=error)
 
     def _on_assign(self, partitions: list[TopicPartition]) -> None:
         # paused, and at the end, since nothing is fetched here: whoever owns a partition reads its inbox by offset

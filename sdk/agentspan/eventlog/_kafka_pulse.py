@@ -15,6 +15,8 @@ from agentspan.eventlog._kafka_errors import kafka_error
 
 logger = logging.getLogger(__name__)
 
+OfPartitions = Callable[[list[TopicPartition]], None]
+
 SILENT_S = 10.0
 """After so long without anything new, is the client still connected?"""
 
@@ -69,6 +71,33 @@ def unreached(exception: KafkaException) -> bool:
 def asks_coordinator(consumer: Consumer, topic: str) -> Callable[[float], object]:
     """A question that the group's coordinator answers, for a member that fetches nothing."""
     return lambda within_s: consumer.committed([TopicPartition(topic, 0)], timeout=within_s)
+
+
+def subscribe(
+    consumer: Consumer,
+    topic: str,
+    *,
+    is_replaced: Callable[[Consumer], bool],
+    assigned: OfPartitions,
+    revoked: OfPartitions,
+    lost: OfPartitions,
+    failed: Callable[[Exception], None],
+) -> None:
+    """Join the group. One that was replaced is told of its partitions on its way out, and not heard; librdkafka cannot
+    bear what is raised in a callback, `failed` takes it."""
+
+    def guarded(act: OfPartitions) -> Callable[[Consumer, list[TopicPartition]], None]:
+        def told(who: Consumer, partitions: list[TopicPartition]) -> None:
+            if is_replaced(who):
+                return
+            try:
+                act(partitions)
+            except Exception as error:  # the callback's edge
+                failed(error)
+
+        return told
+
+    consumer.subscribe([topic], on_assign=guarded(assigned), on_revoke=guarded(revoked), on_lost=guarded(lost))
 
 
 def let_go(consumer: Consumer) -> None:

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -20,7 +20,7 @@ from agentspan.eventlog._errors import LogClosed, LogError
 from agentspan.eventlog._kafka_config import KafkaConfig
 from agentspan.eventlog._kafka_errors import AccessDenied, group_error, kafka_error, read_error
 from agentspan.eventlog._kafka_messages import headers_of
-from agentspan.eventlog._kafka_pulse import MEMBER_S, Pulse, asks_coordinator, let_go
+from agentspan.eventlog._kafka_pulse import MEMBER_S, Pulse, asks_coordinator, let_go, subscribe
 from agentspan.eventlog._kafka_threads import post
 from agentspan.eventlog.intake import Delivery
 from agentspan_schemas.topics import Topic, topic_name
@@ -131,11 +131,14 @@ class _Member:
             self._consumer.close()
 
     def _join(self) -> None:
-        self._consumer.subscribe(
-            [self._topic],
-            on_assign=lambda who, partitions: self._guard(who, self._on_assign, partitions),
-            on_revoke=lambda who, partitions: self._guard(who, self._on_revoke, partitions),
-            on_lost=lambda who, partitions: self._guard(who, self._on_lost, partitions),
+        subscribe(
+            self._consumer,
+            self._topic,
+            is_replaced=lambda who: who is not self._consumer,
+            assigned=self._on_assign,
+            revoked=self._on_revoke,
+            lost=self._on_lost,
+            failed=self._misheard,
         )
 
     def _join_anew(self) -> None:
@@ -235,16 +238,9 @@ class _Member:
                 if each.partition in self._tracks:
                     self._tracks[each.partition].committed = -1
 
-    def _guard(
-        self, who: Consumer, act: Callable[[list[TopicPartition]], None], partitions: list[TopicPartition]
-    ) -> None:
-        """librdkafka cannot bear what is raised in a callback: the next turn raises it."""
-        if who is not self._consumer:
-            return  # one that was replaced is told on its way out
-        try:
-            act(partitions)
-        except Exception as error:
-            self._broken = error
+    def _misheard(self, error: Exception) -> None:
+        """The next turn raises it."""
+        self._broken = error
 
     def _on_assign(self, partitions: list[TopicPartition]) -> None:
         self._tracks |= {each.partition: _Track() for each in partitions}
