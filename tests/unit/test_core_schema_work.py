@@ -1,6 +1,6 @@
 """How much work a schema is, counted in its parts that are held against a value's: each pair once, whatever it says.
 
-And that remembering changes no answer: on any schema and value it is what jsonschema itself says.
+And that neither remembering nor a quick yes changes an answer: on any schema and value it is what jsonschema says.
 """
 
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ from referencing import Registry
 
 from agentspan_orchestrator.domain import patterns, schema_error, schema_problem
 from agentspan_orchestrator.domain.checking import MOST_PROBLEMS, Checked, Part
+from agentspan_orchestrator.domain.quick import quick
 from agentspan_schemas import JsonObject, JsonSchema
 
 DEPTH = 30
@@ -211,3 +212,73 @@ def test_remembering_changes_no_answer(schema: Any, one: Any, two: Any, value: J
     except RecursionError:  # it refers to itself without end, which jsonschema may not notice before it has an answer
         return
     assert [tuple(problem) for problem in found] == expected
+
+
+PLAIN = st.recursive(
+    st.sampled_from([{}, {"type": "string"}, {"type": "integer"}, {"type": "number"}, {"type": "boolean"}])
+    | st.sampled_from([{"type": "null"}, {"type": "string", "enum": ["a", ""]}, {"title": "A", "default": 1}]),
+    lambda inner: (
+        st.fixed_dictionaries({"type": st.just("array")}, optional={"items": inner})
+        | st.fixed_dictionaries({"anyOf": st.lists(inner, min_size=1, max_size=3)})
+        | st.fixed_dictionaries(
+            {"type": st.just("object")},
+            optional={
+                "properties": st.dictionaries(NAMES, inner, max_size=3),
+                "required": st.lists(NAMES, max_size=2, unique=True),
+                "additionalProperties": st.booleans(),
+            },
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(schema=PLAIN, value=VALUES)
+def test_a_quick_yes_is_never_wrong(schema: JsonSchema, value: JsonValue) -> None:
+    known = quick(schema)
+    if known is not None and known.isinstance_python(value):
+        assert told(schema, value) == []
+
+
+PERSON: JsonSchema = {
+    "title": "Person",
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "description": "In full."},
+        "born": {"anyOf": [{"type": "integer"}, {"type": "null"}], "default": None},
+        "tags": {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}},
+    },
+    "required": ["name"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "yes"),
+    [
+        ({"name": "Ada", "born": 1815, "tags": ["a"]}, True),
+        ({"name": "Ada", "born": None}, True),
+        ({"name": "Ada", "born": 1815.0}, False),  # fits, too: the keywords say so
+        ({"name": "Ada", "born": True}, False),
+        ({"name": "Ada", "tags": ["c"]}, False),
+        ({"name": "Ada", "more": 1}, False),
+        ({"born": 1815}, False),
+    ],
+)
+def test_what_fits_a_plain_schema_is_said_quickly(value: JsonValue, yes: bool) -> None:
+    known = quick(PERSON)
+    assert known is not None
+    assert known.isinstance_python(value) is yes
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        {"type": ["string", "null"]}, {"type": "string", "minLength": 1}, {"type": "object", "required": ["a"]},
+        {"type": "object", "additionalProperties": {"type": "string"}}, {"type": "string", "enum": ["a", 1]},
+        {"properties": {}}, {"anyOf": [{"$ref": "#"}]}, {"items": {}}, {"type": "object", "properties": {"a": False}},
+    ],
+)  # fmt: skip
+def test_a_schema_that_says_more_is_left_to_the_keywords(word: JsonSchema) -> None:
+    assert quick(word) is None

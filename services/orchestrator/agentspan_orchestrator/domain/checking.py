@@ -15,6 +15,7 @@ from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 from pydantic import JsonValue
 from referencing.jsonschema import DRAFT202012
 
+from agentspan_orchestrator.domain.quick import quick
 from agentspan_schemas import JsonSchema
 
 Schema = JsonSchema | bool
@@ -54,12 +55,15 @@ class Checked:
         self.keywords = keywords
         self.found = found
         self._schema = schema
+        self._quick = quick(schema)
         self._resolver = REGISTRY.resolver_with_root(DRAFT202012.create_resource(schema))
         self._references: dict[tuple[str, str, tuple[str, ...]], _Reference] = {}
 
     def problems(self, value: JsonValue) -> tuple[Problem, ...]:
         """What is wrong with a value, the nearest to its top first. Raises Unresolvable, and RecursionError where the
         schema refers to itself without end."""
+        if self._quick is not None and self._quick.isinstance_python(value):
+            return ()
         return Part(self, _Work(), self._schema, self._resolver, ()).problems(value)
 
     def reference(self, resolver: Any, scope: tuple[str, ...], name: str) -> _Reference:
