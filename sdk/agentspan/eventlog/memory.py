@@ -8,6 +8,7 @@ import asyncio
 import copy
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import TypeVar
 
 from agentspan.eventlog._compacted import Compacted
 from agentspan.eventlog._link import Faults, Lane, Link
@@ -20,6 +21,8 @@ from agentspan.eventlog._watermark import Watermark
 
 __all__ = ["Faults", "Link", "MemoryInbox", "MemoryLog", "MemoryTable"]
 
+
+T = TypeVar("T")
 
 RECEIVED_AT_ONCE = 100
 
@@ -173,11 +176,9 @@ class MemoryTable:
         sent = None if record is None else _sent(self._link, record)
         return self._lanes[at].carry([Change(at, key, sent)])
 
-    async def follow(self, partition: int | None = None) -> AsyncGenerator[Change | CaughtUp, None]:
-        async with aclosing(self._compacted.follow(partition)) as changes:
-            async for change in changes:
-                await _cross(self._link)
-                yield change
+    def follow(self, partition: int | None = None) -> AsyncGenerator[Change | CaughtUp, None]:
+        changes = self._compacted.follow(partition)
+        return changes if self._link is None else _crossing(self._link, changes)
 
     def _connect(self, link: Link | None) -> None:
         self._link = link
@@ -187,6 +188,13 @@ class MemoryTable:
 async def _cross(link: Link | None) -> None:
     if link is not None:
         await link.cross()
+
+
+async def _crossing(link: Link, changes: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    async with aclosing(changes):
+        async for change in changes:
+            await link.cross()
+            yield change
 
 
 def _sent(link: Link | None, record: Record) -> Record:

@@ -7,7 +7,6 @@ else is derived from the log again after a restart needs no file: use MemoryInbo
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
 from pathlib import Path
 
 from agentspan.eventlog._compacted import Compacted
@@ -94,10 +93,8 @@ class SqliteTable:
         self._writer.submit(put)
         return put.future
 
-    async def follow(self, partition: int | None = None) -> AsyncGenerator[Change | CaughtUp, None]:
-        async with aclosing(self._compacted.follow(partition)) as changes:
-            async for change in changes:
-                yield change
+    def follow(self, partition: int | None = None) -> AsyncGenerator[Change | CaughtUp, None]:
+        return self._compacted.follow(partition)
 
     def standing(self, entry: Entry) -> None:
         """Let an entry that is on disk be seen."""
