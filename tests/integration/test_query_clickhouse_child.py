@@ -196,6 +196,20 @@ async def test_a_child_dies_with_a_killed_parent_and_the_next_parent_gets_its_fo
     await parent.wait()
 
 
+async def test_what_a_killed_start_leaves_is_in_its_own_folder_and_gone_at_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    untouched = temporary.stat().st_mtime_ns
+    left = tmp_path / "history" / "scratch" / "clickhouse-embedded-1"
+    left.mkdir(parents=True)
+    async with running_child(tmp_path / "history"):
+        assert not left.exists()
+    assert temporary.stat().st_mtime_ns == untouched
+
+
 async def _post(child: ClickHouseChild, body: bytes) -> httpx.Response:
     credentials = base64.b64encode(f"default:{child.address.password}".encode()).decode()
     async with httpx.AsyncClient(headers={"Authorization": f"Basic {credentials}"}) as client:

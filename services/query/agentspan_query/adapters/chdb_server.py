@@ -12,6 +12,7 @@ import ctypes
 import hmac
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -38,6 +39,7 @@ _KEEP_ALIVE_S = 3600
 _SHUTDOWN_S = 3
 _MAX_FIELD_BYTES = 16 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1
+_SCRATCH = "scratch"
 
 
 def create_app(engine: "Engine", password: str) -> Starlette:
@@ -123,6 +125,14 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def _keep_scratch_in(folder: Path) -> None:
+    """While chDB is imported it has an engine in the temporary folder; killed then, it leaves that there for ever."""
+    scratch = folder / _SCRATCH
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    os.environ["TMPDIR"] = str(scratch)
+
+
 def _free_stdout() -> int:
     """The real stdout, for `ready` alone: what the engine prints goes to stderr."""
     stdout = os.dup(1)
@@ -141,6 +151,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     stdout = _free_stdout()
     password = sys.stdin.readline().strip()
     os.environ["TZ"] = "UTC"
+    _keep_scratch_in(options.path)
     # the engine imports pyarrow if it is there, for formats that nobody asks for here: half a second and 60 MB
     sys.modules["pyarrow"] = None  # type: ignore[assignment]
     from agentspan_query.adapters.chdb_engine import Engine
