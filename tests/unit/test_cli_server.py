@@ -86,6 +86,26 @@ def test_a_setting_of_no_use_is_named(
     assert "is wrong: port:" in " ".join(printed.err.split())
 
 
+@pytest.mark.parametrize("line", ["start", "start --detach"])
+def test_a_data_folder_that_nothing_can_be_written_to_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("AGENTSPAN_DATA", str(tmp_path / "file" / "data"))
+    monkeypatch.setenv("AGENTSPAN_PORT", "0")
+    assert main(["server", *line.split()]) == 2
+    said = capsys.readouterr().err
+    assert f"nothing can be written to the data folder '{tmp_path}/file/data' (Not a directory)" in said
+    assert "AGENTSPAN_DATA" in said
+
+
+@pytest.mark.parametrize("log", ["sqlite://x", "kafka://", "kafka://host/topic", "kafka://host?prefix=a b"])
+def test_a_log_that_names_no_cluster_says_how_one_is_named(capsys: pytest.CaptureFixture[str], log: str) -> None:
+    assert main(["server", "start", "--log", log]) == 2
+    said = capsys.readouterr().err
+    assert f"log '{log}' names no cluster: write kafka://host:9092" in said
+
+
 @pytest.mark.parametrize(
     "line", ["", "agent", "approvals", "server", "topics", "agent respond --help", "server start --help"]
 )

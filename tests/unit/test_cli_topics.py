@@ -122,7 +122,7 @@ def test_what_a_cluster_refuses_ends_with_1_and_its_reason(
     ("line", "why"),
     [
         ("topics check", "which cluster?"),
-        ("topics check --log http://broker:9092", "log:"),
+        ("topics check --log http://broker:9092", "log 'http://broker:9092' names no cluster"),
         (f"topics create --log {LOG} --replication 1", "nothing could ever be written"),
         (f"topics create --log {LOG} --partitions 0", "--partitions"),
     ],

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,7 +17,7 @@ from agentspan.eventlog.letters import Letterbox
 from agentspan.eventlog.sqlite_letters import SqliteLetters
 from agentspan_schemas.dead_letters import HANDLED, NOT_IN_HISTORY, OMITTED, REASONS, Why
 from agentspan_schemas.topics import Topic
-from agentspan_standalone import dlq
+from agentspan_standalone import cluster, dlq
 from agentspan_standalone.plumbing import LETTERS_FILE, LOG_FILE
 from tests.support.intake import MemoryLetterbox
 
@@ -43,7 +45,7 @@ def boxes(monkeypatch: pytest.MonkeyPatch) -> dict[str, MemoryLetterbox]:
         assert config.bootstrap == "broker:9092"
         yield [boxes[topic.name] for topic in topics]
 
-    monkeypatch.setattr(dlq, "letterboxes", opened)
+    monkeypatch.setattr(cluster, "letterboxes", opened)
     monkeypatch.setattr("getpass.getuser", lambda: "ann")
     return boxes
 
@@ -259,6 +261,20 @@ def test_what_cannot_be_done_is_told_and_nothing_is_done(
     assert boxes["tickets"].sent == []
 
 
+@pytest.mark.parametrize(
+    ("words", "ends", "said"),
+    [((), 0, "no dead letters"), (LOG, 1, "pip install 'agentspan[server,kafka]'")],
+    ids=["a data folder", "a cluster"],
+)
+def test_only_a_cluster_needs_kafkas_client(tmp_path: Path, words: tuple[str, ...], ends: int, said: str) -> None:
+    (tmp_path / LOG_FILE).touch()
+    program = "import sys; sys.modules['confluent_kafka'] = None; from agentspan.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "dlq", "list", "--data", str(tmp_path), *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (ends, "")
+    assert said in done.stderr
+
+
 def test_a_cluster_that_does_not_let_us_in_ends_with_3(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
     @asynccontextmanager
     async def denied(config: KafkaConfig, topics: Sequence[Topic]) -> AsyncIterator[Sequence[Letterbox]]:
@@ -266,7 +282,7 @@ def test_a_cluster_that_does_not_let_us_in_ends_with_3(screen: Screen, monkeypat
             raise AccessDenied("no right to read 'agentspan.tickets.dlq'")
         yield []
 
-    monkeypatch.setattr(dlq, "letterboxes", denied)
+    monkeypatch.setattr(cluster, "letterboxes", denied)
     screen.run("list", ends=3)
     assert "no right to read" in screen.error
 

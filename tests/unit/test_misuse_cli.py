@@ -125,11 +125,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         'from agentspan.agents import Agent\nagent = Agent(name="shop", model="replay/shop")\nother = 1\n'
     )
     (tmp_path / "cli_broken.py").write_text("import absent_package\n")
+    (tmp_path / "cli_refused.py").write_text(
+        'from agentspan.agents import Agent\n\nagent = Agent(name="shop", model="replay/shop", tools=[len])\n'
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AGENTSPAN_DATA", str(tmp_path))
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield tmp_path
-    for name in ("cli_shop", "cli_broken"):
+    for name in ("cli_shop", "cli_broken", "cli_refused"):
         sys.modules.pop(name, None)
 
 
@@ -146,7 +149,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
         no_approval = problem(404, "unknown_approval", "there is no approval 'exec-nope.1-0'")
         fake.on("GET", "/approvals/exec-nope.1-0", no_approval)
         fake.on("POST", f"/executions/{RUN}/pause", problem(409, "finished", "the execution is completed"))
-        invalid = problem(422, "invalid_args", "amount_usd: 'x' is not of type 'number'")
+        refused = "the edited arguments of 'issue_refund' can't be used: amount_usd: 'x' is not of type 'number'"
+        invalid = problem(422, "invalid_args", refused)
         fake.on("POST", f"/approvals/{RUN}.2-0/decision", invalid)
         winner = {"by": "user:bob", "decision": "approved", "at": AT.isoformat(), "channel": "ui"}
         late = problem(409, "already_decided", "decided", winner=winner)

@@ -16,6 +16,7 @@ from agentspan.agents import ServerError
 from agentspan.agents._client import Client, new_key
 from agentspan.agents._discovery import server_url
 from agentspan.agents._http import Http
+from agentspan.cli._show import moment
 from agentspan_schemas import JsonObject, Unreadable, Wire
 from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.codec import EVENTS, describe
@@ -62,12 +63,12 @@ class Server:
         self.client = Client(http)
 
     async def executions(self, filters: Sequence[tuple[str, str]], limit: int) -> tuple[list[ExecutionView], str]:
-        """The newest that fit, and up to when the list is complete."""
+        """The newest that fit, and up to when the list is complete, in the reader's time zone."""
         found: list[ExecutionView] = []
         as_of = ""
         async for page in self._pages("/executions", ExecutionPage, filters, min(PAGE, limit)):
             found += page.items
-            as_of = page.as_of.isoformat()
+            as_of = moment(page.as_of)
             if len(found) >= limit:
                 break
         return found[:limit], as_of

@@ -34,11 +34,10 @@ def asked(part: str, ask: Callable[[ModuleType], T]) -> T:
     with packages_of_a_server():
         from agentspan_standalone import errors
 
-        module = import_module(f"agentspan_standalone.{part}")
-    try:
-        return ask(module)
-    except errors.StartError as error:
-        raise Refused(str(error), _exit_code(error), code_of(error)) from error
+        try:
+            return ask(import_module(f"agentspan_standalone.{part}"))
+        except errors.StartError as error:
+            raise Refused(str(error), _exit_code(error), code_of(error)) from error
 
 
 def _exit_code(error: "StartError") -> ExitCode:

@@ -50,8 +50,7 @@ async def respond(
         raise _lost(record, error) from error
     except InvalidRequest as error:
         raise InvalidRequest(
-            f"the edited arguments of call {record.call_id!r} of {record.tool!r} can't be used: {error}; "
-            f"`agentspan approvals show {record.approval_id}` has those that it waits with",
+            f"{error}; write all of them: `agentspan approvals show {record.approval_id}` has those that it waits with",
             status=error.status,
             code=error.code,
         ) from error

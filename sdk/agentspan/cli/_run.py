@@ -162,11 +162,16 @@ def _not_imported(module_name: str, folder: Path, error: Exception) -> Configura
             "or install its package"
         )
     frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    # the author's own line says more than that of the library which refused it
+    own = [frame for frame in frames if _is_inside(frame.filename, folder)] or frames
     return ConfigurationError(
-        f"importing {module_name!r} failed: {type(error).__name__}: {error}{where}; "
+        f"importing {module_name!r} failed: {type(error).__name__}: {error} ({own[-1].filename}:{own[-1].lineno}); "
         f"try it with `{Path(sys.executable).name} -c 'import {module_name}'`"
     )
+
+
+def _is_inside(file: str, folder: Path) -> bool:
+    return Path(file).is_relative_to(folder) and "site-packages" not in Path(file).parts
 
 
 def _answer(output: object) -> str:

@@ -99,10 +99,13 @@ def _serve(settings: Settings) -> int:
         return 0 if uvloop.run(server.serve(settings, listening)) else 1
     except LogError as error:
         raise LogRefused(str(error)) from error
+    finally:
+        for each in listening:
+            each.close()
 
 
 def _start_detached(settings: Settings) -> int:
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    settings.make_data_folder()
     log_file = settings.data / "server.log"
     with log_file.open("ab") as log:
         before = log.tell()

@@ -4,26 +4,25 @@ Apart from the command line, which knows nothing of a cluster or a data folder. 
 done before it stays done, and the same command again goes on.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from agentspan.eventlog import LogError
-from agentspan.eventlog.kafka import Kafka, KafkaConfig
 from agentspan.eventlog.letters import Letter as Letter
 from agentspan.eventlog.letters import Letterbox, LetterId, handle, letters, replay, whole
 from agentspan.eventlog.sqlite_letters import SqliteLetters
 from agentspan_schemas.dead_letters import Handled
 from agentspan_schemas.topics import EVENTS, WITH_DEAD_LETTERS, Topic
-from agentspan_standalone.cluster import asked, cluster
-from agentspan_standalone.errors import LetterHandled, NoSuchLetter, SettingsError
+from agentspan_standalone.errors import LetterHandled, LogRefused, NoSuchLetter, SettingsError
 from agentspan_standalone.plumbing import LETTERS_FILE, LOG_FILE
 from agentspan_standalone.settings import Settings
 
 T = TypeVar("T")
+Ask = Callable[[Sequence[Letterbox]], Coroutine[Any, Any, T]]
 
 WITH_LETTERS = {topic.name: topic for topic in WITH_DEAD_LETTERS}
 """The topics whose records can be put aside."""
@@ -221,16 +220,24 @@ def _named(names: Sequence[str]) -> tuple[Topic, ...]:
     return tuple(topic for name, topic in WITH_LETTERS.items() if not names or name in names)
 
 
-def _opened(where: Where, topics: Sequence[Topic], ask: Callable[[Sequence[Letterbox]], Awaitable[T]]) -> T:
+def _opened(where: Where, topics: Sequence[Topic], ask: Ask[T]) -> T:
     settings = Settings.given(log=where.log, data=where.data.absolute() if where.data else None)
+    if settings.log:
+        return _of_cluster(where.log, topics, ask)
+    try:
+        return asyncio.run(ask(_of_folder(settings, topics)))
+    except LogError as error:
+        raise LogRefused(str(error)) from error
+
+
+def _of_cluster(log: str | None, topics: Sequence[Topic], ask: Ask[T]) -> T:
+    from agentspan_standalone import cluster  # Kafka's client, which a data folder does without
 
     async def asking() -> T:
-        if not settings.log:
-            return await ask(_of_folder(settings, topics))
-        async with letterboxes(cluster(where.log, client="dlq"), topics) as boxes:
+        async with cluster.letterboxes(cluster.cluster(log, client="dlq"), topics) as boxes:
             return await ask(boxes)
 
-    return asked(asking())
+    return cluster.asked(asking())
 
 
 def _of_folder(settings: Settings, topics: Sequence[Topic]) -> Sequence[Letterbox]:
@@ -239,13 +246,3 @@ def _of_folder(settings: Settings, topics: Sequence[Topic]) -> Sequence[Letterbo
             f"which log? There is none in {str(settings.data)!r}: give --data, or --log kafka://host:port?prefix=agentspan"
         )
     return [SqliteLetters(settings.data / LETTERS_FILE, topic.name) for topic in topics]
-
-
-@asynccontextmanager
-async def letterboxes(config: KafkaConfig, topics: Sequence[Topic]) -> AsyncIterator[Sequence[Letterbox]]:
-    """The dead letters of the topics. Raises LogError."""
-    kafka = Kafka(config)
-    try:
-        yield [await kafka.letterbox(topic) for topic in topics]
-    finally:
-        await kafka.close()

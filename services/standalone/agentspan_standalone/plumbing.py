@@ -119,7 +119,7 @@ class Plumbing:
 
 async def opened(settings: Settings) -> Plumbing:
     """On the cluster that `log` names, or embedded. Raises LogError or SettingsError."""
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    settings.make_data_folder()
     return await clustered(settings) if settings.log else embedded(settings)
 
 

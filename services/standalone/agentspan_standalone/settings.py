@@ -4,12 +4,14 @@ import importlib
 import ipaddress
 import json
 import os
+import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agentspan_schemas.codec import describe
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 6767
 
+_CLUSTER = re.compile(r"kafka://[^/?#]+(\?prefix=[A-Za-z0-9._\-]+)?")
 
 Role = Literal["orchestrator", "tool-runner", "approvals", "query"]
 
@@ -45,7 +48,7 @@ class Settings(BaseSettings):
     """More names that the server answers to, comma-separated, for a proxy in front of it."""
     trusted_proxy: bool = False
     """Whoever reaches the port was authenticated by what stands before it; without that, only loopback is bound."""
-    log: str = Field(default="", pattern=r"^(kafka://[^/?#]+(\?prefix=[A-Za-z0-9._\-]+)?)?$")
+    log: str = ""
     """`kafka://host:port,host:port?prefix=agentspan` for the topics of a cluster; empty: a file in the data folder."""
     kafka_security: Annotated[dict[str, str], NoDecode] = {}
     """librdkafka's settings for TLS and SASL as a JSON object, as `{"security.protocol": "SSL"}`."""
@@ -97,6 +100,16 @@ class Settings(BaseSettings):
                 values[name] = tuple(item.strip() for item in listed.split(",") if item.strip())
         return values
 
+    @field_validator("log")
+    @classmethod
+    def _names_a_cluster(cls, log: str) -> str:
+        if log and not _CLUSTER.fullmatch(log):
+            raise SettingsError(
+                f"log {log!r} names no cluster: write kafka://host:9092,host:9092?prefix=agentspan, or leave --log and"
+                " AGENTSPAN_LOG out for a file in the data folder"
+            )
+        return log
+
     @model_validator(mode="after")
     def _ports_apart(self) -> Self:
         if self.metrics_port is not None and self.metrics_port == self.port:
@@ -127,6 +140,17 @@ class Settings(BaseSettings):
                 " give log=kafka://… to run services apart"
             )
         return self
+
+    def make_data_folder(self) -> None:
+        """For this user alone, where there is none yet. Raises SettingsError when nothing can be written there."""
+        try:
+            self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+            tempfile.TemporaryFile(dir=self.data).close()
+        except OSError as error:
+            raise SettingsError(
+                f"nothing can be written to the data folder {str(self.data)!r} ({error.strerror}): name another with"
+                " --data or AGENTSPAN_DATA, or let this user write there"
+            ) from error
 
     def kafka(self) -> "KafkaConfig":
         """How to reach the cluster that `log` names. Raises SettingsError."""

@@ -116,7 +116,7 @@ async def _log(settings: Settings) -> AsyncIterator[Log]:
     config = settings.kafka()
     from agentspan.eventlog.kafka import Kafka
 
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    settings.make_data_folder()
     lock = None if settings.clickhouse else LockFile(settings.data / LOCK_FILE)
     kafka = Kafka(config)
     try:

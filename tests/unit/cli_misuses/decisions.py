@@ -224,8 +224,8 @@ DECISIONS: list[Misuse] = [
         "",
         1,
         told(
-            "the edited arguments of call '2-0' of 'issue_refund' can't be used: amount_usd: 'x' is not of "
-            "type 'number'; `agentspan approvals show exec-a1b2c3.2-0` has those that it waits with"
+            "the edited arguments of 'issue_refund' can't be used: amount_usd: 'x' is not of type 'number'; "
+            "write all of them: `agentspan approvals show exec-a1b2c3.2-0` has those that it waits with"
         ),
     ),
     (

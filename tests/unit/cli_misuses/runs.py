@@ -93,6 +93,16 @@ RUNS: list[Misuse] = [
         ),
     ),
     (
+        'agent run cli_refused:agent "hi"',
+        "",
+        2,
+        told(
+            "importing 'cli_refused' failed: ConfigurationError: agent 'shop': <built-in function len> is no tool; "
+            "decorate the function with @tool ({folder}/cli_refused.py:3); "
+            "try it with `{python} -c 'import cli_refused'`"
+        ),
+    ),
+    (
         'agent run cli_shop:agent ""',
         "",
         2,
