@@ -129,7 +129,7 @@ def _keep_scratch_in(folder: Path) -> None:
     """While chDB is imported it has an engine in the temporary folder; killed then, it leaves that there for ever."""
     scratch = folder / _SCRATCH
     shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    scratch.mkdir(parents=True, exist_ok=True)
     os.environ["TMPDIR"] = str(scratch)
 
 
