@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, SerializeAsAny
 
 from agentspan_schemas._base import Failure, JsonObject, Wire
 
@@ -45,4 +45,5 @@ class ToolMessage(Wire):
     """What the call ran with, where an approver changed the args that the model proposed."""
 
 
-Message = Annotated[UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
+# as any: pydantic writes a member of a union by way of Python's values, at twice the price, and conversations are long
+Message = Annotated[UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role"), SerializeAsAny()]
