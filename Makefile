@@ -19,7 +19,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" PIP_FIND_LINKS= $(BIN)/pip
 	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-kafka chaos-kafka check check-deploy bench bench-parked bench-load bench-compare bench-history simulate schemas requirements browser kafka-programs
+.PHONY: help setup run demo test test-kafka chaos-kafka check check-deploy bench bench-parked bench-load bench-restore bench-compare bench-history simulate schemas requirements browser kafka-programs
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ bench-parked: setup  ## park executions, kill everything, go on: make bench-park
 
 bench-load: setup  ## many tickets at once, slow models, and things that die: make bench-load N=100000
 	$(BIN)/python -m bench load --log $(LOG) --count $(or $(N),100000)
+
+bench-restore: setup  ## a server on Kafka that has lost its caches: make bench-restore N=100000
+	$(BIN)/python -m bench restore --count $(or $(N),100000)
 
 bench-history: setup  ## how long lists take over 1,000,000 executions: make bench-history WRITING=5000
 	$(BIN)/python -m bench.history --writing $(or $(WRITING),0)

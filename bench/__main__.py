@@ -56,6 +56,10 @@ async def _figures(plan: Plan, options: argparse.Namespace) -> dict[str, float]:
     match options.bench:
         case "parked":
             return await parked.run(plan, parked.Crowd(options.count, options.approve, idle_s=options.idle), _say)
+        case "restore":
+            from . import restore  # needs what only a cluster needs
+
+            return await restore.run(plan, restore.Loss(options.count, options.times), _say)
         case "load":
             return await load.run(plan, load.Flood(options.count, model_s=options.model, tool_s=options.tool), _say)
         case _:
@@ -108,6 +112,11 @@ def _parser() -> argparse.ArgumentParser:
     waiting.add_argument("--count", type=int, default=10_000, metavar="N", help="executions; default: %(default)s")
     waiting.add_argument("--approve", type=int, metavar="N", help="of them, after the power cut; default: all")
     waiting.add_argument("--idle", type=float, default=10.0, metavar="S", help="how long nothing is done, in seconds")
+    lost = benches.add_parser("restore", help="a server on Kafka that has lost its caches, executions that wait")
+    _common(lost)
+    lost.set_defaults(log="kafka", partitions=16)
+    lost.add_argument("--count", type=int, default=100_000, metavar="N", help="executions; default: %(default)s")
+    lost.add_argument("--times", type=int, default=3, metavar="N", help="how often; default: %(default)s")
     flood = benches.add_parser("load", help="many tickets at once, slow models, and things that die")
     _common(flood)
     flood.add_argument("--count", type=int, default=100_000, metavar="N", help="tickets; default: %(default)s")

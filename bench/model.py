@@ -19,6 +19,10 @@ from agentspan_tool_runner.models.ports import ModelError, ModelRequest, ModelRe
 from . import job
 
 DELAY_S: Final = "BENCH_MODEL_S"
+USAGE: Final = Usage(input_tokens=100, output_tokens=20)
+
+Turn = tuple[str, tuple[AskedCall, ...]]
+"""What the model says, and the calls that it asks for."""
 
 
 class StubModel:
@@ -45,21 +49,31 @@ class StubModel:
             text=text,
             tool_calls=calls,
             stop_reason="tool_use" if calls else "end_turn",
-            usage=Usage(input_tokens=100, output_tokens=20),
+            usage=USAGE,
         )
 
     async def aclose(self) -> None:
         """Nothing is kept open."""
 
 
-def _turn(name: str, messages: list[UserMessage | AssistantMessage | ToolMessage]) -> tuple[str, tuple[AskedCall, ...]]:
+def look_ups(name: str) -> Turn:
+    """The first turn of a ticket."""
+    ticket: JsonObject = {"ticket": name}
+    return "Let me look.", (_call("1", "lookup_customer", ticket), _call("2", "lookup_orders", ticket))
+
+
+def wanted_refund(name: str) -> Turn:
+    """The second one, after which it waits for a person."""
+    wanted: JsonObject = {"ticket": name, "amount_usd": job.amount(name), "reason": "charged twice"}
+    return "This was charged twice.", (_call("3", "issue_refund", wanted),)
+
+
+def _turn(name: str, messages: list[UserMessage | AssistantMessage | ToolMessage]) -> Turn:
     match sum(isinstance(message, AssistantMessage) for message in messages):
         case 0:
-            ticket: JsonObject = {"ticket": name}
-            return "Let me look.", (_call("1", "lookup_customer", ticket), _call("2", "lookup_orders", ticket))
+            return look_ups(name)
         case 1:
-            wanted: JsonObject = {"ticket": name, "amount_usd": job.amount(name), "reason": "charged twice"}
-            return "This was charged twice.", (_call("3", "issue_refund", wanted),)
+            return wanted_refund(name)
         case _:
             return job.answer([message.value for message in messages if isinstance(message, ToolMessage)]), ()
 

@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Final
 
 from .calibration import Calibration
@@ -124,7 +123,7 @@ async def _power_cut(site: Site, crowd: Crowd) -> tuple[dict[str, float], list[s
     """From the restart command on: until one in the middle is done, then until all to be approved are. With them."""
     await site.kill("server", "clickhouse", "worker")
     if site.plan.log:
-        _lose_caches(site.data)
+        site.lose_caches()
     began = time.perf_counter()
     first = asyncio.create_task(site.drive(_command(crowd, "finish", crowd.middle, 1)))
     ready_s = await site.start_server()
@@ -150,14 +149,6 @@ async def _power_cut(site: Site, crowd: Crowd) -> tuple[dict[str, float], list[s
         **{f"approve_to_completed_cpu_ms/{name}": seconds * 1000 / len(took_ms) for name, seconds in used.items()},
     }
     return figures, [execution for answer in approved for execution in answer.executions]
-
-
-def _lose_caches(data: Path) -> None:
-    """As on another machine: on a cluster, what a server needs is on the topics. Its ClickHouse is kept, as one that
-    many share would be."""
-    for path in data.iterdir():
-        if path.is_file():
-            path.unlink()
 
 
 def _memory(site: Site) -> dict[str, Memory]:

@@ -83,6 +83,11 @@ class Processes:
         self._started.append(started)
         return started
 
+    async def end(self, started: Started) -> None:
+        """End one of them, as a supervisor does."""
+        self._started.remove(started)
+        await started.end()
+
     def check(self) -> None:
         """Raises BenchError when one that nobody killed has ended."""
         for each in self._started:

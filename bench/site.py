@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +44,8 @@ class Plan:
     """The program that serves the tools."""
     model_s: float = 0.0
     tool_s: float = 0.0
+    roles: str = ""
+    """Of the server; empty: all. Without history there is no driver, which follows it."""
     settings: dict[str, str] = field(default_factory=dict)
     """Of the server, as `{"AGENTSPAN_MODEL_CALLS": "1000"}`."""
 
@@ -93,9 +95,10 @@ class Site:
         ):
             site = cls(plan, processes, session, port)
             await site.start_server()
-            await site.until_history()
+            if not plan.roles:
+                await site.until_history()
+                await site.start_driver()
             await site.start_worker()
-            await site.start_driver()
             yield site
 
     @property
@@ -113,6 +116,7 @@ class Site:
         began = time.perf_counter()
         arguments = ["start", "--data", str(self.data), "--port", str(self._port)]
         arguments += ["--log", self.plan.log] if self.plan.log else []
+        arguments += ["--roles", self.plan.roles] if self.plan.roles else []
         self._running["server"] = await self._processes.start("server", "agentspan_standalone", *arguments)
         await self.until(self._is_ready, "the server takes work", READY_WITHIN_S)
         return time.perf_counter() - began
@@ -137,6 +141,18 @@ class Site:
         for pid in [self.pids[name] for name in names]:
             os.kill(pid, signal.SIGKILL)
         await asyncio.gather(*(self._running.pop(name).kill() for name in names if name in self._running))
+
+    async def end(self, *names: str) -> None:
+        """As a supervisor ends them."""
+        for name in names:
+            await self._processes.end(self._running.pop(name))
+
+    def lose_caches(self) -> None:
+        """As on another machine: on a cluster, what a server needs is on the topics. Its ClickHouse is kept, as one
+        that many share would be."""
+        for path in self.data.iterdir():
+            if path.is_file():
+                path.unlink()
 
     async def drive(self, command: Command, by: str = "driver") -> Answer:
         """Have a driver do it. Raises WrongResult with everything that was wrong."""
@@ -192,6 +208,24 @@ class Site:
             if response.status >= 400:
                 raise BenchError(f"GET {path}: {response.status} {await response.text()}")
             return await response.json()
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The answer to a write; BenchError when it was refused."""
+        async with self._session.post(f"{self.url}/api/v1{path}", json=body) as response:
+            if response.status >= 400:
+                raise BenchError(f"POST {path}: {response.status} {await response.text()}")
+            return await response.json()
+
+    async def metrics(self, *names: str) -> dict[str, float]:
+        """What the server says of itself: of each of these, the sum of all its series."""
+        async with self._session.get(f"{self.url}/metrics") as response:
+            lines = (await response.text()).splitlines()
+        sums = dict.fromkeys(names, 0.0)
+        for line in lines:
+            name = line.partition("{")[0].partition(" ")[0]
+            if name in sums:
+                sums[name] += float(line.rpartition(" ")[2])
+        return sums
 
     async def until(self, there: Callable[[], Awaitable[bool]], what: str, within_s: float) -> None:
         """Look again and again. Raises BenchError when a process has ended meanwhile, or the time is up."""

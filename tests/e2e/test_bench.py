@@ -85,6 +85,26 @@ def test_parked_executions_go_on_after_a_power_cut(tmp_path: Path, flags: tuple[
     assert found["approve_to_completed_cpu_ms/server"] > 0
 
 
+@pytest.mark.kafka
+def test_a_server_without_its_caches_finds_on_the_topics_what_waits(tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    flags = ("--count", "25", "--partitions", "2", "--times", "1", "--results", str(results))
+    done = bench("restore", *flags)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = figures(results)
+    assert found["executions"] == 25
+    assert 0 < found["ready_s"] <= found["whole_s"]
+    assert 0 < found["ready_cpu_s/server"] <= found["whole_cpu_s/server"]
+    assert found["killed/ready_s"] > 0
+    assert found["peak_mb/server"] > 0
+
+
+def test_an_embedded_log_is_not_restored(tmp_path: Path) -> None:
+    done = bench("restore", "--log", "sqlite", "--results", str(tmp_path / "results.jsonl"))
+    assert done.returncode == 1
+    assert "--log kafka" in done.stdout
+
+
 def test_a_flood_is_drained_although_clickhouse_and_a_worker_are_killed(tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
     done = bench("load", "--count", "60", "--model", "0.1", "--tool", "0.1", "--results", str(results))
