@@ -1,14 +1,15 @@
 """The replay provider: which recording it plays, which turn, and what it says when there is none."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from agentspan_schemas import JsonObject
+from agentspan_schemas import Failure, JsonObject
 from agentspan_schemas.agents import AgentDefinition
-from agentspan_schemas.messages import AssistantMessage, Message, UserMessage
+from agentspan_schemas.messages import AssistantMessage, Message, ToolMessage, UserMessage
 from agentspan_tool_runner.models import ModelError, ModelRequest, ModelResponse, ModelSettings
 from agentspan_tool_runner.models.replay import Replay, provider
 
@@ -25,9 +26,15 @@ def write(path: Path, turns: object = TURNS) -> None:
 
 
 async def play(
-    folder: Path, *, replies: int = 0, key: str = "ticket-1", metadata: JsonObject | None = None, model: str = ""
+    folder: Path,
+    *,
+    replies: int = 0,
+    after: Sequence[Message] = (),
+    key: str = "ticket-1",
+    metadata: JsonObject | None = None,
+    model: str = "",
 ) -> ModelResponse:
-    messages: list[Message] = [UserMessage(text="Go"), *[AssistantMessage(text="…")] * replies]
+    messages: list[Message] = [UserMessage(text="Go"), *[AssistantMessage(text="…")] * replies, *after]
     definition = AGENT.model_copy(update={"model": model or AGENT.model})
     return await Replay(folder).reply(
         ModelRequest(
@@ -47,6 +54,20 @@ async def failure(folder: Path, *, replies: int = 0, key: str = "ticket-1", meta
         await play(folder, replies=replies, key=key, metadata=metadata, model=model)
     assert not caught.value.retryable
     return caught.value
+
+
+async def test_a_rejection_is_answered_with_the_turns_recorded_for_it(tmp_path: Path) -> None:
+    asked, sorry = AssistantMessage(text="Looking."), AssistantMessage(text="Sorry.")
+    rejected = ToolMessage(
+        call_id="1-0", model_call_id="replay-1-0", tool="look_up", error=Failure(kind="rejected", message="no")
+    )
+    failed = rejected.model_copy(update={"error": Failure(kind="tool_error", message="no")})
+    write(tmp_path / "ticket-1.json", [TURNS[0] | {"if_rejected": [{"text": "Sorry."}, {"text": "Bye."}]}, TURNS[1]])
+    assert (await play(tmp_path, after=(asked, failed))).text == "Done."
+    assert (await play(tmp_path, after=(asked, rejected, failed))).text == "Sorry."
+    assert (await play(tmp_path, after=(asked, rejected, rejected, sorry))).text == "Bye."
+    with pytest.raises(ModelError, match="is played out: record turn 4, or end turn 3 without tool calls"):
+        await play(tmp_path, after=(asked, rejected, sorry, sorry))
 
 
 async def test_the_turn_follows_from_the_replies_that_the_conversation_has(tmp_path: Path) -> None:

@@ -4,15 +4,16 @@ A run's file is named by its metadata `recording`, else by its ticket's id (the 
 as `<folder>/<name>/<file>.json`, then as `<folder>/<file>.json`. The folder is the server's AGENTSPAN_REPLAY_DIR.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from agentspan_schemas import JsonObject, Request, Usage
+from agentspan_schemas import Failure, JsonObject, Request, Usage
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.codec import describe
 from agentspan_schemas.commands import AskedCall
-from agentspan_schemas.messages import AssistantMessage
+from agentspan_schemas.messages import AssistantMessage, Message, ToolMessage
 from agentspan_tool_runner.models.ports import ModelError, ModelRequest, ModelResponse, ModelSettings
 
 FOLDER = "AGENTSPAN_REPLAY_DIR"
@@ -31,6 +32,8 @@ class RecordedTurn(Request):
     text: str = ""
     tool_calls: tuple[RecordedCall, ...] = ()
     usage: Usage = Usage()
+    if_rejected: tuple["RecordedTurn", ...] = ()
+    """What it goes on with, instead of the turns that follow, when a person rejects a call of this one."""
 
 
 class Recording(Request):
@@ -40,7 +43,7 @@ class Recording(Request):
 
 
 class Replay:
-    """Plays recordings; the turn to play is the number of replies that the conversation already has."""
+    """Plays recordings; the turn to play follows from the conversation alone, so that a restart plays none twice."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -59,15 +62,13 @@ class Replay:
         if missing or self._folder is None:
             raise _refusal("recording_missing", missing or FOLDER)
         path = _find(self._folder, request)
-        turns = _read(path).turns
-        played = sum(isinstance(message, AssistantMessage) for message in request.messages)
-        if played >= len(turns):
+        played, left = _played(_read(path).turns, request.messages)
+        if not left:
             raise _refusal(
                 "recording_played_out",
-                f"recording {str(path)!r} has {len(turns)} turns and all are played: record turn {played + 1}, "
-                f"or end turn {len(turns)} without tool calls",
+                f"recording {str(path)!r} is played out: record turn {played + 1}, or end turn {played} without tool calls",
             )
-        return _response(request.definition.model, turns[played], played + 1)
+        return _response(request.definition.model, left[0], played + 1)
 
     async def aclose(self) -> None:
         """Nothing is kept open."""
@@ -77,6 +78,20 @@ def provider(settings: ModelSettings) -> Replay:
     """The entry point."""
     folder = settings.environment.get(FOLDER)
     return Replay(Path(folder) if folder else None)
+
+
+def _played(turns: Sequence[RecordedTurn], messages: Sequence[Message]) -> tuple[int, Sequence[RecordedTurn]]:
+    """How many turns the conversation has had, and those that come next."""
+    played, last = 0, RecordedTurn()
+    for message in messages:
+        match message:
+            case AssistantMessage():
+                played, last, turns = played + 1, turns[0] if turns else RecordedTurn(), turns[1:]
+            case ToolMessage(error=Failure(kind="rejected")) if last.if_rejected:
+                turns = last.if_rejected
+            case _:
+                pass
+    return played, turns
 
 
 def _response(model: str, turn: RecordedTurn, number: int) -> ModelResponse:
