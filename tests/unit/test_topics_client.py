@@ -253,6 +253,17 @@ async def test_an_event_of_a_later_version_ends_the_stream_and_says_to_upgrade()
         await following(log, 1)
 
 
+async def test_an_event_that_nobody_can_read_is_left_out_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    log = MemoryLog(1)
+    owner = await log.partition(0).take_over("one")
+    await owner.append([log_record(event(1)), Record("message", "exec-a", b"\xff", {"seq": "2"})])
+    await owner.append([log_record(event(3))])
+    found = await following(log, 2)
+    assert seqs(found) == [1, 3]
+    assert "an event of 'exec-a' at 0:2 is left out" in caplog.text
+    assert seqs(await following(log, 1, after={0: found[0].resume})) == [3]
+
+
 async def test_an_event_of_a_type_that_came_later_is_left_out() -> None:
     log = MemoryLog(1)
     owner = await log.partition(0).take_over("one")

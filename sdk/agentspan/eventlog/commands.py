@@ -17,6 +17,7 @@ from agentspan.eventlog._ports import Inbox
 from agentspan.eventlog._records import Outcome
 from agentspan.eventlog._turns import Turns
 from agentspan.eventlog.messages import answer_of, command_record
+from agentspan_schemas import Unreadable
 from agentspan_schemas.answers import Answer, UnreadableCommand
 from agentspan_schemas.commands import Claim, Command, Deciding, SendMessage
 
@@ -105,7 +106,7 @@ class CommandLog:
         async for outcomes in partition.batches(await partition.end()):
             for outcome in outcomes:
                 for answered in waiting.of(outcome):
-                    _tell(answered, answer_of(outcome, number))
+                    _answer(answered, outcome, number)
 
     async def _give_up(self) -> None:
         """Nobody waits for ever, nor for a partition that has stopped: its sender learns why, and that it may be
@@ -143,11 +144,18 @@ class _Waiting:
     def of(self, outcome: Outcome) -> Iterable[asyncio.Future[Answer]]:
         """Those whose command it is of."""
         first = outcome.records[0].record
-        return self._answered.get(f"{first.key}/{first.attributes['commandid']}", ())
+        return self._answered.get(f"{first.key}/{first.attributes.get('commandid', '')}", ())
 
     def overdue(self, now: float) -> Iterable[asyncio.Future[Answer]]:
         """Those whose time is over by `now`."""
         return [answered for answered, until in self._until.items() if until <= now]
+
+
+def _answer(answered: asyncio.Future[Answer], outcome: Outcome, number: int) -> None:
+    try:
+        _tell(answered, answer_of(outcome, number))
+    except Unreadable as error:
+        _fail(answered, f"what came of it can't be read here ({error}): upgrade this process")
 
 
 def _tell(answered: asyncio.Future[Answer], said: Answer | UnreadableCommand) -> None:

@@ -5,21 +5,21 @@ that waits is seen again after a restart, for as long as it waits.
 """
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Literal, Self
 
 from agentspan.eventlog import BEGINNING, CaughtUp, Change, Log, Outcome, Position
-from agentspan.eventlog.messages import events_of
 from agentspan.topics._merging import merged
 from agentspan.topics._ports import Found, Sent, Transport
-from agentspan_schemas import JsonObject, Unreadable
+from agentspan_schemas import JsonObject, NewerVersion, Unreadable
 from agentspan_schemas.approvals import ApprovalRecord, ApprovalState, Decision
 from agentspan_schemas.canonical import content_hash
 from agentspan_schemas.cloudevents import binary_headers
-from agentspan_schemas.codec import APPROVALS, encode
+from agentspan_schemas.codec import APPROVALS, EVENTS, encode
+from agentspan_schemas.events import Event
 from agentspan_schemas.http import DecisionRequest
 from agentspan_schemas.tickets import Ticket
 from agentspan_schemas.topics import DECISIONS, TICKETS
@@ -136,8 +136,10 @@ class Topics:
     ) -> AsyncGenerator[Found, None]:
         """Every event that counts, in order for each execution, from the beginning, a time or positions; for ever.
 
-        `since`: those that happened then or later. `after`: by partition, `Found.resume` of the last one that you are
-        done with, or any offset; a partition that is not named begins as `since` says.
+        An event that cannot be read is left out, with a warning; one of a later version of the contract ends the
+        iteration with NewerVersion: upgrade, and go on where you were. `since`: those that happened then or later.
+        `after`: by partition, `Found.resume` of the last one that you are done with, or any offset; a partition that
+        is not named begins as `since` says.
         """
         log = await self._transport.log()
         numbers = range(log.partitions) if partitions is None else sorted(partitions)
@@ -167,12 +169,23 @@ def _found(outcome: Outcome, number: int) -> list[Found]:
     """The events of an outcome; only after its last one may a reader go on behind it."""
     first = outcome.records[0]
     before = Position(first.offset, first.stamp.epoch, first.stamp.n - 1)
-    events = list(events_of(outcome))
+    events = list(_readable(outcome, number))
     last = len(events) - 1
     return [
         Found(event, number, offset, outcome.position if index == last else before)
         for index, (offset, event) in enumerate(events)
     ]
+
+
+def _readable(outcome: Outcome, number: int) -> Iterator[tuple[int, Event]]:
+    for offset, _, record in outcome.records:
+        if record.type in EVENTS.types:
+            try:
+                yield offset, EVENTS.decode(record.value)
+            except NewerVersion:
+                raise
+            except Unreadable as error:
+                logger.warning("an event of %r at %d:%d is left out: %s", record.key, number, offset, error)
 
 
 def _newer(change: Change, seen: dict[str, tuple[int, int]]) -> ApprovalRecord | None:

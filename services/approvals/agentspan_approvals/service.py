@@ -1,6 +1,7 @@
 """The approvals service: follows the log, keeps every request for a decision, and takes decisions to the core."""
 
 import asyncio
+import logging
 from collections.abc import Container, Iterable, Sequence
 
 from agentspan.eventlog import BEGINNING, BeyondEnd, Log, Outcome, Position, Record, Table, partition_for
@@ -11,9 +12,12 @@ from agentspan_approvals.domain import OPEN, RELEVANT, REQUESTING, fold, fold_re
 from agentspan_approvals.ports import ApprovalStore, Search
 from agentspan_approvals.publisher import Publisher
 from agentspan_approvals.restoring import restored
+from agentspan_schemas import NewerVersion, Unreadable
 from agentspan_schemas import commands as c
 from agentspan_schemas.answers import Answer, Refused, Repeated, UnreadableCommand
 from agentspan_schemas.approvals import ApprovalRecord
+
+logger = logging.getLogger(__name__)
 
 FRESH_S = 5.0
 """How long a read waits for the view to reach the log's end."""
@@ -46,6 +50,8 @@ class Approvals:
         """Of each partition, the executions with a request that waits for a person."""
         self._ahead: list[dict[str, int]] = [{} for _ in range(log.partitions)]
         """Of each partition, the requests that were restored as they are at a later offset, and that offset."""
+        self._held: set[int] = set()
+        """The partitions whose view waits for a process of a later release."""
         self._moved = asyncio.Condition()
 
     async def run(self) -> None:
@@ -78,11 +84,16 @@ class Approvals:
 
     async def _follow(self, number: int) -> None:
         try:
-            await self._follow_from(number, await self._begin(number))
-        except BeyondEnd:
-            self._store.clear(number)
-            self._ahead[number].clear()
-            await self._follow_from(number, BEGINNING)
+            try:
+                await self._follow_from(number, await self._begin(number))
+            except BeyondEnd:
+                self._store.clear(number)
+                self._ahead[number].clear()
+                await self._follow_from(number, BEGINNING)
+        except NewerVersion as error:
+            logger.error("approvals of partition %d wait, upgrade this server: %s", number, error)
+            self._held.add(number)
+            await asyncio.get_running_loop().create_future()  # the view stands before it until a later release goes on
 
     async def _begin(self, number: int) -> Position:
         """Where the view stands: as it was kept, or as it was published, or nowhere."""
@@ -116,12 +127,11 @@ class Approvals:
 
     def _fold(self, number: int, outcome: Outcome) -> None:
         changed: dict[str, ApprovalRecord] = {}
-        for _, _, record in outcome.records:
+        for offset, _, record in outcome.records:
             if _matters(record, self._open[number]):
                 known = {**self._store.of_execution(record.key), **changed}
-                changed |= {
-                    r.approval_id: r for r in _folded(known.values(), record) if self._lacks(number, r, outcome)
-                }
+                folded = _folded(known.values(), record, f"{number}:{offset}")
+                changed |= {r.approval_id: r for r in folded if self._lacks(number, r, outcome)}
                 self._keep_open(number, record.key, {**known, **changed}.values())
         if changed:
             reached = BEGINNING if self._ahead[number] else outcome.position
@@ -158,7 +168,7 @@ class Approvals:
             await self._reach(number, last.position.offset)
 
     async def _reach(self, number: int, offset: int) -> None:
-        if self._positions[number].offset >= offset:
+        if self._positions[number].offset >= offset or number in self._held:
             return
         try:
             async with asyncio.timeout(FRESH_S), self._moved:
@@ -175,8 +185,17 @@ def _matters(record: Record, waiting: Container[str]) -> bool:
     return record.type in REQUESTING or (record.type in RELEVANT and record.key in waiting)
 
 
-def _folded(records: Iterable[ApprovalRecord], record: Record) -> Sequence[ApprovalRecord]:
-    match read_log_record(record):
+def _folded(records: Iterable[ApprovalRecord], record: Record, place: str) -> Sequence[ApprovalRecord]:
+    """The requests that the record makes or changes. Raises NewerVersion; one that nobody can read changes none."""
+    try:
+        message = read_log_record(record)
+    except NewerVersion as error:
+        raise NewerVersion(f"{record.type!r} of {record.key!r} at {place} of the log: {error}", error.raw) from error
+    except Unreadable as error:
+        what = record.type, record.key, place
+        logger.error("approvals go on without %r of %r at %s of the log, which can't be read: %s", *what, error)
+        return []
+    match message:
         case Refused() as note:
             return fold_refusal(records, note)
         case Repeated() | UnreadableCommand():

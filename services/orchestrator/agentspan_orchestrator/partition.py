@@ -14,11 +14,12 @@ from agentspan.eventlog import (
     Ownership,
     Position,
     StorageFull,
+    Stored,
     Table,
     WriteError,
 )
 from agentspan.eventlog import Outcome as Released
-from agentspan.eventlog.messages import COMMAND_OFFSET, read_log_record
+from agentspan.eventlog.messages import COMMAND_OFFSET, OnLog, read_log_record
 from agentspan_orchestrator.definitions import Definitions
 from agentspan_orchestrator.domain import Execution, evolve, evolve_note, has_work, next_due
 from agentspan_orchestrator.leases import Leases, Watch
@@ -98,6 +99,8 @@ class Partition:
                 await self._own()
             except* (Deposed, WriteError) as ended:
                 self._stopped(ended)
+            except* Unreadable as met:
+                await self._held(_leaves(met)[0])
             _stop_if_told()
             await self._around.sleep(TAKE_OVER_AGAIN_S)
             while not await self._around.assigned(self._number):
@@ -155,7 +158,7 @@ class Partition:
     def _fold_outcome(self, outcome: Released, changed: dict[str, Execution]) -> str | None:
         """Fold one outcome into `changed`; the command offset that it carries."""
         for stored in outcome.records:
-            key, message = stored.record.key, read_log_record(stored.record)
+            key, message = stored.record.key, self._read(stored)
             before = changed.get(key)
             if before is None and (kept := self._cache.find(key)) is not None:
                 before, reflects = kept
@@ -168,6 +171,13 @@ class Partition:
             if after is not None:
                 changed[key] = after
         return outcome.records[-1].record.attributes.get(COMMAND_OFFSET)
+
+    def _read(self, stored: Stored) -> OnLog:
+        try:
+            return read_log_record(stored.record)
+        except Unreadable as error:
+            where = f"{stored.record.type!r} of {stored.record.key!r} at {self._number}:{stored.offset} of the log"
+            raise Unreadable(f"{where} can't be read: {error}", error.raw) from error
 
     def _keep(self, changed: dict[str, Execution], position: Position, command_offset: str | None) -> None:
         now = self._around.now()
@@ -234,6 +244,14 @@ class Partition:
         while True:
             await owned.report_lost()
             await self._around.sleep(LEASE_TICK_S)
+
+    async def _held(self, unread: BaseException) -> None:
+        """Nothing is decided on a state that nobody knows; other partitions go on. Until cancelled: another release may
+        read it."""
+        self._served = None
+        self.unavailable = f"nothing of it is decided, as its state is not known: {unread}; upgrade this server"
+        logger.error("partition %d: %s", self._number, self.unavailable)
+        await asyncio.get_running_loop().create_future()
 
     def _stopped(self, ended: BaseExceptionGroup[Exception]) -> None:
         self._served = None
