@@ -14,7 +14,7 @@ from agentspan_tool_runner.models import ModelError, ModelRequest, ModelResponse
 from agentspan_tool_runner.models.replay import Replay, provider
 
 AGENT = AgentDefinition(name="shop", model="replay/retail")
-TURNS = [
+TURNS: list[JsonObject] = [
     {"text": "Looking.", "tool_calls": [{"tool": "look_up", "args": {"n": 1}}, {"tool": "look_up", "args": {"n": 2}}]},
     {"text": "Done.", "usage": {"input_tokens": 5, "output_tokens": 6}},
 ]
