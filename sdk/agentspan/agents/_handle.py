@@ -27,7 +27,7 @@ class AgentHandle(AsyncTwins):
     """
 
     def __init__(self, execution_id: str, runtime: "AgentRuntime | None" = None) -> None:
-        from agentspan.agents._default import default_runtime
+        from agentspan.agents._default import default_runtime  # here: a runtime makes handles
 
         if not execution_id:
             raise ConfigurationError(f"AgentHandle takes a run's id, not {execution_id!r}: start() gives a handle")

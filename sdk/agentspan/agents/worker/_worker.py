@@ -9,7 +9,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, assert_never
 
 from agentspan.agents._errors import AgentspanError, NotFound, ServerUnavailable
 from agentspan.agents._serialise import Raised, Returned
@@ -36,6 +36,11 @@ REMEMBERED = 4096
 """How many finished tasks are remembered, so that one handed out twice is not run twice."""
 
 Sleep = Callable[[float], Awaitable[None]]
+
+
+class _Timing(NamedTuple):
+    began_at: datetime
+    duration_ms: float
 
 
 class Worker:
@@ -222,19 +227,20 @@ class Worker:
     async def _perform(self, task: ToolTask) -> tuple[ResultItem, int] | None:
         """The task's result; None when it must not run here."""
         if task.effects == "idempotent":
-            return self._result(task, await self._timed(task, lambda: True), None)
+            outcome, timing = await self._timed(task, lambda: True)
+            return _result(task, outcome, timing, None)
         claim = _claim(task, self._new_id())
         entry = self._outbox.put("claim", claim)
         granted = await entry.answer
         if not granted.accepted:
             log.info("claim of %s was refused: %s", task.task_key, granted.message)
             return None
-        outcome = await self._timed(task, lambda: self._admits(entry))
-        if isinstance(outcome[0], TooLate):
+        outcome, timing = await self._timed(task, lambda: self._admits(entry))
+        if isinstance(outcome, TooLate):
             log.warning("the grant of %s came too late; declined", task.task_key)
             await self._outbox.put("decline", claim).answer
             return None
-        return self._result(task, outcome, claim.claim_id)
+        return _result(task, outcome, timing, claim.claim_id)
 
     def _admits(self, claim: Entry) -> bool:
         """Whether the grant still holds: measured from the claim's first sending, by this machine's own clock."""
@@ -242,32 +248,14 @@ class Worker:
             return False
         return self._clock.boottime() - claim.sent_at < self._grant_s
 
-    async def _timed(self, task: ToolTask, admit: Callable[[], bool]) -> tuple[Outcome, datetime, float]:
+    async def _timed(self, task: ToolTask, admit: Callable[[], bool]) -> tuple[Outcome, _Timing]:
         began_at, began = self._clock.now(), self._clock.boottime()
         try:
             outcome = await self._run_tool(task, admit)
         except Exception as error:
             log.exception("running %s failed", task.task_key)
             outcome = Raised(Failure(kind="worker_error", message=f"{type(error).__name__}: {error}"))
-        return outcome, began_at, (self._clock.boottime() - began) * 1000
-
-    def _result(
-        self, task: ToolTask, timed: tuple[Outcome, datetime, float], claim_id: str | None
-    ) -> tuple[ResultItem, int] | None:
-        outcome, began_at, duration_ms = timed
-        value = outcome.value if isinstance(outcome, Returned) else None
-        item = ResultItem(
-            execution_id=task.execution_id,
-            call_id=task.call_id,
-            attempt=task.attempt,
-            claim_id=claim_id,
-            ok=isinstance(outcome, Returned),
-            value=value,
-            error=outcome.error if isinstance(outcome, Raised) else None,
-            began_at=began_at,
-            duration_ms=max(0.0, duration_ms),
-        )
-        return item, outcome.size if isinstance(outcome, Returned) else 0
+        return outcome, _Timing(began_at, max(0.0, (self._clock.boottime() - began) * 1000))
 
     def _remember(self, key: str) -> None:
         self._finished[key] = None
@@ -319,6 +307,31 @@ class Worker:
         [entry] = batch
         log.error("the gateway refuses a %s: %s", entry.kind, error)
         self._outbox.answer(entry, ItemAnswer(accepted=False, code=MALFORMED, message=str(error)))
+
+
+def _result(task: ToolTask, outcome: Outcome, timing: _Timing, claim_id: str | None) -> tuple[ResultItem, int] | None:
+    """What to report, and how many bytes it has; None of what never began."""
+    match outcome:
+        case Returned():
+            value, error, size = outcome.value, None, outcome.size
+        case Raised():
+            value, error, size = None, outcome.error, 0
+        case TooLate():
+            return None
+        case _:
+            assert_never(outcome)
+    item = ResultItem(
+        execution_id=task.execution_id,
+        call_id=task.call_id,
+        attempt=task.attempt,
+        claim_id=claim_id,
+        ok=error is None,
+        value=value,
+        error=error,
+        began_at=timing.began_at,
+        duration_ms=timing.duration_ms,
+    )
+    return item, size
 
 
 def _unsendable(item: ResultItem, refused: ItemAnswer) -> ResultItem:
