@@ -22,7 +22,7 @@ ANSWERS_WITHIN_S = 10.0
 """A person waits."""
 
 
-def cluster(log: str | None, *, client: str) -> KafkaConfig:
+def named_by(log: str | None, *, client: str) -> KafkaConfig:
     """The cluster that `log` names, or the environment. Raises SettingsError."""
     settings = Settings.given(log=log)
     if not settings.log:

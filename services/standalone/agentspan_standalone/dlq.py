@@ -234,7 +234,7 @@ def _of_cluster(log: str | None, topics: Sequence[Topic], ask: Ask[T]) -> T:
     from agentspan_standalone import cluster  # Kafka's client, which a data folder does without
 
     async def asking() -> T:
-        async with cluster.letterboxes(cluster.cluster(log, client="dlq"), topics) as boxes:
+        async with cluster.letterboxes(cluster.named_by(log, client="dlq"), topics) as boxes:
             return await ask(boxes)
 
     return cluster.asked(asking())

@@ -27,7 +27,7 @@ from agentspan.eventlog.kafka import (
     planned_topics,
 )
 from agentspan.eventlog.kafka import acls as planned_acls
-from agentspan_standalone.cluster import asked, cluster
+from agentspan_standalone.cluster import asked, named_by
 from agentspan_standalone.errors import SettingsError
 
 GROUPS = (ORCHESTRATORS, INGEST, DECISIONS, PUBLISHERS)
@@ -61,7 +61,7 @@ class Report:
 
 def create(log: str | None, counts: Counts) -> Report:
     """Make the topics that are missing; those that exist are left as they are, whatever they are like."""
-    config = cluster(log, client="topics")
+    config = named_by(log, client="topics")
     plan = _plan(config, counts)
     made = frozenset(asked(create_topics(config, plan)))
     said = f"made {len(made)} topics"
@@ -74,7 +74,7 @@ def create(log: str | None, counts: Counts) -> Report:
 
 def check(log: str | None, counts: Counts) -> Report:
     """What is not as planned on the cluster."""
-    config = cluster(log, client="topics")
+    config = named_by(log, client="topics")
     plan = _plan(config, counts)
     found = asked(_check(config, plan))
     said = f"not as planned: {len(found)}" if found else f"all {len(plan)} topics are as planned"
@@ -83,7 +83,7 @@ def check(log: str | None, counts: Counts) -> Report:
 
 def describe(log: str | None) -> Report:
     """The topics that there are, with the settings that matter to the log."""
-    config = cluster(log, client="topics")
+    config = named_by(log, client="topics")
     names = [each.name for each in planned_topics(TopicChoices(prefix=config.prefix))]
     found = asked(describe_topics(config, names))
     said = f"{len(found)} of {len(names)} topics are there"
@@ -92,7 +92,7 @@ def describe(log: str | None) -> Report:
 
 def acls(log: str | None) -> Report:
     """What to allow each service's principal, as data and as lines for `kafka-acls.sh`. Asks no cluster."""
-    config = cluster(log, client="topics")
+    config = named_by(log, client="topics")
     found = planned_acls(config.prefix)
     rows = tuple({**asdict(each), "principal": _principal(each)} for each in found)
     said = "the principals are examples: put in those that your cluster knows the services by"
