@@ -113,6 +113,11 @@ def test_a_data_folder_to_come_is_fine(tmp_path: Path) -> None:
     assert found(here(tmp_path / "new").data())[1].endswith("is not there yet: the first start makes it")
 
 
+def test_a_data_folder_that_cannot_come_is_not(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert found(here(tmp_path / "file" / "data").data())[:2] == ("fail", f"{tmp_path}/file is a file")
+
+
 def test_a_data_folder_of_somebody_else_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looked = here(tmp_path)
     monkeypatch.setattr("os.access", lambda path, mode: False)

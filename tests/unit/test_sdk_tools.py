@@ -291,7 +291,7 @@ def test_results_become_json(result: Any, value: Any) -> None:
     ("result", "says"),
     [
         (object(), "returned a object that has no JSON form (builtins.object"),
-        ({"x": float("nan")}, "no JSON form"),
+        ({"x": float("nan")}, "no JSON form (NaN and Infinity are no JSON"),
         ("\ud800", "no JSON form"),
         ({"x": threading.Lock()}, "returned a dict that has no JSON form (_thread.lock"),
     ],

@@ -38,9 +38,12 @@ def serialise(tool: str, result: object) -> Returned | Raised:
     plain = list(result) if isinstance(result, Iterator) else result
     try:
         raw = to_json(plain, fallback=_plain)
-        value: JsonValue = from_json(raw, allow_inf_nan=False)
     except (PydanticSerializationError, ValueError) as error:
-        return Raised(Failure(kind="unserialisable_result", message=_no_json(tool, result, error)))
+        return Raised(_no_json(tool, result, str(error)))
+    try:
+        value: JsonValue = from_json(raw, allow_inf_nan=False)
+    except ValueError as error:
+        return Raised(_no_json(tool, result, f"NaN and Infinity are no JSON, nor is what is too deep: {error}"))
     if len(raw) > MAX_RESULT_BYTES:
         message = (
             f"tool {tool!r} returned {len(raw)} bytes of JSON; a result is at most {MAX_RESULT_BYTES} bytes: "
@@ -58,9 +61,10 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__module__}.{type(value).__qualname__} has no JSON form")
 
 
-def _no_json(tool: str, result: object, error: Exception) -> str:
-    why = str(error).removeprefix("Error serializing to JSON: ").removeprefix("TypeError: ")
-    return (
+def _no_json(tool: str, result: object, said: str) -> Failure:
+    why = said.removeprefix("Error serializing to JSON: ").removeprefix("TypeError: ")
+    message = (
         f"tool {tool!r} returned a {type(result).__qualname__} that has no JSON form ({why}); "
         "return dicts, lists, strings, numbers, dataclasses or pydantic models"
     )
+    return Failure(kind="unserialisable_result", message=message)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from agentspan.agents._discovery import DEFAULT_URL, URL_VARIABLE
 from agentspan.cli import _doctor_keys
 from agentspan.cli._ask import Answer, fetched, reason
 from agentspan.cli._checks import Check
@@ -23,6 +24,7 @@ OTHER_SETTINGS = ("SERVER_URL", "AUTOSTART", "DEBUG", "REPLAY_DIR", "SCRIPTED_MO
 """Those that are no settings of a server."""
 
 PREFIX = "AGENTSPAN_"
+DATA = "AGENTSPAN_DATA"
 NO_SUCH = "take it out of the environment"
 
 FEW_BYTES = 500_000_000
@@ -43,7 +45,7 @@ class Here:
         self._environ = environ
         self._extras = installed_extras() if extras is None else extras
         self.has_server = self._extras.get("server", False)
-        self.url = (environ.get("AGENTSPAN_SERVER_URL") or "http://localhost:6767").rstrip("/")
+        self.url = (environ.get(URL_VARIABLE) or DEFAULT_URL).rstrip("/")
         self._settings: Any = None
         self._wrong: str | None = None
         if self.has_server:
@@ -136,19 +138,19 @@ class Here:
         if self._settings is None:
             return None
         folder: Path = self._settings.data
-        if not folder.exists():
+        there = _nearest(folder)
+        if not (there.is_dir() and os.access(there, os.R_OK | os.W_OK | os.X_OK)):
+            said = f"{there} is not yours to write" if there.is_dir() else f"{there} is a file"
+            return Check("data", "fail", said, f"chown it, or name another: --data, {DATA}")
+        if there != folder:
             return Check("data", "ok", f"{folder} is not there yet: the first start makes it")
-        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-            return Check(
-                "data", "fail", f"{folder} is not yours to write", f"chown it, or name another: --data, {DATA}"
-            )
         return Check("data", "ok", f"{folder}, {_megabytes(_size(folder))}")
 
     def disk(self) -> Check | None:
         """What is left for the log: what can't be written down is not done."""
         if self._settings is None:
             return None
-        folder = next(path for path in (self._settings.data, *self._settings.data.parents) if path.exists())
+        folder = _nearest(self._settings.data)
         free = shutil.disk_usage(folder).free
         said = f"{_megabytes(free)} free at {folder}"
         if free < FEW_BYTES:
@@ -160,9 +162,6 @@ class Here:
     def keys(self) -> Check:
         """Which providers have a key here; never the key."""
         return _doctor_keys.check(self._environ)
-
-
-DATA = "AGENTSPAN_DATA"
 
 
 def installed_extras() -> dict[str, bool]:
@@ -208,6 +207,11 @@ def _settings(data: Path | None) -> tuple[Any, str | None]:
         return Settings.given(data=data.absolute() if data else None), None
     except SettingsError as error:
         return None, str(error)
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder itself, or the first above it that is there."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def _size(folder: Path) -> int:

@@ -49,6 +49,8 @@ async def respond(
     except Conflict as error:
         raise _lost(record, error) from error
     except InvalidRequest as error:
+        if error.code != "invalid_args":
+            raise
         raise InvalidRequest(
             f"{error}; write all of them: `agentspan approvals show {record.approval_id}` has those that it waits with",
             status=error.status,
