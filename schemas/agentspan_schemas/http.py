@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, JsonValue, model_validator
 
 from agentspan_schemas._base import Failure, JsonObject, Moment, Name, Request, ShallowJson, ShallowObject, Wire
+from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.events import Status, Totals
 
 PROBLEM_TYPE = "https://agentspan.dev/problems/"
@@ -131,6 +132,13 @@ class ExecutionPage(Wire):
     cursor: str | None = None
     as_of: Moment
     """Up to when the list is complete."""
+
+
+class ApprovalPage(Wire):
+    """Requests for a decision, oldest first. Ask again with `cursor` for those behind them; None: there are no more."""
+
+    items: tuple[ApprovalRecord, ...]
+    cursor: str | None = None
 
 
 class Follow(Request):

@@ -10,11 +10,11 @@ from agentspan.agents._errors import NotFound
 from agentspan.agents._events import AgentEvent
 from agentspan.agents._http import Http
 from agentspan.agents._streams import Streamed, Streams
-from agentspan_schemas import Wire
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.http import (
     AgentRef,
+    ApprovalPage,
     DecisionRequest,
     ExecutionRef,
     ExecutionView,
@@ -23,13 +23,6 @@ from agentspan_schemas.http import (
     ResolutionRequest,
     StartRequest,
 )
-
-
-class _Approvals(Wire):
-    """A page of GET /approvals."""
-
-    items: tuple[ApprovalRecord, ...]
-    cursor: str | None = None
 
 
 class Client:
@@ -90,7 +83,7 @@ class Client:
         behind: dict[str, str] = {}
         while True:
             reply = await self._http.request("GET", "/approvals", params={**params, **behind})
-            page = reply.read(_Approvals)
+            page = reply.read(ApprovalPage)
             for record in page.items:
                 yield record
             if page.cursor is None:

@@ -21,7 +21,7 @@ from agentspan_schemas import JsonObject, Unreadable, Wire
 from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.codec import EVENTS, describe
 from agentspan_schemas.events import Event
-from agentspan_schemas.http import DecisionRequest, ExecutionPage, ExecutionView
+from agentspan_schemas.http import ApprovalPage, DecisionRequest, ExecutionPage, ExecutionView
 from agentspan_schemas.tasks import WorkerSession
 
 T = TypeVar("T")
@@ -35,13 +35,6 @@ MOST = 1000
 """More are not looked at to tell a person what waits."""
 
 EVENT_PAGE = 500
-
-
-class ApprovalPage(Wire):
-    """A page of requests for a decision; `cursor` is None on the last one."""
-
-    items: tuple[ApprovalRecord, ...]
-    cursor: str | None = None
 
 
 P = TypeVar("P", ExecutionPage, ApprovalPage)

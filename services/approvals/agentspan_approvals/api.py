@@ -9,19 +9,12 @@ from agentspan_approvals.paging import BadCursor, cut, decode_cursor
 from agentspan_approvals.ports import Place, Search
 from agentspan_approvals.service import Approvals
 from agentspan_doors import Asked, DoorError, PlainDoor, Said, accepted, command_id, json_of, not_found, write_route
-from agentspan_schemas import JsonObject, NotCanonical, Wire
+from agentspan_schemas import JsonObject, NotCanonical
 from agentspan_schemas import commands as c
 from agentspan_schemas.approvals import ApprovalRecord, ApprovalState
 from agentspan_schemas.canonical import canonical
-from agentspan_schemas.http import DecisionRequest
+from agentspan_schemas.http import ApprovalPage, DecisionRequest
 from agentspan_schemas.ids import split_approval_id
-
-
-class ApprovalPage(Wire):
-    """Requests for a decision, oldest first. Ask again with `cursor` for those behind them; None: there are no more."""
-
-    items: tuple[ApprovalRecord, ...]
-    cursor: str | None = None
 
 
 def router(approvals: Approvals) -> APIRouter:
