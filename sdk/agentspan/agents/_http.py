@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -100,12 +100,11 @@ class Http:
         retry: bool = True,
     ) -> Reply:
         """The server's answer. Raises what `_errors` has for it; ServerUnavailable when none comes in time."""
-        headers = {"Idempotency-Key": key} if key else {}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
+        headers, data = _said(body)
+        if key:
+            headers["Idempotency-Key"] = key
         give_up = time.monotonic() + (self._retry_for_s if retry else 0.0)
         pause = FIRST_PAUSE_S
-        data = body.model_dump_json().encode() if body is not None else None
         while True:
             try:
                 return await self._once(method, path, data, params, headers)
@@ -132,21 +131,14 @@ class Http:
 
     @asynccontextmanager
     async def _stream(
-        self,
-        path: str,
-        headers: Mapping[str, str],
-        params: Mapping[str, str],
-        *,
-        method: str = "GET",
-        body: BaseModel | None = None,
-    ) -> AsyncIterator[Any]:
+        self, method: str, path: str, accept: str, body: BaseModel | None = None
+    ) -> AsyncIterator[aiohttp.StreamReader]:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=QUIET_S)
-        sent: dict[str, Any] = {}
-        if body is not None:
-            headers, sent = {**headers, "Content-Type": "application/json"}, {"data": body.model_dump_json().encode()}
+        headers, data = _said(body)
+        headers["Accept"] = accept
         try:
             async with self._session.request(
-                method, self.server_url + API + path, headers=headers, params=params, timeout=timeout, **sent
+                method, self.server_url + API + path, data=data, headers=headers, timeout=timeout
             ) as response:
                 if response.status >= 400:
                     raise error_from(response.status, await response.read(), f"{method} {path}")
@@ -156,24 +148,17 @@ class Http:
 
     async def lines(self, path: str) -> AsyncGenerator[bytes, None]:
         """The lines of an NDJSON stream, as they come."""
-        async with self._stream(path, {"Accept": "application/x-ndjson"}, {}) as content:
+        async with self._stream("GET", path, "application/x-ndjson") as content:
             async for line in _lines(content):
                 if line:
                     yield line
 
     async def sse(
-        self,
-        method: str,
-        path: str,
-        body: BaseModel | None = None,
-        *,
-        after: int | None = None,
-        params: Mapping[str, str] | None = None,
+        self, method: str, path: str, body: BaseModel | None = None
     ) -> AsyncGenerator[list[ServerSentEvent], None]:
         """One connection's server-sent events, as many at a time as came in; ends when the server ends it."""
-        headers = {"Accept": "text/event-stream"} | ({} if after is None else {"Last-Event-ID": str(after)})
         frames = _Frames()
-        async with self._stream(path, headers, params or {}, method=method, body=body) as content:
+        async with self._stream(method, path, "text/event-stream", body) as content:
             async for chunk in content.iter_any():
                 if batch := frames.feed(chunk):
                     yield batch
@@ -189,6 +174,11 @@ class Http:
             f"no Agentspan server answers at {self.server_url} ({why}); start one with `agentspan server start`, "
             "or name another in AGENTSPAN_SERVER_URL"
         )
+
+
+def _said(body: BaseModel | None) -> tuple[dict[str, str], bytes | None]:
+    """The headers and the bytes of what is sent."""
+    return ({}, None) if body is None else ({"Content-Type": "application/json"}, body.model_dump_json().encode())
 
 
 class _Frames:
