@@ -1,7 +1,11 @@
 """What every state cache must do: keep rows with the position they reflect, and be of no use rather than wrong."""
 
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from agentspan.eventlog import BEGINNING, Position, WriteError
+from agentspan_orchestrator.adapters import sqlite_file
 from agentspan_orchestrator.adapters.memory_cache import MemoryStateCache
 from agentspan_orchestrator.adapters.sqlite_cache import SqliteStateCache
 from agentspan_orchestrator.domain import Execution, decide, dump_state
@@ -19,6 +24,7 @@ from agentspan_schemas.agents import AgentDefinition
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 AGENT = AgentDefinition(name="support", model="replay/support")
 HERE = Position(7, 2, 5)
+ROOT = Path(__file__).resolve().parents[2]
 
 Open = Callable[[], StateCache]
 
@@ -206,6 +212,116 @@ def test_where_states_could_not_be_filled_in_no_position_is_put_behind_them(tmp_
     with sqlite3.connect(path) as other:
         assert other.execute("SELECT * FROM standing").fetchall() == []
     other.close()
+
+
+def filled(path: Path) -> SqliteStateCache:
+    """One of which nothing was there before."""
+    cache = SqliteStateCache(path)
+    cache.open("log-1")
+    cache.fill([snapshot("exec-a", 6), snapshot("exec-b", 7)])
+    cache.fill([snapshot("exec-b", 9, agent="newer")])
+    return cache
+
+
+def test_what_was_filled_in_survives_its_process(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite3"
+    first = filled(path)
+    first.put([], HERE, "inbox/3")
+    first.close()
+    second = SqliteStateCache(path)
+    assert second.open("log-1") == (HERE, "inbox/3")
+    assert second.find("exec-b") == (replace(started("exec-b"), agent="newer"), 9)
+    assert sorted(second.changed_since(0)) == ["exec-a", "exec-b"]
+    second.close()
+
+
+def test_what_is_filled_in_goes_on_being_written_with_a_journal(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite3"
+    cache = filled(path)
+    assert file_says(path, "journal_mode") == "off"
+    cache.put([row("exec-c")], HERE, "inbox/3")
+    cache.open("log-1")
+    assert file_says(path, "journal_mode") == "wal"
+    assert [state.execution_id for state in cache.busy()] == ["exec-a", "exec-b"]
+    assert cache.get("exec-c") == started("exec-c")
+    cache.close()
+
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from agentspan_orchestrator.adapters import sqlite_file
+from tests.contract.test_state_cache import HERE, filled
+cache = filled(Path(sys.argv[1]))
+if sys.argv[2] == "before it is on the disk":
+    sqlite_file.kept = lambda path: None
+    cache.put([], HERE, "inbox/3")
+    cache.open("log-1")
+else:
+    assert cache._file._filling[-1].result() is None
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("moment", ["while it is filled", "before it is on the disk"])
+def test_a_cache_that_was_left_half_filled_is_not_trusted(tmp_path: Path, moment: str) -> None:
+    path = tmp_path / "state.sqlite3"
+    died = subprocess.run([sys.executable, "-c", DIES, str(path), moment], cwd=ROOT, check=False, timeout=60)
+    assert died.returncode == -signal.SIGKILL
+    assert file_says(path, "user_version") == sqlite_file.HALF_FILLED
+    cache = filled(path)
+    assert sorted(cache.changed_since(0)) == ["exec-a", "exec-b"]
+    cache.put([], HERE, None)
+    cache.close()
+    again = SqliteStateCache(path)
+    assert again.open("log-1") == (HERE, None)
+    again.close()
+
+
+def test_one_that_ends_while_it_is_filled_is_not_trusted(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite3"
+    filled(path).close()
+    cache = SqliteStateCache(path)
+    assert list(cache.changed_since(0)) == []
+    assert cache.open("log-1") == (BEGINNING, None)
+    cache.close()
+
+
+def test_after_a_filling_in_that_failed_it_is_filled_anew(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite3"
+    cache = filled(path)
+    assert cache.get("exec-a")
+    cache.clear()
+    cache.fill([snapshot("exec-a", 6)])
+    bad = snapshot("exec-b", 6)
+    cache.fill([replace(bad, state=None)])  # type: ignore[arg-type]
+    with pytest.raises(WriteError, match="NOT NULL"):
+        cache.put([], HERE, None)
+    assert cache.open("log-1") == (BEGINNING, None)
+    assert list(cache.changed_since(0)) == []
+    cache.fill([snapshot("exec-b", 6)])
+    cache.put([], HERE, None)
+    assert cache.open("log-1") == (HERE, None)
+    assert list(cache.changed_since(0)) == ["exec-b"]
+    cache.close()
+
+
+def test_a_file_that_somebody_else_has_open_is_filled_with_a_journal(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite3"
+    SqliteStateCache(path).close()
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT * FROM standing").fetchall() == []
+        cache = filled(path)
+        assert cache.get("exec-a") == started("exec-a")
+        assert file_says(path, "user_version") == sqlite_file.SHAPE
+        cache.close()
+
+
+def file_says(path: Path, pragma: str) -> object:
+    """`off` is no property of the file: so it is called that is neither in the write-ahead log."""
+    with closing(sqlite3.connect(path)) as db:
+        found = db.execute(f"PRAGMA {pragma}").fetchone()[0]
+    return "off" if found == "delete" else found
 
 
 def test_those_that_wait_are_counted(cache: StateCache) -> None:

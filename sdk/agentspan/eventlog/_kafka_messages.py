@@ -103,7 +103,11 @@ def _moment(message: object) -> str:
 
 
 def _attributes(message: Message) -> dict[str, str]:
-    return {name[3:]: _text(value) for name, value in headers_of(message) if name.startswith("ce_")}
+    return {
+        name[3:]: value.decode("utf-8", "replace") if type(value) is bytes else _text(value)
+        for name, value in headers_of(message)
+        if name[:3] == "ce_"
+    }
 
 
 def headers_of(message: Message) -> list[tuple[str, str | bytes | None]]:
@@ -115,8 +119,9 @@ def headers_of(message: Message) -> list[tuple[str, str | bytes | None]]:
 def _record(message: Message, attributes: dict[str, str]) -> Record:
     type_ = attributes.get("type", "")
     key = attributes.get("subject")
-    others = {name: value for name, value in attributes.items() if name not in _ENVELOPE}
-    return Record(type_, _text(message.key()) if key is None else key, message.value() or b"", others)
+    for name in _ENVELOPE & attributes.keys():
+        del attributes[name]
+    return Record(type_, _text(message.key()) if key is None else key, message.value() or b"", attributes)
 
 
 def _stamp(attributes: dict[str, str]) -> Stamp:

@@ -19,7 +19,7 @@ AT_ONCE = 4
 """So many tables, or partitions of them, are read side by side; others wait for their turn."""
 
 PIECE = 1000
-KEPT_BYTES = 16 * 1024 * 1024
+KEPT_BYTES = 32 * 1024 * 1024
 """What stands is kept while the table is read, up to so much; if it is more, it is read a second time."""
 
 T = TypeVar("T")

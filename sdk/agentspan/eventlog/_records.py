@@ -72,11 +72,12 @@ class Position(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> "Position":
         """The position that `str` wrote. Raises ValueError."""
-        parts = text.split(".")
-        if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
+        offset, dot, rest = text.partition(".")
+        epoch, second, n = rest.partition(".")
+        # not each part by itself: a restore parses hundreds of thousands
+        if not (dot and second and offset and epoch and n and text.isascii() and f"{offset}{epoch}{n}".isdigit()):
             raise ValueError(f"{text!r} is no position; one looks like '1042.3.17' (offset, epoch, number)")
-        offset, epoch, n = map(int, parts)
-        return cls(offset, epoch, n)
+        return cls(int(offset), int(epoch), int(n))
 
 
 BEGINNING = Position(0, 0, 0)

@@ -49,7 +49,7 @@ LOOK_EVERY_S = 1.0
 PUT_AT_ONCE = 32
 """States encoded in one go, a few milliseconds: in between, commands are decided."""
 
-FILLED_AT_ONCE = 500
+FILLED_AT_ONCE = 1000
 """States written to the cache in one go, a few milliseconds: in between, other partitions are served."""
 
 

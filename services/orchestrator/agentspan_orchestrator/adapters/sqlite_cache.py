@@ -1,59 +1,33 @@
 """The state cache in one SQLite file a partition: disposable, so `synchronous=NORMAL`, and written behind by a thread.
 
 What is queued for the file can be read at once: a reader looks into the queue first. What is filled in by the thousand
-is written by another thread, while the next is read: whoever reads the file waits for that.
+is written by another thread, while the next is read: whoever reads the file waits for that. Into an empty file it is
+written once, without a journal (see `sqlite_file`): a process that dies before all of it is there begins anew.
 """
 
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from agentspan.eventlog import BEGINNING, Position, StorageFull, WriteError
-from agentspan_orchestrator.domain import SNAPSHOT_VERSION, Execution, dump_state, load_state
+from agentspan_orchestrator.adapters.sqlite_file import PUT_ROW, Columns, FilledFile
+from agentspan_orchestrator.domain import Execution, dump_state, load_state
 from agentspan_orchestrator.ports import Row, Snapshot
 
 logger = logging.getLogger(__name__)
-
-# not WITHOUT ROWID: there a state would fill a page of its own, and lie on any page of the file
-_TABLES = """
-CREATE TABLE IF NOT EXISTS executions (
-    execution_id TEXT NOT NULL UNIQUE, reflects INTEGER NOT NULL, next_due REAL, busy INTEGER NOT NULL,
-    state BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS by_due ON executions (next_due) WHERE next_due IS NOT NULL;
-CREATE INDEX IF NOT EXISTS by_busy ON executions (busy) WHERE busy = 1;
-CREATE INDEX IF NOT EXISTS by_parked ON executions (busy) WHERE busy = 2;
-CREATE TABLE IF NOT EXISTS standing (
-    one INTEGER PRIMARY KEY CHECK (one = 1), log_id TEXT NOT NULL, position TEXT NOT NULL, command_offset TEXT
-);
-"""
-_SHAPE = 10 * SNAPSHOT_VERSION + 3
-"""The file's `user_version`. Raise its last digit when only the tables change."""
 
 WRITE_BEHIND_S = 1.0
 """How long rows wait for the next state of their execution: a run that is over in a second is written once or twice,
 not twenty times. What is lost with the process is folded again from the log."""
 
-CHECKPOINT_PAGES = 4_000
-"""So many go into the write-ahead log before the file itself is written: many of them are the same ones again."""
-
 WRITE_ROWS = 5_000
 """So many rows do not wait."""
 
-_PUT_ROW = """
-INSERT INTO executions VALUES (?, ?, ?, ?, ?) ON CONFLICT (execution_id) DO UPDATE
-SET reflects = excluded.reflects, next_due = excluded.next_due, busy = excluded.busy, state = excluded.state
-"""
-_FILL = f"{_PUT_ROW} WHERE excluded.reflects > reflects"
 _PUT_STANDING = "INSERT OR REPLACE INTO standing VALUES (1, ?, ?, ?)"
-
-_Columns = tuple[str, int, float | None, int, bytes]
 
 
 @dataclass(slots=True)
@@ -70,9 +44,7 @@ class SqliteStateCache:
     """Rows and the position they reflect, in one transaction each. `close` it to have all of them in the file."""
 
     def __init__(self, path: Path) -> None:
-        self._file = _opened(path)
-        self._filler = ThreadPoolExecutor(1, thread_name_prefix=f"state-cache-{path.stem}-filled")
-        self._filling: Future[None] | None = None
+        self._file = FilledFile(path)
         self._path = path
         self._log_id = ""
         self._changed = threading.Condition()
@@ -83,6 +55,8 @@ class SqliteStateCache:
         self._failure: sqlite3.Error | None = None
         """Why the last write failed, whose rows are queued again."""
         self._closing = False
+        self._written: sqlite3.Connection | None = None
+        """The writer's own connection, from its first write on."""
         self._writer = threading.Thread(target=self._write_behind, name=f"state-cache-{path.stem}", daemon=True)
         self._writer.start()
 
@@ -102,6 +76,7 @@ class SqliteStateCache:
         with self._db:
             self._db.execute("DELETE FROM executions")
             self._db.execute("DELETE FROM standing")
+        self._file.emptied()
 
     def get(self, execution_id: str) -> Execution | None:
         """The state as it was put last."""
@@ -120,7 +95,7 @@ class SqliteStateCache:
 
     def put(self, rows: Iterable[Row], position: Position, command_offset: str | None) -> None:
         """Queue rows and the position they reflect. Raises WriteError when what was filled in before could not be."""
-        self._await_filled()
+        self._settle()
         with self._changed:
             batch = self._queued or _Batch()
             batch.rows |= {row.state.execution_id: row for row in rows}
@@ -132,9 +107,11 @@ class SqliteStateCache:
     def fill(self, snapshots: Iterable[Snapshot]) -> None:
         """Take over the states that are further than those here. Where that fails, the next call raises WriteError."""
         self._flush()
-        rows = [_filled(snapshot) for snapshot in snapshots]
-        self._await_filled()
-        self._filling = self._filler.submit(self._fill, rows)
+        if rows := [_filled(snapshot) for snapshot in snapshots]:
+            try:
+                self._file.fill(rows)
+            except sqlite3.Error as error:
+                raise _named(self._path, error) from error
 
     def changed_since(self, offset: int) -> Iterable[str]:
         """The executions whose states may reflect something after that offset."""
@@ -164,26 +141,19 @@ class SqliteStateCache:
             self._closing = True
             self._changed.notify_all()
         self._writer.join()
-        self._filler.shutdown()
         self._file.close()
 
     @property
     def _db(self) -> sqlite3.Connection:
         """The file, with all that was filled in."""
-        self._await_filled()
-        return self._file
+        self._settle()
+        return self._file.db
 
-    def _await_filled(self) -> None:
-        filling, self._filling = self._filling, None
-        if filling is not None:
-            try:
-                filling.result()
-            except sqlite3.Error as error:
-                raise _named(self._path, error) from error
-
-    def _fill(self, rows: Sequence[_Columns]) -> None:
-        with self._file:
-            self._file.executemany(_FILL, rows)
+    def _settle(self) -> None:
+        try:
+            self._file.settle()
+        except sqlite3.Error as error:
+            raise _named(self._path, error) from error
 
     def _flush(self) -> None:
         """Return when what was put stands in the file; only a takeover waits for it. Raises WriteError while that
@@ -197,30 +167,33 @@ class SqliteStateCache:
                 raise _named(self._path, self._failure)
 
     def _write_behind(self) -> None:
-        with closing(_connect(self._path)) as db:
-            going = True
-            while going:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._queued is not None or self._is_urgent())
-                    self._changed.wait_for(self._is_urgent, WRITE_BEHIND_S)
-                    going, asked = not self._closing, self._flushes_asked
-                    batch = self._writing = self._queued
-                    self._queued = None
-                failure = self._write(db, batch) if batch else None
-                with self._changed:
-                    self._queued = _merged(batch, self._queued) if failure else self._queued
-                    self._writing, self._failure, self._flushes_done = None, failure, asked
-                    self._changed.notify_all()
-                    if failure:  # a full disk is not asked in every moment
-                        self._changed.wait_for(lambda: self._closing, WRITE_BEHIND_S)
+        going = True
+        while going:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queued is not None or self._is_urgent())
+                self._changed.wait_for(self._is_urgent, WRITE_BEHIND_S)
+                going, asked = not self._closing, self._flushes_asked
+                batch = self._writing = self._queued
+                self._queued = None
+            failure = self._write(batch) if batch else None
+            with self._changed:
+                self._queued = _merged(batch, self._queued) if failure else self._queued
+                self._writing, self._failure, self._flushes_done = None, failure, asked
+                self._changed.notify_all()
+                if failure:  # a full disk is not asked in every moment
+                    self._changed.wait_for(lambda: self._closing, WRITE_BEHIND_S)
+        if self._written is not None:
+            self._written.close()
 
     def _is_urgent(self) -> bool:
         many = self._queued is not None and len(self._queued.rows) >= WRITE_ROWS
         return many or self._closing or self._flushes_asked > self._flushes_done
 
-    def _write(self, db: sqlite3.Connection, batch: _Batch) -> sqlite3.Error | None:
+    def _write(self, batch: _Batch) -> sqlite3.Error | None:
         try:
-            _write(db, batch)
+            if self._written is None:
+                self._written = self._file.shared()
+            _write(self._written, batch)
         except sqlite3.Error as error:
             logger.warning("state cache %s: %s; its rows stay in memory and are written again", self._path, error)
             return error
@@ -236,17 +209,17 @@ def _named(path: Path, failure: sqlite3.Error) -> WriteError:
 
 def _write(db: sqlite3.Connection, batch: _Batch) -> None:
     with db:
-        db.executemany(_PUT_ROW, [_columns(row, batch.position) for row in batch.rows.values()])
+        db.executemany(PUT_ROW, [_columns(row, batch.position) for row in batch.rows.values()])
         db.execute(_PUT_STANDING, (batch.log_id, str(batch.position), batch.command_offset))
 
 
-def _columns(row: Row, position: Position) -> _Columns:
+def _columns(row: Row, position: Position) -> Columns:
     """What did not change since reflects the batch's position as well."""
     busy = _busy(row.busy, not row.state.terminal)
     return row.state.execution_id, position.offset, _seconds(row.next_due), busy, dump_state(row.state)
 
 
-def _filled(snapshot: Snapshot) -> _Columns:
+def _filled(snapshot: Snapshot) -> Columns:
     busy = _busy(snapshot.busy, snapshot.parked)
     return snapshot.execution_id, snapshot.reflects, _seconds(snapshot.next_due), busy, snapshot.state
 
@@ -265,31 +238,3 @@ def _merged(older: _Batch | None, newer: _Batch | None) -> _Batch | None:
         return older or newer
     newer.rows = older.rows | newer.rows
     return newer
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    """The file, made anew when it is damaged or of another shape: everything in it can be folded again."""
-    try:
-        db = _connect(path)
-        if db.execute("PRAGMA user_version").fetchone()[0] in (0, _SHAPE):
-            return _shaped(db)
-        db.close()
-    except sqlite3.DatabaseError as error:
-        logger.warning("state cache %s is unusable (%s): folding anew", path, error)
-    for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
-        name.unlink(missing_ok=True)
-    return _shaped(_connect(path))
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=30, check_same_thread=False)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = NORMAL")
-    db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-    return db
-
-
-def _shaped(db: sqlite3.Connection) -> sqlite3.Connection:
-    db.executescript(_TABLES)
-    db.execute(f"PRAGMA user_version = {_SHAPE}")
-    return db
