@@ -111,8 +111,8 @@ def config_of(app: Application) -> uvicorn.Config:
 def _spare_the_collector() -> None:
     """What stands now stays: the collector need not walk it again, nor come after every 700 objects, which took a third
     of the server's time under load. It comes after 50,000, as most of half as many are events that wait for history and
-    are gone a second later; every fifth time over what it left, too, which stops all else for longest: up to 0.14 s in a
-    flood, were it every tenth time, twice that (docs/performance.md)."""
+    are gone a second later; every fifth time over what it left, too, which stops all else for longest: for 0.14 s in
+    a flood (docs/performance.md)."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 5, 200)
