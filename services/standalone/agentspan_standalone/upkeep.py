@@ -7,7 +7,7 @@ What goes wrong is a StartError.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -101,18 +101,26 @@ async def _reached(settings: Settings) -> AsyncIterator[Database]:
                     await serving
 
 
+def _log(settings: Settings) -> AbstractAsyncContextManager[Log]:
+    """The log alone. Raises LogError."""
+    return _of_cluster(settings) if settings.log else _of_folder(settings)
+
+
 @asynccontextmanager
-async def _log(settings: Settings) -> AsyncIterator[Log]:
-    """The log alone, of a cluster or of the data folder, whose server must not run then. Raises LogError."""
-    if not settings.log:
-        if not (settings.data / LOG_FILE).exists():
-            raise SettingsError(f"there is no log in {str(settings.data)!r}: give --data, or --log kafka://…")
-        embedded = SqliteLog.open(settings.data / LOG_FILE, PARTITIONS)
-        try:
-            yield embedded
-        finally:
-            await embedded.close()
-        return
+async def _of_folder(settings: Settings) -> AsyncIterator[Log]:
+    """Its server must not run then."""
+    if not (settings.data / LOG_FILE).exists():
+        raise SettingsError(f"there is no log in {str(settings.data)!r}: give --data, or --log kafka://…")
+    log = SqliteLog.open(settings.data / LOG_FILE, PARTITIONS)
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+@asynccontextmanager
+async def _of_cluster(settings: Settings) -> AsyncIterator[Log]:
+    """A server on the data folder must not run then, where history is embedded in it."""
     config = settings.kafka()
     from agentspan.eventlog.kafka import Kafka
 
