@@ -20,6 +20,7 @@ from agentspan.agents.testing._looking import (
     means_it_ran,
     name_of,
     names_in,
+    not_reached,
     of_text,
     quoted,
     types,
@@ -118,10 +119,8 @@ class Expectation(Looking):
 
     def in_order(self, *names: str) -> Self:
         """The agent called these tools in this order; others may stand between."""
-        ahead, after = list(names_in(names)), 0
-        for event in self._result.events:
-            if ahead and event.type is EventType.TOOL_CALL and event.tool_name == ahead[0]:
-                ahead, after = ahead[1:], event.seq
+        calls = [event for event in self._result.events if event.type is EventType.TOOL_CALL]
+        ahead, after = not_reached(names_in(names), [(call.tool_name, call.seq) for call in calls])
         if not ahead:
             return self
         earlier = [call.seq for call in self._calls(ahead[0]) if call.seq <= after]
@@ -232,10 +231,8 @@ class Expectation(Looking):
 
     def event_sequence(self, types: Sequence[str]) -> Self:
         """Events of these types are there in this order; others may stand between."""
-        ahead, after = [event_type(type) for type in names_in(types)], 0
-        for event in self._result.events:
-            if ahead and event.type is ahead[0]:
-                ahead, after = ahead[1:], event.seq
+        wanted = [event_type(type) for type in names_in(types)]
+        ahead, after = not_reached(wanted, [(event.type, event.seq) for event in self._result.events])
         found = len(types) - len(ahead)
         missing = f"no {ahead[0]} behind event {after}" if ahead else ""
         return self._check(not ahead, f"events in the order {quoted(types)}, got {found} of them and {missing}", END)

@@ -4,8 +4,8 @@ Apart from the checks so that each of them is a line or two about what it means.
 """
 
 import difflib
-from collections.abc import Callable, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self, TypeVar
 
 from agentspan.agents._events import AgentEvent, EventType
 from agentspan.agents._result import AgentResult
@@ -14,6 +14,8 @@ from agentspan.agents.testing._traceback import of_the_test
 from agentspan_schemas.events import Failed, RetryScheduled, ToolResult
 
 __tracebackhide__ = of_the_test(AssertionError)
+
+T = TypeVar("T")
 
 
 class Looking:
@@ -132,6 +134,15 @@ def names_in(names: Sequence[str]) -> Sequence[str]:
     if isinstance(names, str) or not names:
         raise ValueError(f"{names!r} is no list of names; write them as in ['look_up', 'refund']")
     return names
+
+
+def not_reached(wanted: Sequence[T], found: Iterable[tuple[T | None, int]]) -> tuple[Sequence[T], int]:
+    """What of a sequence never came in its order, and the event up to which it did; others may stand between."""
+    after = 0
+    for each, seq in found:
+        if wanted and each == wanted[0]:
+            wanted, after = wanted[1:], seq
+    return wanted, after
 
 
 def quoted(names: Sequence[str]) -> str:
