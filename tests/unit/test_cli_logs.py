@@ -121,8 +121,7 @@ def test_status_of_a_running_server_is_data(
 
     standing = {"pid": 7, "url": "http://localhost:1"}
     monkeypatch.setattr(commands, "_standing", lambda settings: standing)
-    monkeypatch.setattr(commands, "_readiness", lambda url: "ok")
-    monkeypatch.setattr(commands, "_history", lambda url: None)
+    monkeypatch.setattr(commands, "_readyz", lambda url: {"status": "ok"})
     assert main(["server", "status", "--data", str(tmp_path), "-o", output]) == 0
     printed = capsys.readouterr().out
     if output == "table":

@@ -1,5 +1,8 @@
 """`agentspan server …` hands over to the server's own commands; and what holds for the whole command line."""
 
+import io
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -97,6 +100,16 @@ def test_a_data_folder_that_nothing_can_be_written_to_is_named(
     said = capsys.readouterr().err
     assert f"nothing can be written to the data folder '{tmp_path}/file/data' (Not a directory)" in said
     assert "AGENTSPAN_DATA" in said
+
+
+@pytest.mark.parametrize("answer", [b'["ok"]', b'"ok"', b"<html>", b"{}"])
+def test_what_answers_and_is_no_server_is_told_as_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: bytes
+) -> None:
+    (tmp_path / "server.json").write_text(json.dumps({"pid": os.getpid(), "url": "http://localhost:1"}))
+    monkeypatch.setattr("urllib.request.urlopen", lambda url, timeout: io.BytesIO(answer))
+    assert main(["server", "status", "--data", str(tmp_path)]) == 1
+    assert "not answering" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("log", ["sqlite://x", "kafka://", "kafka://host/topic", "kafka://host?prefix=a b"])

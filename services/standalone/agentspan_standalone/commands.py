@@ -80,10 +80,10 @@ def status(data: Path | None = None, show: Callable[[Mapping[str, object]], None
     standing = _standing(settings)
     if standing is None:
         raise NotRunning(f"no server runs on {settings.data}; `agentspan server start` starts one")
-    health, history = _readiness(standing["url"]), _history(standing["url"])
-    told = {"history": history} if history else {}
-    show({**standing, "data": str(settings.data), "status": health or "not answering", **told})
-    return 0 if health == "ok" else 1
+    said = _readyz(standing["url"])
+    told = {"history": said["history"]} if said.get("history") else {}
+    show({**standing, "data": str(settings.data), "status": said.get("status", "not answering"), **told})
+    return 0 if said.get("status") == "ok" else 1
 
 
 def _serve(settings: Settings) -> int:
@@ -156,7 +156,7 @@ def _settings(data: Path | None, **given: object) -> Settings:
 def _standing(settings: Settings) -> _Standing | None:
     """What the running server of the folder wrote about itself; None when that process is gone."""
     try:
-        standing: _Standing = json.loads((settings.data / "server.json").read_text())
+        standing: _Standing = json.loads(settings.standing.read_text())
     except (OSError, ValueError):
         return None
     return standing if _alive(standing["pid"]) else None
@@ -181,24 +181,20 @@ def _is_zombie(pid: int) -> bool:
 
 def _readiness(url: str) -> str | None:
     """`ok`, why it takes no work, or None when nobody answers."""
+    return _readyz(url).get("status")
+
+
+def _readyz(url: str) -> Mapping[str, str]:
+    """What a server says of itself; nothing when nobody answers, or something else does."""
     try:
         with urllib.request.urlopen(f"{url}/readyz", timeout=2) as response:
-            return str(json.load(response)["status"])
+            said = json.load(response)
+            return {name: str(value) for name, value in said.items() if value} if isinstance(said, dict) else {}
     except urllib.error.HTTPError as error:
         with error:
-            return error.read(LOG_TAIL_BYTES).decode(errors="replace")
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def _history(url: str) -> str | None:
-    """Why history falls behind, where it does."""
-    try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as response:
-            said = json.load(response).get("history")
-            return str(said) if said else None
+            return {"status": error.read(LOG_TAIL_BYTES).decode(errors="replace")}
     except (OSError, ValueError):
-        return None
+        return {}
 
 
 def _until(condition: Callable[[], bool], within_s: float) -> bool:

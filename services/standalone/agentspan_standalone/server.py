@@ -23,9 +23,6 @@ logger = logging.getLogger(__name__)
 GRACE_S = 5
 """How long open requests may take to end when the server stops."""
 
-STANDING = "server.json"
-"""In the data folder: which process serves it, and where."""
-
 
 class _Server(uvicorn.Server):
     """Says when it was asked to stop, so that streams can end before connections are waited for."""
@@ -83,14 +80,13 @@ async def serve(settings: Settings, listening: Sequence[socket.socket]) -> bool:
         server = _Server(config_of(make_app(settings, services)))
         _spare_the_collector()
         draining = asyncio.create_task(_drain(server, services.drain))
-        standing = settings.data / STANDING
-        standing.write_text(json.dumps({"pid": os.getpid(), "url": _url(settings, listening[0])}))
+        settings.standing.write_text(json.dumps({"pid": os.getpid(), "url": _url(settings, listening[0])}))
         logger.info("serving on %s, data in %s", _url(settings, listening[0]), settings.data)
         try:
             await server.serve(sockets=list(listening))
         finally:
             draining.cancel()
-            standing.unlink(missing_ok=True)
+            settings.standing.unlink(missing_ok=True)
     return not failed.is_set()
 
 

@@ -189,6 +189,11 @@ class Settings(BaseSettings):
         return made
 
     @property
+    def standing(self) -> Path:
+        """The file that says which process serves the data folder, and where."""
+        return self.data / "server.json"
+
+    @property
     def url(self) -> str:
         """Where the server answers."""
         return f"http://{_reached_by(self.host)}:{self.port}"
