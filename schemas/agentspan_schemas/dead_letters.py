@@ -22,7 +22,10 @@ HANDLED = f"{PREFIX}handled"
 """The header of a note: `<partition>:<offset>` of the letter that it is about."""
 
 NOT_IN_HISTORY = "not_in_history"
-"""The code of an event whose row ClickHouse will never take: of those on the topic of events the only one."""
+"""The code of an event whose row ClickHouse will never take."""
+
+UNREADABLE_EVENT = "unreadable_event"
+"""The code of a record that stands for an event and that nobody can read."""
 
 _NAMES = ("error", "message", "at", "topic", "partition", "offset", "service")
 
@@ -59,6 +62,12 @@ REASONS = (
         "events",
         "ClickHouse refuses its row, and the message says why: mend that (a constraint, a view, a column that somebody"
         " changed), then `agentspan query rebuild`, which reads it from the log, and discard",
+    ),
+    Reason(
+        UNREADABLE_EVENT,
+        "events",
+        "nobody can read it, and history goes on without it: report its bytes (`agentspan dlq show ID --raw`); where a"
+        " later release reads them, `agentspan query rebuild` has it, then discard",
     ),
     Reason("failed", "both", "the server's logs have the error: mend it, then replay"),
 )

@@ -115,7 +115,7 @@ TOPICS: tuple[Topic, ...] = (
 )  # fmt: skip
 
 WITH_DEAD_LETTERS: tuple[Topic, ...] = (TICKETS, DECISIONS, EVENTS)
-"""Those beside which stands a topic of what could not be taken: of events, what history's ClickHouse refused."""
+"""Those beside which stands a topic of what could not be taken: of events, what history goes on without."""
 
 DLQ_RETENTION_MS = 30 * DAY_MS
 """`<topic>.dlq` keeps what could not be read for 30 days, and behind it notes which of it was handled

@@ -91,9 +91,13 @@ class Server:
 
     def start(self) -> None:
         """Start it, and return when it takes work."""
+        self.spawn()
+        eventually(self._takes_work, f"the server takes work; see {self.log}")
+
+    def spawn(self) -> None:
+        """Start it, whether it will take work or not."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self.command, env=self.environment, stdout=log, stderr=log)
-        eventually(self._takes_work, f"the server takes work; see {self.log}")
 
     def kill(self) -> None:
         """End it as a crash does."""
@@ -174,13 +178,22 @@ class Server:
         body = {"decision": decision, "args_hash": seen, **more}
         return self.http.post(f"/approvals/{approval_id}/decision", json=body, headers={"Agentspan-User": user})
 
+    def readiness(self) -> str:
+        """What it says of it; nothing while it does not answer."""
+        answer = self._readyz()
+        return answer.text if answer is not None else ""
+
     def _takes_work(self) -> bool:
+        answer = self._readyz()
+        return answer is not None and answer.status_code == 200
+
+    def _readyz(self) -> httpx.Response | None:
         assert self._process is not None
         assert self._process.poll() is None, f"the server ended: {self.log.read_text()[-3000:]}"
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+            return httpx.get(f"{self.url}/readyz", timeout=5)
         except httpx.TransportError:
-            return False
+            return None
 
 
 def insisted(send: Callable[[], httpx.Response]) -> httpx.Response:

@@ -378,7 +378,7 @@ async def test_while_nothing_happens_nothing_runs_for_a_thousand_executions() ->
         assert len(asyncio.all_tasks()) <= len(before)
 
 
-async def test_an_event_that_history_lacks_is_passed_by_a_client_that_was_late_and_not_asked_for_again() -> None:
+async def test_a_client_that_was_late_is_told_of_an_event_that_history_lacks_and_goes_on_behind_it() -> None:
     async with room(keep=0) as here:
         here.history.lacks = frozenset({2})
         stream = EventStream(here.tail, here.query, most=1)
@@ -387,12 +387,15 @@ async def test_an_event_that_history_lacks_is_passed_by_a_client_that_was_late_a
         await here.seen()
         client = Client(stream)
         await client.until(1)
-        waiting = asyncio.create_task(client.until(3))
-        async with asyncio.timeout(WITHIN_S):
-            await here.history.asked.wait()
+        await client.until(2)
+        missing = client.sent.pop()
+        assert isinstance(missing, Broken)
+        assert str(missing.error).startswith(f"event 2 of {FIRST!r} is missing")
         for _ in range(100):
             await asyncio.sleep(0)
         assert len(here.history.reads) <= 2
+        stream.follow(Following(FIRST, after=2))
+        waiting = asyncio.create_task(client.until(3))
         await here.finish(FIRST)
         await here.seen()
         await waiting

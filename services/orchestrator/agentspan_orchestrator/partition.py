@@ -249,7 +249,7 @@ class Partition:
         """Nothing is decided on a state that nobody knows; other partitions go on. Until cancelled: another release may
         read it."""
         self._served = None
-        self.unavailable = f"nothing of it is decided, as its state is not known: {unread}; upgrade this server"
+        self.unavailable = f"nothing of it is decided until a server can read its log: {unread}"
         logger.error("partition %d: %s", self._number, self.unavailable)
         await asyncio.get_running_loop().create_future()
 

@@ -13,13 +13,14 @@ from starlette.responses import Response
 
 from agentspan_doors import DoorError, not_found
 from agentspan_query.domain.filters import ExecutionFilter
-from agentspan_query.errors import BadCursor, BadPosition, HistoryFailed, HistoryUnavailable
+from agentspan_query.errors import BadCursor, BadPosition, HistoryFailed, HistoryUnavailable, QueryError
 from agentspan_query.service import Query
-from agentspan_query.stream_doors import PING_S, read_position
+from agentspan_query.stream_doors import PING_S, problem_of, read_position
 from agentspan_query.streams import Following, Logged
 from agentspan_schemas import Wire
+from agentspan_schemas.codec import encode
 from agentspan_schemas.events import Event, Status
-from agentspan_schemas.http import ExecutionPage, ExecutionView
+from agentspan_schemas.http import ExecutionPage, ExecutionView, StreamProblem
 
 
 class EventPage(Wire):
@@ -127,7 +128,8 @@ def _add_execution(api: APIRouter, query: Query) -> None:
         min_position: MinPosition = None,
         deltas: Annotated[bool, Param(description="Also `delta`: a model's words as they are generated")] = False,
     ) -> EventSourceResponse:
-        """Ids are seq; `Last-Event-ID` resumes, also after the end. It closes after the event that ends the run."""
+        """Ids are seq; `Last-Event-ID` resumes, also after the end. It closes after the event that ends the run, or a
+        `problem`, which says why it can't be followed (any more)."""
         if last_event_id is not None:
             if not re.fullmatch(r"\d{1,18}", last_event_id):
                 raise DoorError(422, "invalid_request", "Last-Event-ID: a seq is expected", field="Last-Event-ID")
@@ -139,11 +141,15 @@ def _add_execution(api: APIRouter, query: Query) -> None:
 
 
 async def _sent(query: Query, asked: Following) -> AsyncIterator[ServerSentEvent]:
-    async for sent in query.stream(asked):
-        if isinstance(sent, Logged):
-            yield ServerSentEvent(sent.raw.decode(), id=str(sent.seq), event=sent.type)
-        else:
-            yield ServerSentEvent(sent.raw.decode(), event="delta")
+    try:
+        async for sent in query.stream(asked):
+            if isinstance(sent, Logged):
+                yield ServerSentEvent(sent.raw.decode(), id=str(sent.seq), event=sent.type)
+            else:
+                yield ServerSentEvent(sent.raw.decode(), event="delta")
+    except QueryError as error:
+        problem = StreamProblem(execution_id=asked.execution_id, problem=problem_of(error))
+        yield ServerSentEvent(encode(problem).decode(), event="problem")
 
 
 def execution_filter(

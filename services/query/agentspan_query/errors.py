@@ -5,7 +5,9 @@ QueryError
 ├── BadPosition            a position that is not one of this log
 ├── UnknownExecution       there is no execution of that id
 ├── TooManyFollowed        one stream follows no more executions
+├── EventMissing           an event of an execution can't be read, or history lacks it
 ├── HistoryUnavailable     ClickHouse does not answer now; the same again later
+│   └── WrittenLater       a later release wrote it, and has to read it
 ├── HistoryFailed          ClickHouse refused the statement; `.code` is its number
 │   └── RowsRefused        it refused rows for what they hold: never will it take them
 ├── MigrationError         the tables are of another release, or a migration was edited
@@ -38,8 +40,23 @@ class TooManyFollowed(QueryError):
     """A stream follows as many executions as it can."""
 
 
+class EventMissing(QueryError):
+    """An execution's events can't be followed over the one with number `.seq`; behind it they can."""
+
+    def __init__(self, execution_id: str, seq: int, why: str = "history lacks it") -> None:
+        super().__init__(
+            f"event {seq} of {execution_id!r} is missing: {why}. `agentspan dlq list --topic events` has it;"
+            f" to go on behind it, follow the execution after {seq}"
+        )
+        self.seq = seq
+
+
 class HistoryUnavailable(QueryError):
     """ClickHouse does not answer. Nothing is lost: the log has it all, and the same request works later."""
+
+
+class WrittenLater(HistoryUnavailable):
+    """A later release wrote it. It waits on the log for a process of that release, and the same request with it."""
 
 
 class HistoryFailed(QueryError):

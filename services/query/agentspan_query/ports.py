@@ -7,9 +7,10 @@ from typing import Protocol
 
 from agentspan.eventlog import Position
 from agentspan_query.domain.filters import ExecutionFilter
+from agentspan_query.domain.later import ReadEvent
 from agentspan_query.domain.rows import EventRow, ExecutionRow, Refused
 from agentspan_query.domain.views import HistoryPage, StoredEvent
-from agentspan_schemas.events import Event, Started, Status
+from agentspan_schemas.events import Started, Status
 
 Now = Callable[[], datetime]
 """The time, with its zone."""
@@ -76,7 +77,7 @@ class History(Protocol):
         self, chosen: ExecutionFilter, *, cursor: str | None = None, limit: int = 50
     ) -> HistoryPage: ...
 
-    async def edges(self, execution_id: str) -> tuple[Started, Event] | None: ...
+    async def edges(self, execution_id: str) -> tuple[Started, ReadEvent] | None: ...
 
     async def events(self, execution_id: str, *, after: int = 0, limit: int = 500) -> Sequence[StoredEvent]: ...
 

@@ -2,7 +2,8 @@
 
 What all partitions have ready is written together: an insert costs ClickHouse as much as a thousand rows. Rows are the
 same however often they are written; where each partition stands is saved after them. While ClickHouse is away the log
-waits: nothing is dropped, nothing piles up here. An event that ClickHouse will never take is put aside: it stops none.
+waits: nothing is dropped, nothing piles up here. What ClickHouse will never take, or nobody can read, is put aside: it
+stops none. At what a later release has to read its partition waits, alone.
 """
 
 import asyncio
@@ -54,8 +55,13 @@ class Projection:
 
     @property
     def left_out(self) -> int:
-        """Events that ClickHouse will never take, and that were put aside."""
+        """Events that ClickHouse will never take or nobody can read, and that were put aside."""
         return self._aside.count
+
+    @property
+    def waits_for(self) -> Mapping[int, str]:
+        """Of each partition whose history waits for a process of a later release, what only that can read."""
+        return {source.number: source.waits_for for source in self._sources if source.waits_for is not None}
 
     @property
     def reached(self) -> Mapping[int, int]:
@@ -117,6 +123,9 @@ class Projection:
         events = [row for batch in batches for row in batch.events]
         for refused in await self._sink.write(events, [row for batch in batches for row in batch.executions]):
             await self._aside.put(refused)
+        for batch in batches:
+            for unread in batch.unread:
+                await self._aside.put(unread)
         await self._sink.save_positions({batch.number: batch.position for batch in batches})
         self._aside.written()
 

@@ -15,7 +15,8 @@ Told = Callable[[str], None]
 
 
 async def rebuild(log: Log, new: NewHistory, told: Told) -> Counts:
-    """Build, compare, exchange. Raises HistoryUnavailable, HistoryFailed or RebuildMismatch, and can be run again."""
+    """Build, compare, exchange. Raises HistoryUnavailable (of it WrittenLater where a later release has to do it),
+    HistoryFailed or RebuildMismatch, and can be run again."""
     await new.open()
     if not new.exchanged:
         await _fill(log, new, told)
@@ -37,4 +38,6 @@ async def _fill(log: Log, new: NewHistory, told: Told) -> None:
         async for batch in batches(log, number, positions.get(number, BEGINNING), end):
             for refused in await new.write(number, batch.begins, batch.position, batch.events, batch.executions):
                 told(f"left out: {refused}")
+            for unread in batch.unread:
+                told(f"left out: {unread}")
             told(f"partition {number}: {batch.position.offset} of {end} records")

@@ -6,13 +6,15 @@ from typing import assert_never
 
 from agentspan.eventlog import Log, partition_for
 from agentspan_query.domain.filters import ExecutionFilter
+from agentspan_query.domain.later import ReadEvent
 from agentspan_query.domain.views import StoredEvent, execution_view
 from agentspan_query.errors import BadPosition, HistoryUnavailable
+from agentspan_query.items import TailEvent
 from agentspan_query.ports import History, Now
 from agentspan_query.streams import At as At
 from agentspan_query.streams import Broken, Ended, EventStream, Following, Logged, Passing
-from agentspan_query.tail import Tail, TailEvent
-from agentspan_schemas.events import Event, Started, Status
+from agentspan_query.tail import Tail
+from agentspan_schemas.events import Started, Status
 from agentspan_schemas.http import Delta, ExecutionPage, ExecutionView
 
 SEEN_WITHIN_S = 5.0
@@ -70,9 +72,10 @@ class Query:
         if newest and newest[0].event.seq <= after + 1:
             return [_stored(item) for item in newest if item.event.seq > after][:limit]
         await self._complete(execution_id)
+        newest = self._tail.events(execution_id)  # what it lets go of from now on, history has
         found = list(await self._history.events(execution_id, after=after, limit=limit))
         last = found[-1].seq if found else after
-        found += [_stored(item) for item in self._tail.events(execution_id) if item.event.seq > last]
+        found += [_stored(item) for item in newest if item.event.seq > last]
         return found[:limit]
 
     def open_stream(self) -> EventStream:
@@ -113,7 +116,7 @@ class Query:
         await self.see(at)
         return bool(self._tail.events(execution_id)) or await self._edges(execution_id) is not None
 
-    async def _edges(self, execution_id: str) -> tuple[Started, Event] | None:
+    async def _edges(self, execution_id: str) -> tuple[Started, ReadEvent] | None:
         await self._complete(execution_id)
         return await self._history.edges(execution_id)
 
@@ -134,7 +137,9 @@ class Query:
         """Return when history and the tail overlap: nothing of the execution is missing between them."""
         partition = partition_for(execution_id, self._log.partitions)
         if not await _within(self._tail.meets_history(partition)):
-            raise HistoryUnavailable("history is still being written from the log; try again in a moment")
+            raise HistoryUnavailable(
+                "history is still being written from the log; try again in a moment (GET /readyz says if it waits)"
+            )
 
 
 async def _within(condition: Awaitable[None]) -> bool:

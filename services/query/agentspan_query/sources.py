@@ -11,6 +11,7 @@ from datetime import datetime
 
 from agentspan.eventlog import BEGINNING, BeyondEnd, Log, Position
 from agentspan_query.batch import Batch, batches
+from agentspan_query.errors import WrittenLater
 from agentspan_query.tail import Tail
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ class Source:
         self.number = number
         self.reached: int | None = None
         """The offset up to which all is written; None: that is not known yet."""
+        self.waits_for: str | None = None
+        """What only a process of a later release can read. It stands on the log; nothing behind it is written here."""
         self._log = log
         self._tail = tail
         self._position = position
@@ -32,9 +35,9 @@ class Source:
 
     @property
     def moving(self) -> asyncio.Task[None]:
-        """Done when there is something new."""
+        """Done when there is something new that can be read here."""
         if self._moving is None:
-            self._moving = asyncio.create_task(self._log.partition(self.number).wait(self.reached or 0))
+            self._moving = asyncio.create_task(self._moved())
         return self._moving
 
     def has_moved(self) -> bool:
@@ -49,8 +52,12 @@ class Source:
         if (batch := self._from_tail()) is not None:
             yield batch
         else:
-            async for batch in self._from_log():
-                yield batch
+            try:
+                async for batch in self._from_log():
+                    yield batch
+            except WrittenLater as error:
+                logger.error("history of partition %d waits: %s", self.number, error)
+                self.waits_for = str(error)
 
     def written(self, batch: Batch) -> None:
         """It is in ClickHouse."""
@@ -58,8 +65,8 @@ class Source:
         self._reach(batch.position.offset, batch.at)
 
     def finish(self) -> None:
-        """All that was asked for is; what comes now is new."""
-        self._reach(self._end)
+        """All that was asked for is, or can be; what comes now is new."""
+        self._reach(self._end if self.waits_for is None else self._position.offset)
         self.close()
 
     def close(self) -> None:
@@ -67,6 +74,12 @@ class Source:
         if self._moving is not None:
             self._moving.cancel()
             self._moving = None
+
+    async def _moved(self) -> None:
+        if self.waits_for is None:
+            await self._log.partition(self.number).wait(self.reached or 0)
+        else:
+            await asyncio.get_running_loop().create_future()  # until this process ends
 
     def _reach(self, offset: int, at: datetime | None = None) -> None:
         if self.reached is None or self.reached < offset:
@@ -82,7 +95,7 @@ class Source:
         for item in self._tail.unprojected(self.number):
             if batch.full and item.position != batch.position:
                 break
-            batch.add(item.event, item.raw, item.offset)
+            batch.add(item)
             batch.position = item.position
         else:
             batch.position = seen

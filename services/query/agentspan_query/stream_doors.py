@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from agentspan_doors import DoorError, PlainDoor, not_found, problem_response
-from agentspan_query.errors import BadPosition, HistoryUnavailable, TooManyFollowed, UnknownExecution
+from agentspan_query.errors import BadPosition, EventMissing, HistoryUnavailable, TooManyFollowed, UnknownExecution
 from agentspan_query.service import Query
 from agentspan_query.streams import At, Broken, Ended, EventStream, Following, Logged, Passing, Sent, Streams
 from agentspan_schemas.codec import describe, encode
@@ -31,8 +31,9 @@ FRAMES = """Server-sent events:
   on the log. An execution's events come in order and without a gap; the one that ends the run is the last.
 - `delta`: words of a model's reply as they are generated, for executions followed with `deltas`. Never on the log.
 - `end`: `{"execution_id": …}`, the run was over before; nothing more comes of it.
-- `problem`: `{"execution_id": …, "problem": …}`, it can't be followed (any more): there is none (404), or history
-  can't be read now (503: follow it again).
+- `problem`: `{"execution_id": …, "problem": …}`, it can't be followed (any more): there is none (404), history
+  can't be read now (503: follow it again), or its next event can't be read at all (500 `event_missing`: it goes on
+  behind that one).
 
 Nothing is kept for a client that is slow: what it missed is read again from the log when it has room. After a broken
 connection, open another and follow each execution from the last seq that you have."""
@@ -148,6 +149,8 @@ def problem_of(error: Exception) -> Problem:
             return DoorError(422, "invalid_request", str(error), field="position").problem
         case HistoryUnavailable():
             return DoorError(503, "history_unavailable", str(error)).problem
+        case EventMissing():
+            return DoorError(500, "event_missing", str(error)).problem
         case _:
             return DoorError(500, "history_failed", f"its events can't be read: {error}").problem
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agentspan_query.domain.views import StoredEvent
-from agentspan_query.errors import TooManyFollowed, UnknownExecution
-from agentspan_query.tail import Tail, TailEvent
+from agentspan_query.errors import EventMissing, TooManyFollowed, UnknownExecution
+from agentspan_query.items import TailEvent, Unread
+from agentspan_query.tail import Tail
 from agentspan_schemas.codec import encode
 from agentspan_schemas.events import TERMINAL
 from agentspan_schemas.http import Delta, ExecutionView
@@ -186,6 +187,14 @@ class EventStream:
             followed.passed = seq
             self._fall_behind(followed)
 
+    def take_unread(self, item: Unread) -> None:
+        """That an event can't be read, of an execution that is followed; one that is late will come to it."""
+        followed = self._followed[item.execution_id]
+        if followed.behind:
+            followed.passed = max(followed.passed, item.seq)
+        elif item.seq > followed.after or not item.seq:
+            self._break(followed, item.problem)
+
     def wants_deltas(self, execution_id: str) -> bool:
         """As the tail's follower."""
         return self._followed[execution_id].asked.deltas
@@ -216,15 +225,19 @@ class EventStream:
 
     def _catch_up_from_tail(self, followed: _Followed) -> bool:
         """Whether the tail has all that is missing; what there is room for is taken."""
-        newest = self._tail.events(followed.asked.execution_id)
-        if not newest or newest[0].event.seq > followed.after + 1:
+        newest = self._tail.items(followed.asked.execution_id)
+        if not newest or newest[0].seq > followed.after + 1:
             return False
-        if newest[-1].event.status in TERMINAL and newest[-1].event.seq <= followed.after:
+        last = newest[-1]
+        if isinstance(last, TailEvent) and last.event.status in TERMINAL and last.seq <= followed.after:
             self._end(followed)
         for item in newest:
-            if item.event.seq > followed.after:
+            if item.seq > followed.after:
                 if not self._has_room:
                     self._fall_behind(followed)
+                    return True
+                if isinstance(item, Unread) or item.seq > followed.after + 1:
+                    self._miss(followed)
                     return True
                 self._take(followed, _logged(item))
         followed.behind = False
@@ -242,22 +255,29 @@ class EventStream:
             over = page[-1].type in ENDS if page else await self._is_over(followed)
         except Exception as error:
             if self._is_late(followed):
-                self.unfollow(execution_id)
-                self._send(Broken(execution_id, error))
+                self._break(followed, error)
             return
         if not self._is_late(followed):
             return
         for stored in page:
+            if stored.seq > followed.after + 1:
+                return self._miss(followed)
             if stored.seq > followed.after:
                 self._take(followed, Logged(execution_id, stored.seq, stored.type, stored.payload.encode()))
         if over and self._is_current(followed):
             self._end(followed)
         if self._is_current(followed):
-            if len(page) < PAGE:  # what went by before and is nowhere now, ClickHouse has refused
-                followed.after = max(followed.after, passed)
+            if len(page) < PAGE and passed > followed.after:  # it went by before, and is nowhere now
+                return self._miss(followed)
             followed.behind = len(page) == PAGE or followed.passed > followed.after
             if followed.behind:
                 self._fall_behind(followed)
+
+    def _miss(self, followed: _Followed) -> None:
+        """The next event can't be read, or history lacks it: nobody gets a gap for a whole history."""
+        execution_id, seq = followed.asked.execution_id, followed.after + 1
+        unread = [item for item in self._tail.items(execution_id) if isinstance(item, Unread) and item.seq == seq]
+        self._break(followed, unread[0].problem if unread else EventMissing(execution_id, seq))
 
     async def _is_over(self, followed: _Followed) -> bool:
         view = await self._reads.execution(followed.asked.execution_id)
@@ -291,6 +311,10 @@ class EventStream:
     def _end(self, followed: _Followed) -> None:
         self.unfollow(followed.asked.execution_id)
         self._send(Ended(followed.asked.execution_id))
+
+    def _break(self, followed: _Followed, error: Exception) -> None:
+        self.unfollow(followed.asked.execution_id)
+        self._send(Broken(followed.asked.execution_id, error))
 
     def _send(self, sent: Sent) -> None:
         self._waiting.append(sent)

@@ -7,11 +7,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from agentspan.eventlog import Log, Outcome, Position
-from agentspan.eventlog.messages import stored_events
-from agentspan_schemas.events import Event
+from agentspan_query.items import Item, TailEvent, Unread, items
 from agentspan_schemas.http import Delta
 
 KEEP_EVENTS = 2_000
@@ -25,21 +24,12 @@ NOTHING_YET = datetime(1970, 1, 1, tzinfo=UTC)
 """Up to when history is complete while nothing of the log is known to be in ClickHouse."""
 
 
-class TailEvent(NamedTuple):
-    """An event at the log's end, with the bytes that it was written as."""
-
-    partition: int
-    offset: int
-    position: Position
-    """Just after the outcome that it is part of."""
-    event: Event
-    raw: bytes
-
-
 class Follower(Protocol):
     """Whoever wants an execution's events as they come. It takes them at once, and never waits."""
 
     def take(self, item: TailEvent) -> None: ...
+
+    def take_unread(self, item: Unread) -> None: ...
 
     def take_delta(self, delta: Delta) -> None: ...
 
@@ -55,10 +45,10 @@ class Tail:
         self._log = log
         self._most, self._keep, self._most_bytes = most, keep, most_bytes
         self._bytes = 0
-        self._events: deque[TailEvent] = deque()
+        self._events: deque[Item] = deque()
         self._lacking: list[deque[TailEvent]] = [deque() for _ in range(log.partitions)]
-        """Of each partition, those of them that are not in ClickHouse."""
-        self._by_execution: dict[str, list[TailEvent]] = {}
+        """Of each partition, those of them that are not in ClickHouse, and can be."""
+        self._by_execution: dict[str, list[Item]] = {}
         self._followers: dict[str, tuple[Follower, ...]] = {}
         self._moved = asyncio.Event()
         self._awaiting = 0
@@ -68,6 +58,8 @@ class Tail:
         """Of each partition, the offset such that every outcome that ends up to it was seen."""
         self._seen: list[Position | None] = [None] * log.partitions
         """Of each partition, behind the last outcome that is here, or was."""
+        self._unread = [0] * log.partitions
+        """Of each partition, behind the last outcome of which something can't be read."""
         self._projected = [0] * log.partitions
         """Of each partition, the offset such that every outcome that ends up to it is in ClickHouse."""
         self._projected_at = [NOTHING_YET] * log.partitions
@@ -79,15 +71,19 @@ class Tail:
             for number in range(self._log.partitions):
                 group.create_task(self._follow(number))
 
-    def events(self, execution_id: str) -> Sequence[TailEvent]:
-        """The execution's events that are here, in order, without a gap between them."""
+    def items(self, execution_id: str) -> Sequence[Item]:
+        """What is here of the execution, in order, without a gap between."""
         return tuple(self._by_execution.get(execution_id, ()))
+
+    def events(self, execution_id: str) -> Sequence[TailEvent]:
+        """Those of it that can be read."""
+        return tuple(item for item in self._by_execution.get(execution_id, ()) if isinstance(item, TailEvent))
 
     def complete_up_to(self, now: datetime) -> datetime:
         """Up to when everything that happened is in ClickHouse."""
         waiting = [lacking[0].event.at for lacking in self._lacking if lacking]
-        behind = [number for number in range(self._log.partitions) if not self._meets(number)]
-        # of what was let go of, or never here, only the projection knows how far it came
+        behind = [number for number in range(self._log.partitions) if not self._has_all(number)]
+        # of what was let go of, or never here, or not read, only the projection knows how far it came
         return min([now, *waiting, *(self._projected_at[number] for number in behind)])
 
     async def reached(self, partition: int, offset: int) -> None:
@@ -118,7 +114,7 @@ class Tail:
 
     def seen(self, partition: int) -> Position | None:
         """Behind the last outcome that was seen; None: not all that ClickHouse lacks up to there is here."""
-        return self._seen[partition] if self._meets(partition) else None
+        return self._seen[partition] if self._has_all(partition) else None
 
     def unprojected(self, partition: int) -> Sequence[TailEvent]:
         """The events that ClickHouse lacks, in order, as far as they are here."""
@@ -184,18 +180,33 @@ class Tail:
         begins = self._begins[partition]
         return begins is not None and self._projected[partition] >= begins
 
+    def _has_all(self, partition: int) -> bool:
+        """Whether all that ClickHouse lacks is here, and can be written."""
+        return self._meets(partition) and self._projected[partition] >= self._unread[partition]
+
     def _take(self, number: int, outcome: Outcome) -> None:
-        position = outcome.position
-        is_lacking = position.offset > self._projected[number]
-        for stored, event in stored_events(outcome):
-            item = TailEvent(number, stored.offset, position, event, stored.record.value)
-            self._events.append(item)
-            self._bytes += len(item.raw)
+        is_lacking = outcome.position.offset > self._projected[number]
+        for item in items(number, outcome):
+            if isinstance(item, Unread):
+                self._take_unread(item)
+                continue
+            self._hold(item)
             if is_lacking:
                 self._lacking[number].append(item)
-            self._by_execution.setdefault(event.execution_id, []).append(item)
-            for follower in self._followers.get(event.execution_id, ()):
+            for follower in self._followers.get(item.execution_id, ()):
                 follower.take(item)
+
+    def _take_unread(self, item: Unread) -> None:
+        self._unread[item.partition] = item.position.offset
+        if item.seq:  # else nobody knows where in its execution it belongs
+            self._hold(item)
+        for follower in self._followers.get(item.execution_id, ()):
+            follower.take_unread(item)
+
+    def _hold(self, item: Item) -> None:
+        self._events.append(item)
+        self._bytes += len(item.raw)
+        self._by_execution.setdefault(item.execution_id, []).append(item)
 
     def _trim(self) -> None:
         """Forget the oldest: those that are projected beyond `keep`, any beyond `most`."""
@@ -206,13 +217,13 @@ class Tail:
                 return
             self._forget(self._events.popleft())
 
-    def _forget(self, oldest: TailEvent) -> None:
+    def _forget(self, oldest: Item) -> None:
         self._bytes -= len(oldest.raw)
         self._begins[oldest.partition] = oldest.position.offset
         lacking = self._lacking[oldest.partition]
         if lacking and lacking[0] is oldest:
             lacking.popleft()
-        kept = self._by_execution[oldest.event.execution_id]
+        kept = self._by_execution[oldest.execution_id]
         del kept[0]
         if not kept:
-            del self._by_execution[oldest.event.execution_id]
+            del self._by_execution[oldest.execution_id]

@@ -54,7 +54,7 @@ class HistoryServices:
     @property
     def trouble(self) -> str | None:
         """Why history falls behind now, or lacks events; None: it does not. The log keeps what is missing from it."""
-        return self._waits or self._projection.trouble or self._lacks()
+        return self._waits or self._projection.trouble or self._waits_for_upgrade() or self._lacks()
 
     @property
     def projection(self) -> Projection:
@@ -80,12 +80,17 @@ class HistoryServices:
                 running.cancel()
                 await asyncio.wait([running])
 
+    def _waits_for_upgrade(self) -> str | None:
+        waiting = self._projection.waits_for
+        partitions = f"history of {len(waiting)} of {self._log.partitions} partitions waits"
+        return f"{partitions}: {next(iter(waiting.values()))}" if waiting else None
+
     def _lacks(self) -> str | None:
         if not (count := self._projection.left_out):
             return None
         return (
-            f"it goes on without events that ClickHouse refused, {count} since this process began:"
-            " `agentspan dlq list --topic events` says which and why"
+            f"it goes on without unreadable events, or events that ClickHouse refused, {count} since this process"
+            " began: `agentspan dlq list --topic events` says which and why"
         )
 
     def close(self) -> None:

@@ -8,11 +8,12 @@ from agentspan_query.adapters import sql
 from agentspan_query.adapters.clickhouse import Database, Rows
 from agentspan_query.adapters.pages import Pages
 from agentspan_query.domain.filters import ExecutionFilter, Place, decode_cursor, encode_cursor, micros
+from agentspan_query.domain.later import ReadEvent, read_event
 from agentspan_query.domain.rows import ExecutionRow
 from agentspan_query.domain.views import HistoryPage, Start, StoredEvent, execution_view, listed_view
 from agentspan_query.errors import HistoryFailed, HistoryUnavailable
-from agentspan_schemas.codec import EVENTS
-from agentspan_schemas.events import Event, Started, Status
+from agentspan_schemas import Unreadable
+from agentspan_schemas.events import Started, Status
 from agentspan_schemas.http import ExecutionView
 
 NOT_THERE_YET = (60, 81)
@@ -50,14 +51,18 @@ class ClickHouseHistory:
         edges = await self.edges(execution_id)
         return execution_view(*edges) if edges else None
 
-    async def edges(self, execution_id: str) -> tuple[Started, Event] | None:
-        """The first and the last event of an execution. Raises Unreadable when a later release wrote them."""
+    async def edges(self, execution_id: str) -> tuple[Started, ReadEvent] | None:
+        """The first and the last event of an execution."""
         rows = await self._read(sql.EDGES, {"id": execution_id})
         if not rows:
             return None
-        first, last = (EVENTS.decode(payload.encode()) for (payload,) in (rows[0], rows[-1]))
+        try:
+            first, last = (read_event(payload.encode()) for (payload,) in (rows[0], rows[-1]))
+        except Unreadable as error:
+            raise HistoryFailed(f"execution {execution_id!r} was written by a later release: {error}", None) from error
         if not isinstance(first, Started):
-            raise HistoryFailed(f"execution {execution_id!r} has no first event: build history again", None)
+            why = "`agentspan dlq list --topic events` may say why; else build history again"
+            raise HistoryFailed(f"history lacks the first event of execution {execution_id!r}: {why}", None)
         return first, last
 
     async def events(self, execution_id: str, *, after: int = 0, limit: int = 500) -> Sequence[StoredEvent]:

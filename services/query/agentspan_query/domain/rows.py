@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from agentspan_query.domain.later import ReadEvent
 from agentspan_schemas import Usage
-from agentspan_schemas.events import TERMINAL, Done, Event, Failed, ModelReplied, Started
+from agentspan_schemas.events import TERMINAL, Done, Failed, ModelReplied, Started
 
 PREVIEW_CHARS = 400
 """How much of a text a list shows."""
@@ -85,7 +86,7 @@ class Refused:
 _NO_USAGE = Usage()
 
 
-def event_row(event: Event, *, raw: bytes, partition: int, offset: int) -> EventRow:
+def event_row(event: ReadEvent, *, raw: bytes, partition: int, offset: int) -> EventRow:
     """The row of an event that stands at `partition`:`offset` of the log as `raw`."""
     known = vars(event)  # not getattr: a model takes two microseconds to say that it has no such field
     found = known.get
@@ -120,7 +121,7 @@ def event_row(event: Event, *, raw: bytes, partition: int, offset: int) -> Event
     return EventRow._make(columns)
 
 
-def execution_row(event: Event) -> ExecutionRow:
+def execution_row(event: ReadEvent) -> ExecutionRow:
     """The execution after this event."""
     return ExecutionRow(
         execution_id=event.execution_id,

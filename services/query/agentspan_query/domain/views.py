@@ -7,9 +7,10 @@ newer event than ClickHouse, as the live tail does, shows the newer state by the
 from dataclasses import dataclass
 from typing import cast
 
+from agentspan_query.domain.later import ReadEvent
 from agentspan_query.domain.rows import ExecutionRow
 from agentspan_schemas import Failure
-from agentspan_schemas.events import TERMINAL, Done, Event, Failed, Started, Status, Totals
+from agentspan_schemas.events import TERMINAL, Done, Failed, Started, Status, Totals
 from agentspan_schemas.http import ExecutionView
 
 
@@ -67,7 +68,7 @@ def listed_view(row: ExecutionRow, start: Start | None) -> ExecutionView:
     )
 
 
-def execution_view(first: Started, last: Event) -> ExecutionView:
+def execution_view(first: Started, last: ReadEvent) -> ExecutionView:
     """The execution that began with `first` and stands at `last`."""
     return ExecutionView(
         execution_id=last.execution_id,

@@ -84,6 +84,9 @@ METRICS: tuple[Metric, ...] = (
     Metric("agentspan_projection_lag_seconds", "gauge", (), "How old the oldest event is that ClickHouse lacks"),
     Metric("agentspan_projection_events_total", "counter", (), "Events written to ClickHouse"),
     Metric("agentspan_projection_failures_total", "counter", (), "Writes that ClickHouse did not take; tried again"),
+    Metric(
+        "agentspan_projection_waiting_partitions", "gauge", (), "Partitions whose history a later release has to read"
+    ),
     # people
     Metric("agentspan_approvals_pending", "gauge", (), "Requests that wait for a person"),
     Metric("agentspan_approvals_oldest_pending_seconds", "gauge", (), "How long the first of them has waited"),

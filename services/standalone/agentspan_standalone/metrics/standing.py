@@ -69,6 +69,7 @@ def of_history(history: HistoryServices) -> Iterator[Sample]:
         yield Sample("agentspan_projection_lag_seconds", lag_s)
     yield Sample("agentspan_projection_events_total", history.projection.written)
     yield Sample("agentspan_projection_failures_total", history.projection.failed)
+    yield Sample("agentspan_projection_waiting_partitions", len(history.projection.waits_for))
 
 
 def of_approvals(store: SqliteApprovalStore, publisher: Publisher | None, now: datetime) -> Iterator[Sample]:

@@ -1,0 +1,82 @@
+"""A whole server on a log with a record that nobody can read: it does not end, says so at each of its doors, shows all
+that it has, and people find the record with its bytes among the dead letters."""
+
+import asyncio
+import base64
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from agentspan.eventlog import Record
+from agentspan.eventlog.messages import log_record
+from agentspan.eventlog.sqlite import SqliteLog
+from tests.support.eventually import eventually
+from tests.support.query_history import History
+from tests.support.server import Server, clean_environment, run, turn
+from tests.support.unread import damaged
+
+BYTES = b"\xff not an event"
+
+
+async def append(data: Path, records: list[Record]) -> None:
+    """To the log of a server that does not run."""
+    log = SqliteLog.open(data / "log.sqlite3", 1)
+    await (await log.partition(0).take_over("another")).append(records)
+    await log.close()
+
+
+def frames(response: httpx.Response) -> list[tuple[str, Any]]:
+    """The names and data of a stream that ends by itself."""
+    fields = [line.partition(": ")[::2] for line in response.read().decode().splitlines()]
+    names = [value for name, value in fields if name == "event"]
+    return list(zip(names, [json.loads(value) for name, value in fields if name == "data"], strict=True))
+
+
+def test_a_server_goes_on_and_shows_what_it_has_and_what_it_lacks(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        server.record("answer", turn("Done."))
+        assert server.http.put("/agents", json={"name": "desk", "model": "replay/shop"}).is_success
+        whole = server.begin("answer", agent="desk")
+        server.await_end(whole)
+        server.kill()
+        first, second, third = History("exec-a", agent="desk").started().waiting().done().events
+        asyncio.run(append(server.data, [log_record(first), damaged(second, BYTES), log_record(third)]))
+        server.spawn()
+        eventually(lambda: "can't be read" in server.readiness(), "it says why it decides nothing")
+        assert "'waiting' of 'exec-a' at 0:" in server.readiness()
+        assert server.types(whole)[-1] == "done"
+        listed = server.get("/executions")["items"]
+        assert {item["execution_id"]: item["status"] for item in listed} == {whole: "completed", "exec-a": "completed"}
+        response = server.http.get("/executions/exec-a/stream")
+        [(started, _), (problem, said)] = frames(response)
+        assert (started, problem, said["execution_id"]) == ("started", "problem", "exec-a")
+        assert said["problem"]["code"] == "event_missing"
+        measured = httpx.get(f"{server.url}/metrics").text
+        assert 'agentspan_dead_letters_total{reason="unreadable_event",topic="events"} 1' in measured
+        assert "agentspan_projection_waiting_partitions 0" in measured
+        refused = server.http.post("/executions", json={"agent": "desk", "prompt": "?"})
+        assert (refused.status_code, "can't be read" in refused.json()["detail"]) == (503, True)
+        [letter] = dlq(server, "list")
+        assert (letter["id"], letter["why"], letter["source"]["offset"]) == ("events/0:1", "unreadable_event", 7)
+        shown = dlq(server, "show", "events/0:1")
+        assert base64.b64decode(shown["value"]["base64"]) == BYTES
+        assert shown["next"].startswith("nobody can read it")
+
+
+def dlq(server: Server, *words: str) -> Any:
+    """What `agentspan dlq …` says, as JSON."""
+    command = [
+        str(Path(sys.executable).with_name("agentspan")),
+        "dlq",
+        *words,
+        "--data",
+        str(server.data),
+        "-o",
+        "json",
+    ]
+    done = run(command, clean_environment())
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
