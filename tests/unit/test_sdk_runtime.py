@@ -15,6 +15,7 @@ from agentspan.agents import (
     AgentspanError,
     AlreadyDecided,
     ConfigurationError,
+    InvalidRequest,
     NotFound,
     NothingPending,
     ResultTimeout,
@@ -215,6 +216,19 @@ def test_a_call_in_doubt_is_not_approved_again(server: SmallServer, runtime: Age
     server.records[record.approval_id] = record.model_copy(update={"state": "in_doubt"})
     with pytest.raises(NothingPending, match="is in doubt: its worker was lost"):
         handle.approve()
+
+
+def test_what_the_server_would_not_read_is_refused_with_its_field(runtime: AgentRuntime) -> None:
+    with pytest.raises(InvalidRequest, match="start: prompt: Input should be a valid string"):
+        runtime.start(AGENT, 5)  # type: ignore[arg-type]
+    handle = runtime.start(AGENT, "refund me")
+    assert "waiting" in until_waiting(handle)
+    with pytest.raises(InvalidRequest, match="send: text: Input should be a valid string"):
+        handle.send(None)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="reject: reason: Input should be a valid string"):
+        handle.reject(5)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="cancel: reason: Input should be a valid string"):
+        handle.cancel(5)  # type: ignore[arg-type]
 
 
 def test_pause_resume_send_and_cancel(server: SmallServer, runtime: AgentRuntime) -> None:

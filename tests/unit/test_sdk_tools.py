@@ -229,8 +229,9 @@ def test_an_agent_is_a_definition() -> None:
     [
         (lambda: Agent("a", "p/m", temprature=1), TypeError, "no option 'temprature'; did you mean 'temperature'?"),  # type: ignore[arg-type]
         (lambda: Agent("a", "p/m", tool=[]), TypeError, "no option 'tool'; did you mean 'tools'?"),  # type: ignore[arg-type]
-        (lambda: Agent("a", "gpt"), ConfigurationError, "agent 'a': model"),
-        (lambda: Agent("a b", "p/m"), ConfigurationError, "agent 'a b': name"),
+        (lambda: Agent("a", "gpt"), ConfigurationError, "agent 'a': model 'gpt' names no provider"),
+        (lambda: Agent("a b", "p/m"), ConfigurationError, "agent 'a b': a name has no spaces; write 'a_b'"),
+        (lambda: Agent("a&b", "p/m"), ConfigurationError, "agent 'a&b': name"),
         (lambda: Agent("a", "p/m", tools=[print]), ConfigurationError, "is no tool; decorate"),  # type: ignore[list-item]
         (lambda: Agent("a", "p/m", output_type=threading.Thread), ConfigurationError, "has no JSON Schema"),
         (lambda: Agent("a", "p/m", max_turns=0), ConfigurationError, "max_turns"),

@@ -65,6 +65,7 @@ class Agent:
         **unknown: Never,
     ) -> None:
         refuse("Agent()", unknown, AGENT_OPTIONS, _OPTIONS)
+        _check_names(name, model)
         self.name = name
         self.model = model
         self.instructions = instructions
@@ -133,6 +134,17 @@ class Agent:
                 f"agent {self.name!r}: output_type {self.output_type!r} has no JSON Schema ({error}); "
                 "use a pydantic model, a dataclass or a TypedDict"
             ) from error
+
+
+def _check_names(name: object, model: object) -> None:
+    """In words what most get wrong first; the rest is the contract's to say."""
+    if isinstance(name, str) and any(map(str.isspace, name)):
+        raise ConfigurationError(f"agent {name!r}: a name has no spaces; write {'_'.join(name.split())!r}")
+    if isinstance(model, str) and "/" not in model:
+        raise ConfigurationError(
+            f"agent {name!r}: model {model!r} names no provider; write provider/model, as in "
+            "'anthropic/claude-sonnet-4-6'"
+        )
 
 
 def _tools(agent: str, tools: Sequence[Any]) -> tuple[Tool[..., Any], ...]:

@@ -1,17 +1,19 @@
 """What a handle and a runtime ask of the server, one method a request: async, typed, and free of threads."""
 
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Literal
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, JsonValue, ValidationError
 
-from agentspan.agents._errors import NotFound
+from agentspan.agents._errors import InvalidRequest, NotFound
 from agentspan.agents._events import AgentEvent
 from agentspan.agents._http import Http
 from agentspan.agents._streams import Streamed, Streams
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.approvals import ApprovalRecord
+from agentspan_schemas.errors import describe
 from agentspan_schemas.http import (
     AgentRef,
     ApprovalPage,
@@ -49,13 +51,14 @@ class Client:
         timeout_s: float | None,
     ) -> ExecutionRef:
         """Start an execution of exactly this version; it is registered first where the server does not know it."""
-        request = StartRequest(
-            agent=definition.name,
-            agent_version=definition.version,
-            prompt=prompt,
-            metadata=dict(metadata),
-            timeout_s=timeout_s,
-        )
+        with _refused("start"):
+            request = StartRequest(
+                agent=definition.name,
+                agent_version=definition.version,
+                prompt=prompt,
+                metadata=dict(metadata),
+                timeout_s=timeout_s,
+            )
         await self.register(definition)
         try:
             reply = await self._http.request("POST", "/executions", request, key=key)
@@ -102,22 +105,27 @@ class Client:
         edited_args: Mapping[str, JsonValue] | None,
     ) -> str | None:
         """Decide one call, bound to the args of `record`; the position of the write."""
-        request = DecisionRequest(
-            decision=decision,
-            args_hash=record.args_hash,
-            reason=reason,
-            edited_args=dict(edited_args) if edited_args is not None else None,
-        )
+        with _refused(decision):
+            request = DecisionRequest(
+                decision=decision,
+                args_hash=record.args_hash,
+                reason=reason,
+                edited_args=dict(edited_args) if edited_args is not None else None,
+            )
         path = f"/approvals/{record.approval_id}/decision"
         return (await self._http.request("POST", path, request, key=new_key())).position
 
     async def control(self, execution_id: str, what: str, reason: str | None) -> ExecutionRef:
         """Pause, resume or cancel."""
-        return await self._write(f"/executions/{execution_id}/{what}", ReasonRequest(reason=reason))
+        with _refused(what):
+            request = ReasonRequest(reason=reason)
+        return await self._write(f"/executions/{execution_id}/{what}", request)
 
     async def send(self, execution_id: str, text: str) -> ExecutionRef:
         """Tell the agent something."""
-        return await self._write(f"/executions/{execution_id}/messages", MessageRequest(text=text))
+        with _refused("send"):
+            request = MessageRequest(text=text)
+        return await self._write(f"/executions/{execution_id}/messages", request)
 
     async def _write(self, path: str, request: BaseModel) -> ExecutionRef:
         reply = await self._http.request("POST", path, request, key=new_key())
@@ -149,6 +157,15 @@ class Client:
     async def close(self) -> None:
         """End the stream of events."""
         await self.streams.close()
+
+
+@contextmanager
+def _refused(what: str) -> Iterator[None]:
+    """Around what is made of a caller's words. Raises InvalidRequest for what the server would not read."""
+    try:
+        yield
+    except ValidationError as error:
+        raise InvalidRequest(f"{what}: {describe(error)}") from error
 
 
 def new_key() -> str:
