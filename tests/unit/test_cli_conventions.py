@@ -1,5 +1,6 @@
 """What holds for every command: formats, exit codes, colours, completion, speed, and errors that are nobody's fault."""
 
+import errno
 import io
 import json
 import os
@@ -167,6 +168,20 @@ def test_a_fault_of_ours_is_a_sentence(
     monkeypatch.setenv("AGENTSPAN_DEBUG", "1")
     with pytest.raises(KeyError):
         main(["approvals", "list"])
+
+
+def test_a_file_of_somebody_else_is_no_fault_of_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*args: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/data/log.sqlite3")
+
+    monkeypatch.setattr("agentspan.cli._doctor.run", refused)
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().err == (
+        "error: '/data/log.sqlite3' is not yours to read or to write\n"
+        "next:  let this user at it, or name a data folder of your own: --data, AGENTSPAN_DATA\n"
+    )
 
 
 def test_an_interrupted_command_ends_with_130(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -211,7 +211,7 @@ def _settings(data: Path | None) -> tuple[Any, str | None]:
 
 def _nearest(folder: Path) -> Path:
     """The folder itself, or the first above it that is there."""
-    return next(path for path in (folder, *folder.parents) if path.exists())
+    return next(path for path in (folder, *folder.parents) if os.path.exists(path))
 
 
 def _size(folder: Path) -> int:

@@ -1,5 +1,7 @@
 """Which error ends in which exit code, and what to say about it."""
 
+import os
+
 from agentspan.agents import (
     AgentspanError,
     AlreadyDecided,
@@ -26,6 +28,10 @@ def explained(error: Exception) -> Explained | None:
         case AgentspanError():
             message = printable(str(error), lines=isinstance(error, SeveralPending))
             return Explained(_exit_code(error), code_of(error), message, _next(error, message))
+        case PermissionError(filename=str() | bytes() as file):
+            detail = f"{os.fsdecode(file)!r} is not yours to read or to write"
+            hint = "let this user at it, or name a data folder of your own: --data, AGENTSPAN_DATA"
+            return Explained(ExitCode.REFUSED, "not_yours", printable(detail), hint)
         case _:
             return None
 
