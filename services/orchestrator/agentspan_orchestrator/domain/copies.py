@@ -13,7 +13,7 @@ else:
     def replace(value: Any, /, **changes: Any) -> Any:
         """The value with some fields changed. For dataclasses without slots and without a `__post_init__`."""
         made = object.__new__(type(value))
-        vars(made).update(vars(value), **changes)
+        object.__setattr__(made, "__dict__", vars(value) | changes)
         return made
 
     def change(value: Any, /, **changes: Any) -> Any:
