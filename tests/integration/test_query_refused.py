@@ -105,6 +105,19 @@ async def test_a_row_of_the_list_that_is_refused_is_put_aside_and_its_events_sta
         assert len(await ClickHouseHistory(database).events("exec-bad")) == 1
 
 
+async def test_a_run_that_ended_in_words_that_the_list_refuses_is_listed_as_ended_without_them(
+    database: Database,
+) -> None:
+    await database.command("ALTER TABLE executions ADD CONSTRAINT polite CHECK output_preview != 'no'")
+    rude = History("exec-rude").started().done("no")
+    async with written(database, [good(1), rude, good(2)]) as server:
+        assert server.letters.codes == ["not_in_history"]
+        assert await listed(database) == ["exec-1 completed", "exec-2 completed", "exec-rude completed"]
+        view = await server.query.execution("exec-rude")
+        assert view is not None
+        assert (view.status, view.output) == ("completed", "no")
+
+
 async def test_a_value_that_fits_no_column_is_refused_as_one_that_the_table_refuses(database: Database) -> None:
     large, odd = History("exec-large").started(), History("exec-odd").started()
     large.events[0] = large.events[0].model_copy(update={"seq": 2**32})

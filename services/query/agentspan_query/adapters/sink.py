@@ -42,7 +42,19 @@ class ClickHouseSink:
         if without := await in_halves(len(rows), write_executions):
             of = {(event.execution_id, event.seq): event for event in events}
             refused += [Refused(of[rows[at].execution_id, rows[at].seq], "executions", why) for at, why in without]
+            await self._write_without_texts([rows[at] for at, _ in without], token)
         return refused
+
+    async def _write_without_texts(self, rows: Sequence[ExecutionRow], token: str) -> None:
+        """Where it is a text that is refused, the list still says how the execution stands: one that has ended would
+        look open for ever."""
+        plain = [row._replace(output_preview="", error_kind="", error="") for row in rows]
+
+        async def write(begin: int, end: int) -> None:
+            part = f"executions:{token}:plain:{begin}-{end}"
+            await self._database.insert("executions", ExecutionRow._fields, plain[begin:end], token=part)
+
+        await in_halves(len(plain), write)
 
     async def save_positions(self, positions: Mapping[int, Position]) -> None:
         """Remember that everything of each partition before its position is stored."""
