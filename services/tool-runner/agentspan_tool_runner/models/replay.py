@@ -66,7 +66,8 @@ class Replay:
         if not left:
             raise _refusal(
                 "recording_played_out",
-                f"recording {str(path)!r} is played out: record turn {played + 1}, or end turn {played} without tool calls",
+                f"recording {str(path)!r} is played out: record turn {played + 1}, "
+                f"or end turn {played} without tool calls",
             )
         return _response(request.definition.model, left[0], played + 1)
 
