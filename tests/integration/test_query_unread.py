@@ -19,7 +19,7 @@ from agentspan_query.adapters.history import ClickHouseHistory
 from agentspan_query.adapters.migrations import migrate
 from agentspan_query.adapters.shadow import Shadow
 from agentspan_query.domain.filters import ExecutionFilter
-from agentspan_query.errors import EventMissing, HistoryUnavailable, WrittenLater
+from agentspan_query.errors import EventMissing, WrittenLater
 from agentspan_query.rebuild import rebuild
 from agentspan_query.stream_doors import problem_of
 from agentspan_query.streams import Broken, Following, Logged, Sent
@@ -156,7 +156,7 @@ async def test_what_a_later_release_wrote_is_waited_for_and_what_is_there_is_rea
         await until(lambda: read.projection.waits_for)
         [first, waits] = await followed(read, "exec-a")
         assert (first, isinstance(waits, WrittenLater)) == (1, True)
-        assert isinstance(waits, HistoryUnavailable)
+        assert isinstance(waits, WrittenLater)
         assert (problem_of(waits).status, problem_of(waits).code) == (503, "history_unavailable")
         view = await read.query.execution("exec-b")
         assert view is not None

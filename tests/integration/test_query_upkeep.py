@@ -23,6 +23,7 @@ from agentspan_query.adapters.retention import expire
 from agentspan_query.adapters.sink import ClickHouseSink
 from agentspan_query.aside import Aside
 from agentspan_query.domain.filters import ExecutionFilter
+from agentspan_query.projection import Projection
 from agentspan_standalone import upkeep
 from agentspan_standalone.health import router
 from agentspan_standalone.history import HistoryServices
@@ -217,5 +218,18 @@ def test_history_that_lacks_events_says_so_and_where_to_look(tmp_path: Path) -> 
     said = str(history.trouble)
     assert "events that ClickHouse refused, 2 since this process began" in said
     assert "`agentspan dlq list --topic events`" in said
+    assert _readyz(history) == {"status": "ok", "history": said}
+    history.close()
+
+
+def test_history_that_waits_for_a_later_release_says_so_and_for_what(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aside = Aside(MemoryDeadLetters(), "agentspan.events", now=lambda: NOW)
+    settings = Settings(data=tmp_path, clickhouse="http://127.0.0.1:9")
+    history = HistoryServices(settings, MemoryLog(3), aside, lambda: NOW)
+    history._waits = None
+    monkeypatch.setattr(Projection, "waits_for", {1: "'done' of 'exec-a' at 1:7 of the log: upgrade this one"})
+    said = "history of 1 of 3 partitions waits: 'done' of 'exec-a' at 1:7 of the log: upgrade this one"
     assert _readyz(history) == {"status": "ok", "history": said}
     history.close()

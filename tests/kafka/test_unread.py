@@ -1,5 +1,5 @@
-"""On a real cluster, records that count and that nobody can read: other bytes, hardly any headers, no value. Each becomes
-a dead letter, and history has all others."""
+"""On a real cluster, records that count and that nobody can read: other bytes, hardly any headers, no value. Each is
+then a dead letter, and history has all others."""
 
 import asyncio
 

@@ -6,8 +6,8 @@ QueryError
 ├── UnknownExecution       there is no execution of that id
 ├── TooManyFollowed        one stream follows no more executions
 ├── EventMissing           an event of an execution can't be read, or history lacks it
+├── WrittenLater           a later release wrote it, and has to read it
 ├── HistoryUnavailable     ClickHouse does not answer now; the same again later
-│   └── WrittenLater       a later release wrote it, and has to read it
 ├── HistoryFailed          ClickHouse refused the statement; `.code` is its number
 │   └── RowsRefused        it refused rows for what they hold: never will it take them
 ├── MigrationError         the tables are of another release, or a migration was edited
@@ -51,12 +51,12 @@ class EventMissing(QueryError):
         self.seq = seq
 
 
+class WrittenLater(QueryError):
+    """A later release wrote it. It waits on the log for a process of that release, and the same request with it."""
+
+
 class HistoryUnavailable(QueryError):
     """ClickHouse does not answer. Nothing is lost: the log has it all, and the same request works later."""
-
-
-class WrittenLater(HistoryUnavailable):
-    """A later release wrote it. It waits on the log for a process of that release, and the same request with it."""
 
 
 class HistoryFailed(QueryError):

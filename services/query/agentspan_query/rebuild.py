@@ -15,8 +15,8 @@ Told = Callable[[str], None]
 
 
 async def rebuild(log: Log, new: NewHistory, told: Told) -> Counts:
-    """Build, compare, exchange. Raises HistoryUnavailable (of it WrittenLater where a later release has to do it),
-    HistoryFailed or RebuildMismatch, and can be run again."""
+    """Build, compare, exchange. Raises HistoryUnavailable, HistoryFailed or RebuildMismatch, and can be run again; or
+    WrittenLater, where a later release has to do it."""
     await new.open()
     if not new.exchanged:
         await _fill(log, new, told)

@@ -14,7 +14,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from agentspan_doors import DoorError, PlainDoor, not_found, problem_response
-from agentspan_query.errors import BadPosition, EventMissing, HistoryUnavailable, TooManyFollowed, UnknownExecution
+from agentspan_query.errors import (
+    BadPosition,
+    EventMissing,
+    HistoryUnavailable,
+    TooManyFollowed,
+    UnknownExecution,
+    WrittenLater,
+)
 from agentspan_query.service import Query
 from agentspan_query.streams import At, Broken, Ended, EventStream, Following, Logged, Passing, Sent, Streams
 from agentspan_schemas.codec import describe, encode
@@ -147,7 +154,7 @@ def problem_of(error: Exception) -> Problem:
             return DoorError(404, "unknown_execution", str(error)).problem
         case BadPosition():
             return DoorError(422, "invalid_request", str(error), field="position").problem
-        case HistoryUnavailable():
+        case HistoryUnavailable() | WrittenLater():
             return DoorError(503, "history_unavailable", str(error)).problem
         case EventMissing():
             return DoorError(500, "event_missing", str(error)).problem

@@ -27,6 +27,7 @@ function open() {
   stream = new EventSource(`${main.dataset.live}?after=${main.dataset.seq}`);
   for (const type of main.dataset.types.split(" ")) stream.addEventListener(type, moved);
   stream.addEventListener("error", lost);
+  stream.addEventListener("problem", () => again(WAITED_MS));
 }
 
 function close() {
@@ -45,7 +46,11 @@ function moved(event) {
 
 /** The browser tries again by itself after a lost connection, but not after an error from the server. */
 function lost() {
-  if (stream?.readyState !== EventSource.CLOSED) return;
+  if (stream?.readyState === EventSource.CLOSED) again(AGAIN_MS);
+}
+
+/** From what the page shows then, which may stand behind an event that can't be read. */
+function again(afterMs) {
   close();
-  setTimeout(() => refresh().then(open), AGAIN_MS);
+  setTimeout(() => refresh().then(open), afterMs);
 }
