@@ -8,7 +8,7 @@ import httpx
 
 from agentspan.eventlog.memory import MemoryLog, MemoryTable
 from agentspan_doors import create_app
-from agentspan_orchestrator.api import router
+from agentspan_orchestrator.api import router, ticket_route
 from agentspan_orchestrator.definitions import Definitions
 from agentspan_orchestrator.ingest import Ingest
 from agentspan_orchestrator.ingest_mapping import TicketMappings
@@ -31,7 +31,8 @@ async def serving(topic: MemoryTopic, dead: MemoryDeadLetters) -> AsyncIterator[
         )
         running = [asyncio.create_task(each.run()) for each in (definitions, mappings, ingest)]
         await asyncio.gather(definitions.loaded.wait(), mappings.loaded.wait())
-        app = create_app([router(here.commands, definitions, lambda _: None, mappings)])
+        tickets = ticket_route(here.commands, definitions, lambda _: None, mappings)
+        app = create_app([router(here.commands, definitions, mappings)], plain_routes=[tickets])
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost:6767/api/v1") as http:
             yield http

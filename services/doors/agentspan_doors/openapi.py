@@ -37,6 +37,8 @@ class PlainDoor:
     query: tuple[str, ...] = ()
     writes: bool = False
     """Whether it takes the headers of a write: who calls, through what, and under which key."""
+    keyed: bool = True
+    """Whether a write takes that key; else what it says is its own."""
 
 
 def completed(document: Document, plain: Iterable[PlainDoor]) -> Document:
@@ -55,7 +57,8 @@ def completed(document: Document, plain: Iterable[PlainDoor]) -> Document:
     return document
 
 
-_WRITERS_HEADERS = ("Agentspan-User", "Agentspan-Client", "Idempotency-Key")
+_CALLERS_HEADERS = ("Agentspan-User", "Agentspan-Client")
+_KEY_HEADERS = ("Idempotency-Key",)
 
 _PROBLEM: Document = {
     "description": "What is wrong, and what to do next (RFC 9457)",
@@ -82,7 +85,8 @@ def _operation(door: PlainDoor) -> Document:
         "parameters": [
             *map(_in_path, _names(door.path)),
             *map(_in_query, door.query),
-            *map(_in_header, _WRITERS_HEADERS if door.writes else ()),
+            *map(_in_header, _CALLERS_HEADERS if door.writes else ()),
+            *map(_in_header, _KEY_HEADERS if door.writes and door.keyed else ()),
         ],
         "responses": {str(door.status): _answer(door)},
     }

@@ -54,13 +54,11 @@ _STATUS: Mapping[str, int] = {"unknown_agent": 404, "too_large": 413}
 """Of what cannot be started; all else is 422."""
 
 
-def router(
-    commands: Commands, definitions: Definitions, check_model: CheckModel, mappings: TicketMappings | None = None
-) -> APIRouter:
-    """The write API. `mappings` say who handles tickets that name no agent, and are set through it."""
+def router(commands: Commands, definitions: Definitions, mappings: TicketMappings | None = None) -> APIRouter:
+    """The write API, but for what begins an execution. `mappings` say who handles tickets that name no agent, and are
+    set through it."""
     api = APIRouter(prefix="/api/v1", tags=["executions"])
     _add_agents(api, definitions)
-    _add_tickets(api, Starts(commands, definitions, check_model, mappings=mappings))
     _add_controls(api, commands)
     if mappings is not None:
         _add_mappings(api, mappings)
@@ -102,37 +100,48 @@ def start_route(commands: Commands, definitions: Definitions, check_model: Check
 
     async def start(asked: Asked[StartRequest]) -> Said:
         by, body = asked.caller.by, asked.body
-        ref = await _started(starts.start(body, by=by, source=f"{by}/{body.agent}", key=asked.key))
-        headers = tuple((name.lower().encode(), value.encode()) for name, value in _headers_of(ref).items())
-        return Said(json_of(ref), _status_of(ref), headers)
+        return await _started(starts.start(body, by=by, source=f"{by}/{body.agent}", key=asked.key))
 
     return write_route(START, StartRequest, start)
 
 
-def _add_tickets(api: APIRouter, starts: Starts) -> None:
-    @api.post("/tickets", status_code=201, summary="Start an execution by a ticket", tags=["tickets"])
-    async def ticket(body: TicketRequest, caller: CallerOf, response: Response) -> ExecutionRef:
-        """The same (source, id) is the same execution, however often it is sent."""
-        asked = Ticket(id=body.id, source=body.source, agent=body.agent, text=body.text, metadata=body.metadata)
-        ref = await _started(starts.ticket(asked, by=caller.by, envelope=Envelope()))
-        response.status_code = _status_of(ref)
-        response.headers.update(_headers_of(ref))
-        return ref
+TICKET = PlainDoor(
+    method="POST",
+    path="/api/v1/tickets",
+    operation_id="ticket",
+    summary="Start an execution by a ticket",
+    description="The same (source, id) is the same execution, however often it is sent.",
+    tag="tickets",
+    takes=TicketRequest,
+    answers=ExecutionRef,
+    status=201,
+    writes=True,
+    keyed=False,
+)
 
 
-async def _started(starting: Awaitable[Answer]) -> ExecutionRef:
+def ticket_route(
+    commands: Commands, definitions: Definitions, check_model: CheckModel, mappings: TicketMappings | None
+) -> Route:
+    """The door for tickets without Kafka: they come in floods. `mappings` say who handles those that name no agent."""
+    starts = Starts(commands, definitions, check_model, mappings=mappings)
+
+    async def ticket(asked: Asked[TicketRequest]) -> Said:
+        body = asked.body
+        meant = Ticket(id=body.id, source=body.source, agent=body.agent, text=body.text, metadata=body.metadata)
+        return await _started(starts.ticket(meant, by=asked.caller.by, envelope=Envelope()))
+
+    return write_route(TICKET, TicketRequest, ticket)
+
+
+async def _started(starting: Awaitable[Answer]) -> Said:
     try:
-        return _ref(await starting)
+        ref = _ref(await starting)
     except CannotStart as error:
         raise DoorError(_STATUS.get(error.code, 422), error.code, str(error), field=error.field) from error
-
-
-def _status_of(ref: ExecutionRef) -> int:
-    return 201 if ref.created else 200
-
-
-def _headers_of(ref: ExecutionRef) -> dict[str, str]:
-    return {"Location": f"/api/v1/executions/{ref.execution_id}", "Agentspan-Position": ref.position or ""}
+    location = (b"location", f"/api/v1/executions/{ref.execution_id}".encode())
+    position = (b"agentspan-position", (ref.position or "").encode())
+    return Said(json_of(ref), 201 if ref.created else 200, (location, position))
 
 
 def _add_mappings(api: APIRouter, mappings: TicketMappings) -> None:

@@ -13,7 +13,7 @@ from agentspan_approvals.api import DECIDE, decide_route
 from agentspan_approvals.api import router as approvals_router
 from agentspan_doors import Application, PlainDoor, create_app
 from agentspan_doors.guard import LOOPBACK
-from agentspan_orchestrator.api import START, start_route
+from agentspan_orchestrator.api import START, TICKET, start_route, ticket_route
 from agentspan_orchestrator.api import router as orchestrator_router
 from agentspan_query.api import router as query_router
 from agentspan_query.stream_doors import DOORS as stream_doors
@@ -73,7 +73,7 @@ def make_app(settings: Settings, services: Services) -> Application:
 
 def _plain_doors(services: Services) -> Iterator[PlainDoor]:
     if services.orchestrator is not None:
-        yield START
+        yield from (START, TICKET)
     if services.approvals is not None:
         yield DECIDE
     if services.tool_runner is not None:
@@ -87,6 +87,7 @@ def _plain_routes(services: Services) -> Iterator[Route]:
         yield from gateway_routes(services.tool_runner.gateway)
     if services.orchestrator is not None:
         yield start_route(services.commands, services.definitions, services.check_model)
+        yield ticket_route(services.commands, services.definitions, services.check_model, services.mappings)
     if services.approvals is not None:
         yield decide_route(services.approvals)
     if services.history is not None:
@@ -95,7 +96,7 @@ def _plain_routes(services: Services) -> Iterator[Route]:
 
 def _routers(services: Services) -> Iterator[APIRouter]:
     if services.orchestrator is not None:
-        yield orchestrator_router(services.commands, services.definitions, services.check_model, services.mappings)
+        yield orchestrator_router(services.commands, services.definitions, services.mappings)
     if services.approvals is not None:
         yield approvals_router(services.approvals)
     if services.history is not None:
