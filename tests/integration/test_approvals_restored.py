@@ -1,14 +1,18 @@
 """A view of the requests that was lost comes back from the topic on which they are published: it is what the log says,
 and where the topic may say something else, the log is folded."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import pytest
 
 from agentspan.eventlog import BEGINNING, Position, Record, partition_for
 from agentspan_approvals.adapters.sqlite_store import SqliteApprovalStore
 from agentspan_approvals.decision_ids import DecisionId
+from agentspan_approvals.publisher import AGAIN_S, OFFERED_S
 from agentspan_approvals.service import Approvals
 from agentspan_schemas.approvals import ApprovalRecord
 from tests.support.approvals import PARTITIONS, Office
@@ -18,8 +22,11 @@ CALL = f"{EXECUTION}.1-0"
 AT = partition_for(EXECUTION, PARTITIONS)
 NEIGHBOURS = [
     name for letter in "bcdefghijklmnopq" if partition_for(name := f"exec-{letter * 16}", PARTITIONS) == AT
-][:3]  # fmt: skip
+]  # fmt: skip
 """Executions of the same partition."""
+
+NEW = NEIGHBOURS.pop(3)
+"""One that is not there yet."""
 
 
 async def request(office: Office, here: Process, execution_id: str = EXECUTION) -> None:
@@ -186,6 +193,82 @@ async def test_a_topic_that_is_ahead_of_its_log_has_the_log_folded() -> None:
     assert restored == await reopened(office, restores=False)
 
 
+@asynccontextmanager
+async def restored(office: Office, **how: Any) -> AsyncIterator[Process]:
+    """A process without a view of its own, when it has restored it."""
+    office.store, office.restores = SqliteApprovalStore(":memory:"), True
+    office.table.writes.clear()
+    office.table.followed.clear()
+    end = await office.world.log.partition(AT).end()
+    async with office.open(**how) as here:
+        approvals = office.approvals
+        assert approvals is not None
+        await here.until(lambda: approvals._positions[AT].offset >= end - 1)
+        yield here
+
+
+async def test_what_a_view_was_restored_from_is_neither_read_nor_written_again() -> None:
+    office = Office()
+    await worked(office)
+    async with restored(office) as here:
+        await request(office, here, NEW)
+        assert office.table.followed.count(AT) == 1
+        assert [key for key, _, _ in office.table.writes] == [f"{NEW}.1-0"]
+        assert office.table.writes[0][2] is not None
+        assert "published" in office.table.writes[0][2].attributes
+
+
+async def test_a_late_write_over_what_was_restored_is_put_right() -> None:
+    office = Office()
+    await worked(office)
+    late = _stale(office)
+    async with restored(office):
+        await office.table.put(CALL, late, partition=AT)
+        await office.record(CALL, lambda r: r.state == "pending")
+        await office.record(CALL, lambda r: r.state == "approved")
+
+
+async def test_what_happened_before_somebody_was_to_publish_it_is_published() -> None:
+    office, assigned = Office(), asyncio.Event()
+    await worked(office)
+    async with restored(office, assigned=assigned) as here:
+        decision = approve("1-0", command_id="d-1").model_copy(update={"execution_id": NEIGHBOURS[0]})
+        await here.send(decision)
+        await here.until(lambda: office.store.get(f"{NEIGHBOURS[0]}.1-0").state == "approved")  # type: ignore[union-attr]
+        assert office.table.writes == []
+        assigned.set()
+        await office.record(f"{NEIGHBOURS[0]}.1-0", lambda r: r.state == "approved")
+        assert office.table.followed.count(AT) == 1
+
+
+async def test_what_nobody_came_to_publish_is_let_go_of_and_read_again() -> None:
+    office, assigned, waited = Office(), asyncio.Event(), asyncio.Event()
+    await worked(office)
+
+    async def sleep(seconds: float) -> None:
+        await (waited.wait() if seconds == OFFERED_S else asyncio.Event().wait())
+
+    async with restored(office, assigned=assigned, sleep=sleep) as here:
+        waited.set()
+        await here.until(lambda: not office.table._compacted._followers)
+        assigned.set()
+        await request(office, here, NEW)
+        assert office.table.followed.count(AT) == 2
+
+
+async def test_after_a_write_that_failed_what_was_restored_is_read_and_compared_again() -> None:
+    office = Office()
+    await worked(office)
+    async with restored(office, sleep=_soon) as here:
+        office.table.fail = 1
+        await request(office, here, NEW)
+        assert office.table.followed.count(AT) == 2
+
+
+async def _soon(seconds: float) -> None:
+    await (asyncio.sleep(0) if seconds == AGAIN_S else asyncio.Event().wait())
+
+
 def test_the_neighbours_are_neighbours() -> None:
     assert len(NEIGHBOURS) == 3
-    assert set(map(partial(partition_for, partitions=PARTITIONS), NEIGHBOURS)) == {AT}
+    assert set(map(partial(partition_for, partitions=PARTITIONS), (*NEIGHBOURS, NEW))) == {AT}

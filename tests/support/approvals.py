@@ -1,11 +1,11 @@
 """The approvals service with all that other teams see of it, on a running orchestrator."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from agentspan.eventlog import CaughtUp, FateUnknown, Record, Table
+from agentspan.eventlog import CaughtUp, Change, FateUnknown, Record, Table
 from agentspan.eventlog.memory import MemoryLog, MemoryTable
 from agentspan_approvals.adapters.sqlite_store import SqliteApprovalStore
 from agentspan_approvals.decisions import Decisions
@@ -27,6 +27,12 @@ class Writing(MemoryTable):
         super().__init__(PARTITIONS)
         self.fail = 0
         self.writes: list[tuple[str, int | None, Record | None]] = []
+        self.followed: list[int | None] = []
+        """The partition of each following."""
+
+    def follow(self, partition: int | None = None) -> AsyncGenerator[Change | CaughtUp, None]:
+        self.followed.append(partition)
+        return super().follow(partition)
 
     def put(self, key: str, record: Record | None, *, partition: int | None = None) -> asyncio.Future[Sequence[None]]:
         if self.fail > 0:
@@ -53,8 +59,10 @@ class Office:
     """Those of the process that was opened last."""
 
     @asynccontextmanager
-    async def open(self, sleep: Callable[[float], Awaitable[None]] | None = None) -> AsyncIterator[Process]:
-        """One process, until it is killed. `sleep` is what its publisher waits by."""
+    async def open(
+        self, sleep: Callable[[float], Awaitable[None]] | None = None, *, assigned: asyncio.Event | None = None
+    ) -> AsyncIterator[Process]:
+        """One process, until it is killed. Its publisher waits by `sleep`, and publishes once it is `assigned`."""
         async with process(self.world) as here:
             now, pause = self.world.clock.now, sleep or _for_ever
             log, store = self.world.log, self.store
@@ -65,7 +73,8 @@ class Office:
                 source=self.topic.source(), dead_letters=self.dead, commands=here.commands, now=now, sleep=_at_once
             )
             self.approvals = approvals
-            running = [asyncio.create_task(each.run()) for each in (approvals, publisher, decisions)]
+            running = [asyncio.create_task(each.run()) for each in (approvals, decisions)]
+            running.append(asyncio.create_task(_published(publisher, assigned)))
             try:
                 yield here
             finally:
@@ -88,6 +97,12 @@ async def entries(table: Table, key: str) -> AsyncIterator[ApprovalRecord]:
         if not isinstance(change, CaughtUp) and change.key == key and change.record is not None:
             with suppress(Unreadable):
                 yield APPROVALS.decode(change.record.value)
+
+
+async def _published(publisher: Publisher, assigned: asyncio.Event | None) -> None:
+    if assigned is not None:
+        await assigned.wait()
+    await publisher.run()
 
 
 async def _for_ever(seconds: float) -> None:

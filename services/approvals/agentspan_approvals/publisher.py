@@ -6,7 +6,10 @@ follows from the log: what was not written, or was written over by somebody who 
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Awaitable, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass, field
 
 from agentspan.eventlog import BEGINNING, CaughtUp, Change, Position, Record, Table, WriteError
 from agentspan_approvals.entries import Reach, entry, standing
@@ -25,6 +28,21 @@ COMPARED_AT_ONCE = 200
 """After so many, everybody else has a turn."""
 
 
+OFFERED_S = 60.0
+"""So long what was read for the view is kept for whoever publishes the partition: a group takes seconds to say who."""
+
+
+@dataclass(slots=True)
+class Stood:
+    """What stood of a partition when its view was restored from there: neither is to be read, or compared, again."""
+
+    standing: dict[str, Standing]
+    changes: AsyncGenerator[Change | CaughtUp, None]
+    """What comes behind it."""
+    changed: set[str] = field(default_factory=set)
+    """The requests that the view has changed since."""
+
+
 class Publisher:
     """Serve each partition in one process; two at a time do no harm."""
 
@@ -36,6 +54,8 @@ class Publisher:
         self._sleep = sleep
         self._served: dict[int, _Partition] = {}
         self._reached: dict[int, Position] = {}
+        self._begun: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
+        self._stood: dict[int, Stood] = {}
 
     async def run(self) -> None:
         """Publish all partitions, until cancelled."""
@@ -45,8 +65,10 @@ class Publisher:
 
     async def serve(self, number: int) -> None:
         """Publish one partition, until cancelled. After a failed write, compare again all that stands there."""
+        await self._begun[number].wait()
         while True:
-            partition = _Partition(number, self._table, self._store, self._log_id, self._now)
+            stood = self._stood.pop(number, None)
+            partition = _Partition(number, self._table, self._store, self._log_id, self._now, stood)
             partition.reached = self._reached.get(number, BEGINNING)
             self._served[number] = partition
             try:
@@ -59,6 +81,21 @@ class Publisher:
             _stop_if_told()
             await self._sleep(AGAIN_S)
 
+    def begun(self, number: int) -> None:
+        """The view of a partition has what it was kept with, or restored from: there is something to compare."""
+        self._begun[number].set()
+
+    async def offer(self, number: int, stood: Stood) -> None:
+        """What the view of a partition was restored from, for a while. It has begun."""
+        self._stood[number] = stood
+        self.begun(number)
+        try:
+            await self._sleep(OFFERED_S)
+        finally:
+            if self._stood.get(number) is stood:
+                del self._stood[number]
+                await stood.changes.aclose()
+
     @property
     def serves(self) -> frozenset[int]:
         """The partitions that are published here."""
@@ -70,6 +107,8 @@ class Publisher:
         if number in self._served:
             self._served[number].reached = position
             self._served[number].changed(records)
+        elif number in self._stood:
+            self._stood[number].changed.update(record.approval_id for record in records)
 
     def advanced(self, number: int, position: Position) -> None:
         """The view of a partition has come so far, and what it changed on the way was told."""
@@ -82,9 +121,12 @@ class Publisher:
 class _Partition:
     """What is known of one partition of the table, and what is on its way there."""
 
-    def __init__(self, number: int, table: Table, store: ApprovalStore, log_id: str, now: Now) -> None:
+    def __init__(
+        self, number: int, table: Table, store: ApprovalStore, log_id: str, now: Now, stood: Stood | None
+    ) -> None:
         self._number = number
         self._table = table
+        self._stood = stood
         self._store = store
         self._log_id = log_id
         self._now = now
@@ -92,12 +134,12 @@ class _Partition:
         """Up to where the view reflects the log."""
         self._published: Position | None = None
         """Up to where all that the log says stands on the table, and was acknowledged."""
-        self._standing: dict[str, Standing] = {}
+        self._standing = stood.standing if stood is not None else {}
         self._sent: dict[str, Version | None] = {}
         """The last word on a request that was written here and has not come back yet; None: buried."""
         self._writing: asyncio.Queue[Awaitable[object] | Position] = asyncio.Queue()
         """What is on its way there, and between, up to where all that the log says is: what was put before it."""
-        self._caught_up = False
+        self._caught_up = stood is not None
         self._compared = False
 
     async def run(self, sleep: Sleep) -> None:
@@ -116,18 +158,32 @@ class _Partition:
             self._writing.put_nowait(self.reached)
 
     async def _follow(self) -> None:
-        async for change in self._table.follow(self._number):
-            if isinstance(change, Change):
-                self._seen(change)
-                continue
-            assert isinstance(change, CaughtUp)
-            self._caught_up = True
-            for count, record in enumerate(self._store.of(self._number)):
-                self._compare(record)
-                if count % COMPARED_AT_ONCE == 0:
-                    await asyncio.sleep(0)
-            self._compared = True
-            self.advanced()
+        if self._stood is not None:
+            self._go_on(self._stood.changed)
+        changes = self._table.follow(self._number) if self._stood is None else self._stood.changes
+        async with aclosing(changes):
+            async for change in changes:
+                if isinstance(change, Change):
+                    self._seen(change)
+                else:
+                    await self._compare_all()
+
+    def _go_on(self, changed: Iterable[str]) -> None:
+        """From what the view was restored from: all else is as it stands there."""
+        for key in changed:
+            if (own := self._store.get(key)) is not None:
+                self._compare(own)
+        self._compared = True
+        self.advanced()
+
+    async def _compare_all(self) -> None:
+        self._caught_up = True
+        for count, record in enumerate(self._store.of(self._number)):
+            self._compare(record)
+            if count % COMPARED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        self._compared = True
+        self.advanced()
 
     def _seen(self, change: Change) -> None:
         key, stands = change.key, _standing(change.record)

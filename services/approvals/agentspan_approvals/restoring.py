@@ -5,13 +5,15 @@ What is doubtful there is folded from the log instead: docs/decisions/0123 says 
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 
 from agentspan.eventlog import CaughtUp, Change, Position, Table
 from agentspan_approvals.entries import Reach, reach
 from agentspan_approvals.ports import ApprovalStore
+from agentspan_approvals.publisher import Stood
+from agentspan_approvals.publishing import Standing
 from agentspan_schemas import Unreadable
 from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.codec import APPROVALS
@@ -30,6 +32,8 @@ class Restored:
     """Go on from here."""
     ahead: Mapping[str, int]
     """The requests that reflect more of the log than that, and up to which offset."""
+    stood: Stood
+    """What it was restored from, and what comes behind it. Close it."""
 
 
 class Doubtful(Exception):
@@ -39,25 +43,35 @@ class Doubtful(Exception):
 async def restored(table: Table, number: int, log_id: str, store: ApprovalStore) -> Restored | None:
     """Fill the store with what stands of the partition. None: nothing says up to where that reflects the log, or it is
     doubtful; then the store holds anything, and the log has to be folded."""
-    reading = _Reading(log_id)
-    try:
-        async with aclosing(table.follow(number)) as changes:
-            async for change in changes:
-                if isinstance(change, CaughtUp):
-                    break
-                reading.take(change)
-                if len(reading.found) >= FILLED_AT_ONCE:
-                    store.fill(number, reading.found)
-                    reading.found.clear()
-                    await asyncio.sleep(0)
-    except (Doubtful, Unreadable) as error:
-        logger.warning("the approvals of partition %d are folded from the log: %s", number, error)
-        return None
+    async with AsyncExitStack() as closing:
+        changes = await closing.enter_async_context(aclosing(table.follow(number)))
+        reading = _Reading(log_id)
+        try:
+            await _filled(store, number, changes, reading)
+        except (Doubtful, Unreadable) as error:
+            logger.warning("the approvals of partition %d are folded from the log: %s", number, error)
+            return None
+        published = reading.published
+        if published is None:
+            return None
+        closing.pop_all()
+        ahead = {key: at for key, at in reading.reflects.items() if at > published.offset}
+        return Restored(published, ahead, Stood(reading.standing, changes))
+
+
+async def _filled(
+    store: ApprovalStore, number: int, changes: AsyncGenerator[Change | CaughtUp, None], reading: "_Reading"
+) -> None:
+    """Raises Doubtful, or Unreadable."""
+    async for change in changes:
+        if isinstance(change, CaughtUp):
+            break
+        reading.take(change)
+        if len(reading.found) >= FILLED_AT_ONCE:
+            store.fill(number, reading.found)
+            reading.found.clear()
+            await asyncio.sleep(0)
     store.fill(number, reading.found)
-    published = reading.published
-    if published is None:
-        return None
-    return Restored(published, {key: at for key, at in reading.reflects.items() if at > published.offset})
 
 
 @dataclass(slots=True)
@@ -68,11 +82,14 @@ class _Reading:
     published: Position | None = None
     found: list[tuple[ApprovalRecord, bytes]] = field(default_factory=list)
     reflects: dict[str, int] = field(default_factory=dict)
+    standing: dict[str, Standing] = field(default_factory=dict)
 
     def take(self, change: Change) -> None:
         """Raises Doubtful, or Unreadable."""
         assert change.record is not None, "what is buried does not stand"
-        self.found.append((APPROVALS.decode(change.record.value), change.record.value))
+        found = APPROVALS.decode(change.record.value)
+        self.found.append((found, change.record.value))
+        self.standing[change.key] = Standing(found.version, found.ended_at)
         reached = reach(change.record)
         self._check(change.key, reached)
         if reached is not None:

@@ -10,7 +10,7 @@ from agentspan.eventlog.messages import read_log_record
 from agentspan_approvals.decision_ids import names_a_decision
 from agentspan_approvals.domain import OPEN, RELEVANT, REQUESTING, fold, fold_refusal
 from agentspan_approvals.ports import ApprovalStore, Search
-from agentspan_approvals.publisher import Publisher
+from agentspan_approvals.publisher import Publisher, Stood
 from agentspan_approvals.restoring import restored
 from agentspan_schemas import NewerVersion, Unreadable
 from agentspan_schemas import commands as c
@@ -58,7 +58,7 @@ class Approvals:
         """Follow every partition, until cancelled."""
         async with asyncio.TaskGroup() as group:
             for number in range(self._log.partitions):
-                group.create_task(self._follow(number))
+                group.create_task(self._follow(number, group))
 
     async def search(self, search: Search) -> Sequence[ApprovalRecord]:
         """The requests that are asked for, oldest first."""
@@ -82,10 +82,12 @@ class Approvals:
         """The core's answer: the first decision wins, and only on the args that were seen."""
         return await self._commands.submit(decision)
 
-    async def _follow(self, number: int) -> None:
+    async def _follow(self, number: int, group: asyncio.TaskGroup) -> None:
         try:
+            position, stood = await self._begin(number)
+            self._let_publish(number, stood, group)
             try:
-                await self._follow_from(number, await self._begin(number))
+                await self._follow_from(number, position)
             except BeyondEnd:
                 self._store.clear(number)
                 self._ahead[number].clear()
@@ -95,19 +97,25 @@ class Approvals:
             self._held.add(number)
             await asyncio.get_running_loop().create_future()  # the view stands before it until a later release goes on
 
-    async def _begin(self, number: int) -> Position:
+    async def _begin(self, number: int) -> tuple[Position, Stood | None]:
         """Where the view stands: as it was kept, or as it was published, or nowhere."""
         position = self._store.position(number)
         if position != BEGINNING or self._table is None:
-            return position
+            return position, None
         self._store.clear(number)
         found = await restored(self._table, number, self._log.id, self._store)
         if found is None:
             self._store.clear(number)
-            return BEGINNING
+            return BEGINNING, None
         self._ahead[number].update(found.ahead)
         self._catch_up(number, found.position)
-        return found.position
+        return found.position, found.stood
+
+    def _let_publish(self, number: int, stood: Stood | None, group: asyncio.TaskGroup) -> None:
+        if self._publisher is not None and stood is not None:
+            group.create_task(self._publisher.offer(number, stood))
+        elif self._publisher is not None:
+            self._publisher.begun(number)
 
     def _catch_up(self, number: int, position: Position) -> None:
         """Once nothing is ahead of it, the view stands at a position; until then, a restart would restore it again."""
