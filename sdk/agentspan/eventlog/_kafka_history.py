@@ -33,6 +33,7 @@ FETCH_WAIT_MS = 2
 """A cursor never waits for what is new, but behind its own last fetch."""
 
 READ_AHEAD_KB = 8192
+LOOKED_AT_ONCE = 5000
 SLOW_S = 10.0
 """After so long without an answer, say so."""
 
@@ -59,19 +60,29 @@ class History:
 
         Raises OffsetGone when the partition begins above the offset.
         """
+        return await self._by_cursor(
+            place, offset, lambda cursor, stopped: cursor.read(place, offset, limit, stop, decode, stopped)
+        )
+
+    async def look_at(self, place: Place, offset: int, stop: int, note: Callable[[Sequence[Message]], None]) -> None:
+        """Give `note`, in another thread, all messages from `offset` to `stop`, in their order and some at a time.
+
+        Raises OffsetGone when the partition begins above the offset.
+        """
+        await self._by_cursor(place, offset, lambda cursor, stopped: cursor.look_at(place, offset, stop, note, stopped))
+
+    async def _by_cursor(self, place: Place, offset: int, act: "Callable[[_Cursor, threading.Event], T]") -> T:
         if self._closed:
             raise LogClosed("this process has closed its connection to Kafka")
         async with self._free:
             cursor, stopped = self._take(place, offset), threading.Event()
-            reading = asyncio.get_running_loop().run_in_executor(
-                self._threads, cursor.read, place, offset, limit, stop, decode, stopped
-            )
+            acting = asyncio.get_running_loop().run_in_executor(self._threads, act, cursor, stopped)
             try:
-                return await asyncio.shield(reading)
+                return await asyncio.shield(acting)
             finally:
                 # also when nobody waits any more, the cursor is of use again only when its thread is done with it
                 stopped.set()
-                await asyncio.wait([reading])
+                await asyncio.wait([acting])
                 self._idle.append(cursor)
 
     async def close(self) -> None:
@@ -107,17 +118,28 @@ class _Cursor:
         self, place: Place, offset: int, limit: int, stop: int, decode: Decode[T], stopped: threading.Event
     ) -> Sequence[tuple[int, T]]:
         """As `History.read`; nothing, once it is stopped from another thread."""
+        messages = self._next(place, offset, limit, stop, stopped)
+        return [(message.offset() or 0, decode(message)) for message in messages]
+
+    def look_at(
+        self, place: Place, offset: int, stop: int, note: Callable[[Sequence[Message]], None], stopped: threading.Event
+    ) -> None:
+        """As `History.look_at`; no further, once it is stopped from another thread."""
+        while offset < stop and (messages := self._next(place, offset, LOOKED_AT_ONCE, stop, stopped)):
+            offset = (messages[-1].offset() or 0) + 1
+            note(messages if offset <= stop else [each for each in messages if (each.offset() or 0) < stop])
+
+    def _next(self, place: Place, offset: int, limit: int, stop: int, stopped: threading.Event) -> Sequence[Message]:
         if self.at != (place, offset):
             self._consumer.assign([TopicPartition(*place, offset)])
         self.at = None
         messages = self._fetch(place, offset, limit, stop, stopped)
-        found = [(message.offset() or 0, decode(message)) for message in messages]
-        following = found[-1][0] + 1 if found else stop
+        following = (messages[-1].offset() or 0) + 1 if messages else stop
         if following < stop:
             self.at = place, following
         else:
             self._consumer.unassign()  # or it would ask for more, every few milliseconds
-        return found
+        return messages
 
     def close(self) -> None:
         self._consumer.close()

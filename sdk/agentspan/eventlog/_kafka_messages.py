@@ -19,6 +19,9 @@ Headers = list[tuple[str, str | bytes | None]]
 _ENVELOPE = frozenset(
     {"specversion", "id", "type", "source", "subject", "time", "traceparent", "epoch", "n", "last", "takeover"}
 )
+_UNREAD = frozenset({f"ce_{name}" for name in _ENVELOPE} | {"content-type"})
+"""The headers that make no attributes."""
+
 NOBODYS = Stamp(-1, -1, last=False, takeover=0)
 """Of what counts for nobody. No fresh reader finds a takeover in it: it begins at the beginning."""
 
@@ -68,7 +71,15 @@ def encode_stamped(topic: str, partition: int, stamp: Stamp, record: Record) -> 
 
 def decode(message: Message) -> Record:
     """The record of a message."""
-    return _record(message, _attributes(message))
+    said = dict(headers_of(message))
+    type_, subject = said.get("ce_type"), said.get("ce_subject")
+    attributes = {
+        name[3:]: value.decode("utf-8", "replace") if type(value) is bytes else _text(value)
+        for name, value in said.items()
+        if name not in _UNREAD and name[:3] == "ce_"
+    }
+    key = message.key() if subject is None else subject
+    return Record(_text(type_), _text(key), message.value() or b"", attributes)
 
 
 def decode_stamped(message: Message) -> tuple[Stamp, Record]:

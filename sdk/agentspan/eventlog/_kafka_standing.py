@@ -6,7 +6,6 @@ its consumer to the end, or each piece would throw away what was fetched ahead f
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from confluent_kafka import Message
@@ -23,6 +22,7 @@ KEPT_BYTES = 32 * 1024 * 1024
 """What stands is kept while the table is read, up to so much; if it is more, it is read a second time."""
 
 T = TypeVar("T")
+Key = str | bytes | None
 
 
 class Standing:
@@ -43,14 +43,15 @@ class Standing:
             return
         async with self._free:
             history = self._idle.pop() if self._idle else self._another()
+            found = _Found(self._kept_bytes)
             try:
-                found = await self._surveyed(history, place, begin, end)
-                offsets = list(found.last.values())
-                if found.kept is not None:
-                    for some in (offsets[at : at + PIECE] for at in range(0, len(offsets), PIECE)):
-                        yield [decode(found.kept[offset]) for offset in some]
+                await history.look_at(place, begin, end, found.note)
+                if found.messages is not None:
+                    standing = list(found.messages.values())
+                    for some in (standing[at : at + PIECE] for at in range(0, len(standing), PIECE)):
+                        yield [decode(message) for message in some]
                     return
-                async for piece in _again(history, place, offsets, decode):
+                async for piece in _again(history, place, list(found.offsets.values()), decode):
                     yield piece
             finally:
                 self._idle.append(history)
@@ -63,40 +64,46 @@ class Standing:
         self._made.append(History(self._config, cursors=1))
         return self._made[-1]
 
-    async def _surveyed(self, history: History, place: Place, offset: int, end: int) -> "_Found":
-        found = _Found()
-        while offset < end:
-            piece = await history.read(place, offset, PIECE, end, _as_it_is)
-            for at, message in piece:
-                if at < end:
-                    found.note(at, message)
-            if found.bytes > self._kept_bytes:
-                found.kept = None
-            offset = piece[-1][0] + 1 if piece else end
-        return found
 
-
-@dataclass(slots=True)
 class _Found:
-    """What stands by what was read so far."""
+    """What stands by what was read so far: the last message of each key, or its offset, in the order of the offsets."""
 
-    last: dict[str | bytes | None, int] = field(default_factory=dict)
-    """The offset of each key's last message, in the order of the offsets."""
-    kept: dict[int, Message] | None = field(default_factory=dict)
-    bytes: int = 0
+    def __init__(self, kept_bytes: int) -> None:
+        self.messages: dict[Key, Message] | None = {}
+        """None: they are too much to be kept."""
+        self.offsets: dict[Key, int] = {}
+        """Without messages."""
+        self._kept_bytes = kept_bytes
+        self._bytes = 0
 
-    def note(self, offset: int, message: Message) -> None:
-        key = message.key()
-        before = self.last.pop(key, None)
-        stands = message.value() is not None
-        if stands:
-            self.last[key] = offset
-        if self.kept is not None:
-            if before is not None:
-                self.bytes -= len(self.kept.pop(before))
-            if stands:
-                self.kept[offset] = message
-                self.bytes += len(message)
+    def note(self, messages: Sequence[Message]) -> None:
+        """What comes next."""
+        if self.messages is None:
+            self._note_offsets(messages)
+            return
+        self._note(messages, self.messages)
+        if self._bytes > self._kept_bytes:
+            self.offsets = {key: message.offset() or 0 for key, message in self.messages.items()}
+            self.messages = None
+
+    def _note(self, messages: Sequence[Message], last: "dict[Key, Message]") -> None:
+        size = self._bytes
+        for message in messages:
+            key = message.key()
+            # popped first: what is put again moves to the end
+            if (before := last.pop(key, None)) is not None:
+                size -= len(before)
+            if message.value() is not None:
+                last[key] = message
+                size += len(message)
+        self._bytes = size
+
+    def _note_offsets(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            key = message.key()
+            self.offsets.pop(key, None)
+            if message.value() is not None:
+                self.offsets[key] = message.offset() or 0
 
 
 async def _again(
@@ -112,7 +119,3 @@ async def _again(
         piece = await history.read(place, offset, PIECE, end, decode_wanted)
         yield [item for _, item in piece if item is not None]
         offset = piece[-1][0] + 1 if piece else end
-
-
-def _as_it_is(message: Message) -> Message:
-    return message

@@ -48,7 +48,8 @@ SELECT partition, COUNT(*), MIN(requested_at) FROM approvals WHERE state IN (?, 
 
 _OPEN_EXECUTIONS = "SELECT DISTINCT execution_id FROM approvals WHERE state IN (?, ?) AND partition = ?"
 
-_PUT = "INSERT OR REPLACE INTO approvals VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_VALUES = "(?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT = f"INSERT OR REPLACE INTO approvals VALUES {_VALUES}"
 
 _Row = tuple[str, str, str, str, str, str, int, bytes]
 
@@ -105,7 +106,8 @@ class SqliteApprovalStore:
         # sorted: neighbours share the pages of the indexes
         rows = sorted([_row(record, partition, raw) for record, raw in records])
         self._await_filled()
-        self._filling = self._filler.submit(self._fill, rows)
+        if rows:
+            self._filling = self._filler.submit(self._fill, rows)
 
     def get(self, approval_id: str) -> ApprovalRecord | None:
         """The request as it was put last."""
@@ -164,8 +166,10 @@ class SqliteApprovalStore:
             filling.result()
 
     def _fill(self, rows: Sequence[_Row]) -> None:
+        """By one statement: between two of them every other thread that has something to do would go first."""
+        statement = _PUT.replace(_VALUES, ", ".join([_VALUES] * len(rows)))
         with self._file:
-            self._file.executemany(_PUT, rows)
+            self._file.execute(statement, [value for row in rows for value in row])
 
     def _searched(self, search: Search) -> list[ApprovalRecord]:
         wanted = {"execution_id": search.execution_id, "agent": search.agent, "tool": search.tool}
