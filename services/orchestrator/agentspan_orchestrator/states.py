@@ -30,10 +30,6 @@ class States:
             self._forget_coldest()
         return state
 
-    def is_under_way(self, execution_id: str) -> bool:
-        """Whether outcomes of the execution are decided and not released yet."""
-        return execution_id in self._under_way
-
     def decided(self, execution_id: str, state: Execution | None) -> None:
         """An outcome was decided and is on its way to the log."""
         self._under_way[execution_id] += 1
