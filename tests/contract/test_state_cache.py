@@ -294,7 +294,7 @@ def test_after_a_filling_in_that_failed_it_is_filled_anew(tmp_path: Path) -> Non
     cache.clear()
     cache.fill([snapshot("exec-a", 6)])
     bad = snapshot("exec-b", 6)
-    cache.fill([replace(bad, state=None)])  # type: ignore[arg-type]
+    cache.fill([bad._replace(state=None)])  # type: ignore[arg-type]
     with pytest.raises(WriteError, match="NOT NULL"):
         cache.put([], HERE, None)
     assert cache.open("log-1") == (BEGINNING, None)

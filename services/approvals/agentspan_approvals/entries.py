@@ -4,8 +4,8 @@ Apart from who writes and reads them. What stands on the topic is compared, and 
 says up to where it reflects the log, and up to where all that the log says was on the topic before it.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from agentspan.eventlog import Position, Record
 from agentspan_approvals.publishing import Standing
@@ -13,8 +13,7 @@ from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.codec import APPROVALS, encode
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(NamedTuple):
     """How far an entry reaches on a log."""
 
     log_id: str

@@ -1,8 +1,7 @@
 """What has to be written to the approvals topic, from what stands there and what the log says. Pure."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from agentspan_schemas.approvals import ApprovalRecord
 
@@ -12,8 +11,7 @@ KEPT = timedelta(days=90)
 Version = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """What is known of a request's record on the topic."""
 
     version: Version

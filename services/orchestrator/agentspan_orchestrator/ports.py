@@ -91,8 +91,7 @@ class Row(NamedTuple):
     """Whether it has open tasks or granted calls: the owner loads it at a takeover."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """A state as somebody else wrote it, and how far it reflects the log."""
 
     execution_id: str

@@ -7,6 +7,7 @@ bytes: what is as it was written need not be decoded by whoever restores thousan
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from agentspan.eventlog import Change, Position, Record
 from agentspan.eventlog.messages import COMMAND_OFFSET
@@ -25,8 +26,7 @@ class Checkpoint:
     command_offset: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What stands under one key."""
 
     execution_id: str
