@@ -19,7 +19,7 @@ from agentspan_query.adapters.history import ClickHouseHistory
 from agentspan_query.adapters.migrations import migrate
 from agentspan_query.adapters.shadow import Shadow
 from agentspan_query.domain.filters import ExecutionFilter
-from agentspan_query.errors import EventMissing, WrittenLater
+from agentspan_query.errors import EventMissing, HistoryFailed, WrittenLater
 from agentspan_query.rebuild import rebuild
 from agentspan_query.stream_doors import problem_of
 from agentspan_query.streams import Broken, Following, Logged, Sent
@@ -219,3 +219,30 @@ async def test_a_run_whose_last_event_cannot_be_read_is_told_of_to_who_follows_i
         await read.projected()
         [first, missing] = await followed(read, "exec-a")
     assert (first, isinstance(missing, EventMissing)) == (1, True)
+
+
+async def test_a_run_whose_first_event_nobody_can_read_is_listed_and_its_page_says_what_is_missing(
+    database: Database, world: World, owner: Ownership
+) -> None:
+    events = History("exec-a").started().waiting().events
+    async with reading(world, database) as read:
+        await owner.append([damaged(events[0]), log_record(events[1])])
+        await read.projected()
+        page = await read.query.executions(ALL, cursor=None, limit=10)
+        assert [(item.execution_id, item.status) for item in page.items] == [("exec-a", "waiting")]
+        with pytest.raises(HistoryFailed, match="history lacks the first event of execution 'exec-a'"):
+            await read.query.execution("exec-a")
+        [missing] = await followed(read, "exec-a")
+        assert isinstance(missing, EventMissing)
+
+
+async def test_what_a_later_release_has_left_in_history_is_said_by_the_one_before_it(
+    database: Database, world: World, owner: Ownership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as upgraded:
+        upgraded.setattr(codec, "SCHEMA_VERSION", 2)
+        async with reading(world, database) as read:
+            await owner.append([later(History("exec-a").started().events[0])])
+            await read.projected()
+    with pytest.raises(HistoryFailed, match="'exec-a' was written by a later release"):
+        await ClickHouseHistory(database).edges("exec-a")
