@@ -13,10 +13,12 @@ from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any, Final
 
+from agentspan.eventlog.kafka import KafkaConfig
+
 from . import job, waiting, worker
 from .calibration import Calibration
 from .errors import BenchError, WrongResult
-from .site import Plan, Site
+from .site import TOPIC_PREFIX, Plan, Site
 from .usage import Reading, peaks_mb
 
 PREFIX: Final = "parked"
@@ -49,7 +51,8 @@ async def run(plan: Plan, loss: Loss, say: Say) -> Figures:
         await site.end("server", "worker")
         calibration = Calibration.measured(plan.folder)
         began = time.perf_counter()
-        await waiting.put(plan.bootstrap, worker.make_agent(_refuse, 0).definition, PREFIX, loss.count)
+        config = KafkaConfig(bootstrap=plan.bootstrap, prefix=TOPIC_PREFIX)
+        await waiting.put(config, worker.make_agent(_refuse, 0).definition, PREFIX, loss.count)
         say(f"{loss.count} executions were put on the topics in {time.perf_counter() - began:.0f} s")
         ended = [await _after(site, loss, site.end) for _ in range(loss.times)]
         for figures in ended:

@@ -33,7 +33,6 @@ from agentspan_schemas.tasks import Task
 from agentspan_schemas.topics import APPROVALS, SNAPSHOTS, TASKS
 
 from . import job, model
-from .site import TOPIC_PREFIX
 
 SOURCE: Final = "bench"
 AT_ONCE: Final = 100
@@ -46,9 +45,9 @@ SIDE_BY_SIDE: Final = 4
 """So many partitions: while one waits for the brokers, another is decided."""
 
 
-async def put(bootstrap: str, definition: AgentDefinition, prefix: str, count: int) -> None:
+async def put(config: KafkaConfig, definition: AgentDefinition, prefix: str, count: int) -> None:
     """The tickets `<prefix>-0` and on, each waiting for its refund's approval. No server runs meanwhile."""
-    kafka = Kafka(KafkaConfig(bootstrap=bootstrap, prefix=TOPIC_PREFIX))
+    kafka = Kafka(config)
     gc.set_threshold(*COLLECTED_AFTER)
     try:
         log = await kafka.log()
