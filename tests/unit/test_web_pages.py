@@ -149,6 +149,15 @@ async def test_an_unknown_execution_is_a_page_with_404() -> None:
     assert "There is no execution &#39;exec-nope&#39;" in page.text
 
 
+@pytest.mark.parametrize(("accept", "kind"), [("text/html,*/*;q=0.8", "text/html"), ("*/*", "text/plain")])
+async def test_a_path_that_there_is_not_is_a_page_for_browsers_alone(accept: str, kind: str) -> None:
+    async with browsing(Told()) as client:
+        answer = await client.get("/approvals", headers={"Accept": accept})
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith(kind)
+    assert ("There is nothing at &#39;/approvals&#39;" in answer.text) == (kind == "text/html")
+
+
 @pytest.mark.parametrize("path", ["/", "/executions/exec-a", "/executions/exec-nope", "/executions?status=x"])
 async def test_nothing_but_the_servers_own_files_may_run_on_a_page(path: str) -> None:
     page = await get(Told(History("exec-a").started().waiting()), path)

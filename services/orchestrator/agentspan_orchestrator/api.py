@@ -123,7 +123,7 @@ TICKET = PlainDoor(
 def ticket_route(
     commands: Commands, definitions: Definitions, check_model: CheckModel, mappings: TicketMappings | None
 ) -> Route:
-    """The door for tickets without Kafka: they come in floods. `mappings` say who handles those that name no agent."""
+    """The door for tickets that come over HTTP, in floods. `mappings` say who handles those that name no agent."""
     starts = Starts(commands, definitions, check_model, mappings=mappings)
 
     async def ticket(asked: Asked[TicketRequest]) -> Said:

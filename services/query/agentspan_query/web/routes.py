@@ -5,6 +5,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -35,6 +36,7 @@ def web_routes(query: Query, *, now: Now) -> list[Route]:
         Route(PATH, web.shown(web.executions), methods=["GET"]),
         Route(f"{PATH}/{{execution_id}}", web.shown(web.execution), methods=["GET"]),
         Route("/static/{name}", Assets().file, methods=["GET"]),
+        Route("/{page}", web.shown(web.nowhere), methods=["GET"]),
     ]
 
 
@@ -100,6 +102,12 @@ class _Web:
             page_size=PAGE,
             here="execution",
         )
+
+    async def nowhere(self, request: Request) -> Response:
+        """For a browser a page; a program reads a problem, as of every path that there is not."""
+        if "text/html" not in request.headers.get("accept", ""):
+            raise HTTPException(404)
+        return self._problem(404, "No such page", f"There is nothing at {request.url.path!r} on this server.")
 
     def _unknown(self, execution_id: str) -> Response:
         detail = f"There is no execution {execution_id!r} on this server. Was the id copied whole?"
