@@ -67,6 +67,11 @@ class Orchestrator:
         """How each partition of this process stands now."""
         return [partition.standing() for partition in self._partitions.values()]
 
+    def to_restore(self, number: int) -> int:
+        """How many records of its log are still to be folded, as far as this is known; of one that is not served."""
+        partition = self._partitions.get(number)
+        return partition.standing().to_restore if partition else 0
+
     def unavailable(self, number: int) -> str | None:
         """Why the partition can't decide now; None when it can."""
         partition = self._partitions.get(number)

@@ -96,10 +96,10 @@ class Services:
         return self._not_restored(self.orchestrator) if self.orchestrator is not None else None
 
     def _not_restored(self, orchestrator: Orchestrator) -> str | None:
-        left = {each.number: each.to_restore for each in orchestrator.standings()}
         for number in sorted(self._on.share.assigned or ()):
             if reason := orchestrator.unavailable(number):
-                to_go = f" ({left[number]} records of its log to go)" if left.get(number) else ""
+                left = orchestrator.to_restore(number)
+                to_go = f" ({left} records of its log to go)" if left else ""
                 return f"partition {number}: {reason}{to_go}"
         return None
 
