@@ -97,6 +97,21 @@ def test_a_cleared_cache_stands_at_the_beginning(cache: StateCache) -> None:
     assert cache.open("log-1")[0] == BEGINNING
 
 
+def test_a_pinned_cache_stands_there_whatever_is_put_until_it_is_opened_or_cleared(cache: StateCache) -> None:
+    cache.open("log-1")
+    cache.put([row("exec-a")], HERE, "inbox/3")
+    cache.pin(HERE, "inbox/3")
+    cache.put([row("exec-b")], Position(9, 2, 7), "inbox/4")
+    assert cache.find("exec-b") == (started("exec-b"), 9)
+    assert cache.open("log-1") == (HERE, "inbox/3")
+    cache.put([], Position(9, 2, 7), "inbox/4")
+    assert cache.open("log-1") == (Position(9, 2, 7), "inbox/4")
+    cache.pin(HERE, "inbox/3")
+    cache.clear()
+    cache.put([], Position(9, 2, 7), "inbox/4")
+    assert cache.open("log-1") == (Position(9, 2, 7), "inbox/4")
+
+
 def test_after_a_clear_rows_of_the_same_log_are_kept(cache: StateCache) -> None:
     cache.open("log-1")
     cache.clear()

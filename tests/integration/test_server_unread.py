@@ -13,7 +13,6 @@ import httpx
 from agentspan.eventlog import Record
 from agentspan.eventlog.messages import log_record
 from agentspan.eventlog.sqlite import SqliteLog
-from tests.support.eventually import eventually
 from tests.support.query_history import History
 from tests.support.server import Server, clean_environment, run, turn
 from tests.support.unread import damaged
@@ -44,12 +43,16 @@ def test_a_server_goes_on_and_shows_what_it_has_and_what_it_lacks(tmp_path: Path
         server.kill()
         first, second, third = History("exec-a", agent="desk").started().waiting().done().events
         asyncio.run(append(server.data, [log_record(first), damaged(second, BYTES), log_record(third)]))
-        server.spawn()
-        eventually(lambda: "can't be read" in server.readiness(), "it says why it decides nothing")
-        assert "'waiting' of 'exec-a' at 0:" in server.readiness()
+        server.start()
+        another = server.begin("answer", agent="desk")
+        server.await_end(another)
         assert server.types(whole)[-1] == "done"
         listed = server.get("/executions")["items"]
-        assert {item["execution_id"]: item["status"] for item in listed} == {whole: "completed", "exec-a": "completed"}
+        assert {item["execution_id"]: item["status"] for item in listed} == {
+            whole: "completed",
+            another: "completed",
+            "exec-a": "completed",
+        }
         response = server.http.get("/executions/exec-a/stream")
         [(started, _), (problem, said)] = frames(response)
         assert (started, problem, said["execution_id"]) == ("started", "problem", "exec-a")
@@ -57,8 +60,9 @@ def test_a_server_goes_on_and_shows_what_it_has_and_what_it_lacks(tmp_path: Path
         measured = httpx.get(f"{server.url}/metrics").text
         assert 'agentspan_dead_letters_total{reason="unreadable_event",topic="events"} 1' in measured
         assert "agentspan_projection_waiting_partitions 0" in measured
-        refused = server.http.post("/executions", json={"agent": "desk", "prompt": "?"})
-        assert (refused.status_code, "can't be read" in refused.json()["detail"]) == (503, True)
+        refused = server.http.post("/executions/exec-a/cancel", json={})
+        assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+        assert "'waiting' of 'exec-a' at 0:7 of the log can't be read" in refused.json()["detail"]
         [letter] = dlq(server, "list")
         assert (letter["id"], letter["why"], letter["source"]["offset"]) == ("events/0:1", "unreadable_event", 7)
         shown = dlq(server, "show", "events/0:1")

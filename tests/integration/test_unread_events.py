@@ -5,20 +5,22 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from agentspan.eventlog import Log, Record, partition_for
 from agentspan.eventlog.commands import CommandLog, OutcomeUnknown, Unavailable
-from agentspan.eventlog.memory import MemoryInbox, MemoryLog
+from agentspan.eventlog.memory import MemoryInbox, MemoryLog, MemoryTable
 from agentspan.eventlog.messages import log_record
 from agentspan_approvals.adapters.sqlite_store import SqliteApprovalStore
 from agentspan_approvals.ports import Search
 from agentspan_approvals.service import Approvals
 from agentspan_schemas import codec
+from agentspan_schemas.codec import EVENTS
 from agentspan_schemas.events import Event
 from tests.support.eventually import WITHIN_S, until
-from tests.support.orchestration import World, process, say, start
+from tests.support.orchestration import MemoryCaches, World, outcomes, process, say, start
 from tests.support.query_history import History
 from tests.support.unread import damaged, last, later
 
@@ -40,28 +42,69 @@ def test_the_executions_of_these_tests_are_of_two_partitions() -> None:
     assert partition_for(HERE, 2) != partition_for(BESIDE, 2)
 
 
+async def begun() -> World:
+    """Two executions, of which one has an answer."""
+    world = World(MemoryLog(1))
+    async with process(world) as here:
+        for command in (start(HERE), start(BESIDE), say("Hello.", turn=1, execution_id=HERE)):
+            assert (await here.send(command)).refusal is None
+    return world
+
+
+async def spoiled(world: World, make: Callable[[Event], Record]) -> World:
+    """The same log as another owner wrote it, but for the answer's first event; with caches that are lost."""
+    log, found = MemoryLog(1, id="spoiled"), await outcomes(world)
+    owner = await log.partition(0).take_over("another")
+    for outcome in found:
+        records = [stored.record for stored in outcome.records]
+        if outcome is found[-1]:
+            event = EVENTS.decode(records[0].value)
+            records[0] = records[0]._replace(value=make(event).value, message=None)
+        await owner.append(records)
+    return World(log, agents=world.agents)
+
+
 @pytest.mark.parametrize("make", [damaged, later])
-async def test_a_partition_whose_state_is_not_known_is_not_decided_and_the_other_is(
+async def test_what_cannot_be_read_keeps_its_execution_alone_from_being_decided_in_every_process_that_meets_it(
     make: Callable[[Event], Record], caplog: pytest.LogCaptureFixture
 ) -> None:
-    world, number = World(MemoryLog(2)), partition_for(HERE, 2)
+    world = await spoiled(await begun(), make)
+    for another in ("exec-1", "exec-2"):
+        async with process(world) as here:
+            with pytest.raises(Unavailable, match=f"'model_replied' of '{HERE}' at 0:[0-9]+ of the log can't be read"):
+                await here.send(say("Hello again.", turn=1, execution_id=HERE))
+            assert (await here.send(start(another))).refusal is None
+            assert {key.partition("/")[0] for key in await here.open_tasks()} >= {BESIDE, another}
+            assert not any(key.startswith(HERE) for key in await here.open_tasks()), "no model is asked again"
     async with process(world) as here:
-        await here.send(start(HERE))
-        await here.send(start(BESIDE))
-        await put(world.log, HERE, make(last(waiting(HERE))))
-        met = asyncio.create_task(here.send(say("Hello.", turn=1, execution_id=HERE)))
-        await until(lambda: "can't be read" in (here.orchestrator.unavailable(number) or ""))
-        with pytest.raises(OutcomeUnknown):
-            await met
-        with pytest.raises(Unavailable, match=f"'waiting' of '{HERE}' at {number}:[0-9]+ of the log can't be read"):
-            await here.send(say("Hello.", turn=1, execution_id=HERE))
-        assert (await here.send(say("Hello.", turn=1, execution_id=BESIDE))).refusal is None
-        end = await world.log.partition(number).end()
-        for _ in range(20):
-            await asyncio.sleep(0.01)
-        assert await world.log.partition(number).end() == end  # it is not taken over again and again
-    [line] = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert f"partition {number}: nothing of it is decided" in line
+        assert (await here.send(say("Hello.", turn=1, execution_id="exec-1"))).refusal is None
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(told) == 3
+    assert all(f"nothing of '{HERE}' is decided" in line for line in told)
+
+
+async def test_a_release_that_can_read_it_decides_its_execution_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = await spoiled(await begun(), later)
+    async with process(world) as here:
+        assert (await here.send(start("exec-1"))).refusal is None
+    monkeypatch.setattr(codec, "SCHEMA_VERSION", 2)
+    async with process(world) as upgraded:
+        answer = await upgraded.send(say("Hello again.", turn=1, execution_id=HERE))
+        assert (answer.refusal, answer.repeated) == (None, True), "it had its answer"
+        assert (await upgraded.send(say("Hello.", turn=1, execution_id="exec-1"))).refusal is None
+
+
+async def test_no_checkpoint_hides_what_cannot_be_read_from_whoever_restores_next() -> None:
+    world, snapshots = await spoiled(await begun(), damaged), MemoryTable(1)
+    for another in ("exec-1", "exec-2"):
+        world = replace(world, snapshots=snapshots, cache=MemoryCaches().of)
+        async with process(world) as here:
+            await here.send(start(another))
+            world.clock.advance(3600)  # a round is due by far
+            for _ in range(20):
+                await asyncio.sleep(0.01)
+            with pytest.raises(Unavailable, match="can't be read"):
+                await here.send(say("Hello again.", turn=1, execution_id=HERE))
 
 
 async def test_who_waits_for_an_answer_that_cannot_be_read_is_told_and_others_get_theirs() -> None:

@@ -60,6 +60,7 @@ class World:
     agents: Table = field(default_factory=MemoryTable)
     workers: Table = field(default_factory=MemoryTable)
     lease_s: float = 10.0
+    snapshots: Table | None = None
 
 
 async def outcomes(world: World) -> list[Outcome]:
@@ -128,6 +129,7 @@ async def process(world: World) -> AsyncIterator[Process]:
         now=world.clock.now,
         sleep=lambda seconds: asyncio.sleep(min(seconds, 0.005)),
         lease_s=world.lease_s,
+        snapshots=world.snapshots,
     )
     commands = CommandLog(world.log, inbox, unavailable=orchestrator.unavailable)
     services = (definitions, orchestrator, commands)

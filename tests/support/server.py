@@ -178,11 +178,6 @@ class Server:
         body = {"decision": decision, "args_hash": seen, **more}
         return self.http.post(f"/approvals/{approval_id}/decision", json=body, headers={"Agentspan-User": user})
 
-    def readiness(self) -> str:
-        """What it says of it; nothing while it does not answer."""
-        answer = self._readyz()
-        return answer.text if answer is not None else ""
-
     def _takes_work(self) -> bool:
         answer = self._readyz()
         return answer is not None and answer.status_code == 200

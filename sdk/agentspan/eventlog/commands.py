@@ -162,7 +162,7 @@ def _tell(answered: asyncio.Future[Answer], said: Answer | UnreadableCommand) ->
     if answered.done():
         return
     if isinstance(said, UnreadableCommand):  # as between two releases: nothing is remembered under its id
-        why = f"its orchestrator cannot read it ({said.error}); upgrade the orchestrators first"
+        why = f"its orchestrator can't read all that it takes ({said.error}); upgrade the orchestrators first"
         answered.set_exception(Unavailable(f"the command was not decided: {why}, then send it again as it is"))
     else:
         answered.set_result(said)

@@ -9,7 +9,7 @@ import hashlib
 import logging
 from base64 import b64encode
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from agentspan_orchestrator.ports import Released as Acknowledge
 from agentspan_orchestrator.snapshots import Snapshots
 from agentspan_orchestrator.states import States
 from agentspan_orchestrator.taskbook import TaskBook
-from agentspan_schemas import Failure, TooLarge, Unreadable
+from agentspan_schemas import Failure, TooLarge
 from agentspan_schemas import commands as c
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.answers import Refusal, Refused, UnreadableCommand
@@ -72,7 +72,9 @@ class OwnedPartition:
         command_offset: str | None,
         snapshots: Snapshots | None = None,
         observer: Observer = UNOBSERVED,
+        unread: Container[str] = (),
     ) -> None:
+        """`unread`: the executions whose states are not known, though the cache has what they were."""
         self._ownership = ownership
         self._cache = cache
         self._tasks = tasks
@@ -87,12 +89,14 @@ class OwnedPartition:
         """Of the last command whose outcome is released."""
         self._snapshots = snapshots
         self._observer = observer
+        self._unread = unread
 
     def restore(self) -> None:
         """Publish what is to be done and set the timers, from the cache as it was folded up to the takeover."""
         for state in self._cache.busy():
-            self._tasks.update(state)
-        self._alarms = Alarms(self._cache.due())
+            if state.execution_id not in self._unread:
+                self._tasks.update(state)
+        self._alarms = Alarms((due, name) for due, name in self._cache.due() if name not in self._unread)
 
     def version_for(self, command: c.Command) -> tuple[str, str] | None:
         """The agent and version that the command is about; None for an execution that does not exist."""
@@ -112,9 +116,9 @@ class OwnedPartition:
         acknowledge = self._observer.appending(command.type, _answer(outcome))
         self._send(_UnderWay(command.execution_id, outcome.state, command_offset, released, acknowledge))
 
-    def unreadable(self, record: Record, error: Unreadable, command_offset: str) -> None:
-        """Keep bytes that are no command beside the events: whole, where a message can hold them."""
-        kept, why = record.value[:KEPT_BYTES], str(error)[:KEPT_WORDS]
+    def unreadable(self, record: Record, why: str, command_offset: str) -> None:
+        """Keep the bytes of what can't be decided beside the events: whole, where a message can hold them."""
+        kept, why = record.value[:KEPT_BYTES], why[:KEPT_WORDS]
         if len(kept) < len(record.value):
             digest = hashlib.sha256(record.value).hexdigest()
             why = f"{why} (of {len(record.value)} bytes, SHA-256 {digest}, the first {len(kept)} are kept)"

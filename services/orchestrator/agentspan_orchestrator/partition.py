@@ -78,6 +78,8 @@ class Partition:
         self._cache = cache
         self.unavailable: str | None = "the server is reading its log; try again in a moment"
         """Why nothing can be decided now; None while the partition is served."""
+        self._unread: dict[str, str] = {}
+        """The executions of which a record can't be read, and which one: nothing of theirs is decided."""
         self._to_restore = 0
         self._served: tuple[OwnedPartition, TaskBook] | None = None
 
@@ -99,8 +101,6 @@ class Partition:
                 await self._own()
             except* (Deposed, WriteError) as ended:
                 self._stopped(ended)
-            except* Unreadable as met:
-                await self._held(_leaves(met)[0])
             _stop_if_told()
             await self._around.sleep(TAKE_OVER_AGAIN_S)
             while not await self._around.assigned(self._number):
@@ -116,6 +116,8 @@ class Partition:
         try:
             position, command_offset = await self._restore(ownership.position, snapshots)
             around.observer.restored(self._number)
+            if self._unread:
+                snapshots = None  # a checkpoint would say that all before it is in the snapshots
             if snapshots is not None:
                 snapshots.begin(position, command_offset)
             await self._serve(ownership, command_offset, snapshots)
@@ -146,8 +148,14 @@ class Partition:
     async def _fold(self, position: Position, command_offset: str | None, until: Position) -> Reached:
         changed: dict[str, Execution] = {}
         self._to_restore = until.offset - position.offset
+        self._unread.clear()
         async for outcome in self._log.follow(position, until=until):
-            command_offset = self._fold_outcome(outcome, changed) or command_offset
+            try:
+                self._fold_outcome(outcome, changed)
+            except Unreadable as error:
+                self._keep(changed, position, command_offset)
+                self._leave(outcome, error, position, command_offset)
+            command_offset = outcome.records[-1].record.attributes.get(COMMAND_OFFSET) or command_offset
             position = outcome.position
             self._to_restore = until.offset - position.offset
             if len(changed) >= FOLDED_AT_ONCE:
@@ -155,22 +163,20 @@ class Partition:
         self._keep(changed, position, command_offset)
         return position, command_offset
 
-    def _fold_outcome(self, outcome: Released, changed: dict[str, Execution]) -> str | None:
-        """Fold one outcome into `changed`; the command offset that it carries."""
+    def _fold_outcome(self, outcome: Released, changed: dict[str, Execution]) -> None:
+        """Fold one outcome, which is of one execution, into `changed`. Raises Unreadable and folds nothing of it."""
+        key = outcome.records[0].record.key
+        if key in self._unread:
+            return
+        state = changed.get(key)
+        if state is None and (kept := self._cache.find(key)) is not None:
+            state, reflects = kept
+            if reflects >= outcome.position.offset:
+                return  # it was filled in from a snapshot that is further
         for stored in outcome.records:
-            key, message = stored.record.key, self._read(stored)
-            before = changed.get(key)
-            if before is None and (kept := self._cache.find(key)) is not None:
-                before, reflects = kept
-                if reflects >= outcome.position.offset:
-                    continue  # it was filled in from a snapshot that is further
-            if isinstance(message, Refused | Repeated | UnreadableCommand):
-                after = evolve_note(before, message)
-            else:
-                after = evolve(before, message)
-            if after is not None:
-                changed[key] = after
-        return outcome.records[-1].record.attributes.get(COMMAND_OFFSET)
+            state = _folded(state, self._read(stored))
+        if state is not None:
+            changed[key] = state
 
     def _read(self, stored: Stored) -> OnLog:
         try:
@@ -178,6 +184,15 @@ class Partition:
         except Unreadable as error:
             where = f"{stored.record.type!r} of {stored.record.key!r} at {self._number}:{stored.offset} of the log"
             raise Unreadable(f"{where} can't be read: {error}", error.raw) from error
+
+    def _leave(self, outcome: Released, error: Unreadable, position: Position, command_offset: str | None) -> None:
+        """Go on without its execution, whose state is not known any more: one that lacks an event may run a tool twice.
+        The cache stands before it for as long as it can't be read, so that a release that can begins there."""
+        if not self._unread:
+            self._cache.pin(position, command_offset)
+        self._unread |= {stored.record.key: str(error) for stored in outcome.records}
+        key = outcome.records[0].record.key
+        logger.error("partition %d: nothing of %r is decided until a server can read it: %s", self._number, key, error)
 
     def _keep(self, changed: dict[str, Execution], position: Position, command_offset: str | None) -> None:
         now = self._around.now()
@@ -198,6 +213,7 @@ class Partition:
             command_offset=command_offset,
             snapshots=snapshots,
             observer=around.observer,
+            unread=self._unread,
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(tasks.run(owned.restore, self._cache.get))
@@ -223,7 +239,10 @@ class Partition:
                 command = record.message or COMMANDS.decode(record.value)
             except Unreadable as error:
                 logger.warning("command at offset %d of partition %d: %s", offset, self._number, error)
-                owned.unreadable(record, error, at)
+                owned.unreadable(record, str(error), at)
+                continue
+            if (why := self._unread.get(record.key)) is not None:
+                owned.unreadable(record, why, at)
                 continue
             await self._decide(owned, command, at)  # type: ignore[arg-type]
 
@@ -245,14 +264,6 @@ class Partition:
             await owned.report_lost()
             await self._around.sleep(LEASE_TICK_S)
 
-    async def _held(self, unread: BaseException) -> None:
-        """Nothing is decided on a state that nobody knows; other partitions go on. Until cancelled: another release may
-        read it."""
-        self._served = None
-        self.unavailable = f"nothing of it is decided until a server can read its log: {unread}"
-        logger.error("partition %d: %s", self._number, self.unavailable)
-        await asyncio.get_running_loop().create_future()
-
     def _stopped(self, ended: BaseExceptionGroup[Exception]) -> None:
         self._served = None
         causes = _leaves(ended)
@@ -264,6 +275,12 @@ class Partition:
             else "the partition is changing hands; try again in a moment"
         )
         logger.warning("partition %d: %s (%s)", self._number, causes[0], self.unavailable)
+
+
+def _folded(state: Execution | None, message: OnLog) -> Execution | None:
+    if isinstance(message, Refused | Repeated | UnreadableCommand):
+        return evolve_note(state, message)
+    return evolve(state, message)
 
 
 def _next_offset(inbox_id: str, command_offset: str | None) -> int:

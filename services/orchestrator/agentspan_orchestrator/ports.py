@@ -131,6 +131,10 @@ class StateCache(Protocol):
         """Rows and the position they reflect, together; written behind."""
         ...
 
+    def pin(self, position: Position, command_offset: str | None) -> None:
+        """Stand there, whatever is put from now on, until `clear`; the next one who opens it finds it there."""
+        ...
+
     def fill(self, snapshots: Iterable[Snapshot]) -> None:
         """States that reflect more of the log than those that are here; where the cache stands does not change."""
         ...

@@ -15,17 +15,19 @@ class MemoryStateCache:
         self._log_id: str | None = None
         self._position = BEGINNING
         self._command_offset: str | None = None
+        self._is_pinned = False
         self._rows: dict[str, Snapshot] = {}
 
     def open(self, log_id: str) -> tuple[Position, str | None]:
         if self._log_id != log_id:
             self.clear()
             self._log_id = log_id
+        self._is_pinned = False
         return self._position, self._command_offset
 
     def clear(self) -> None:
         self._rows.clear()
-        self._position, self._command_offset = BEGINNING, None
+        self._position, self._command_offset, self._is_pinned = BEGINNING, None, False
 
     def get(self, execution_id: str) -> Execution | None:
         found = self.find(execution_id)
@@ -40,7 +42,11 @@ class MemoryStateCache:
             execution_id, state = row.state.execution_id, dump_state(row.state)
             parked = not (row.busy or row.state.terminal)
             self._rows[execution_id] = Snapshot(execution_id, state, position.offset, row.next_due, row.busy, parked)
-        self._position, self._command_offset = position, command_offset
+        if not self._is_pinned:
+            self._position, self._command_offset = position, command_offset
+
+    def pin(self, position: Position, command_offset: str | None) -> None:
+        self._position, self._command_offset, self._is_pinned = position, command_offset, True
 
     def fill(self, snapshots: Iterable[Snapshot]) -> None:
         for snapshot in snapshots:

@@ -36,7 +36,9 @@ class _Batch:
 
     log_id: str = ""
     position: Position = BEGINNING
-    command_offset: str | None = None
+    """What its rows reflect."""
+    stands: tuple[Position, str | None] = (BEGINNING, None)
+    """Where the cache stands with it, and the command offset."""
     rows: dict[str, Row] = field(default_factory=dict)
 
 
@@ -50,6 +52,7 @@ class SqliteStateCache:
         self._changed = threading.Condition()
         self._queued: _Batch | None = None
         self._writing: _Batch | None = None
+        self._pinned: tuple[Position, str | None] | None = None
         self._flushes_asked = 0
         self._flushes_done = 0
         self._failure: sqlite3.Error | None = None
@@ -63,7 +66,7 @@ class SqliteStateCache:
     def open(self, log_id: str) -> tuple[Position, str | None]:
         """Where it stands on that log, and the command offset it reflects."""
         self._flush()
-        self._log_id = log_id
+        self._log_id, self._pinned = log_id, None
         row = self._db.execute("SELECT log_id, position, command_offset FROM standing").fetchone()
         if row is None or row[0] != log_id:
             self.clear()
@@ -76,6 +79,7 @@ class SqliteStateCache:
         with self._db:
             self._db.execute("DELETE FROM executions")
             self._db.execute("DELETE FROM standing")
+        self._pinned = None
         self._file.emptied()
 
     def get(self, execution_id: str) -> Execution | None:
@@ -99,10 +103,15 @@ class SqliteStateCache:
         with self._changed:
             batch = self._queued or _Batch()
             batch.rows |= {row.state.execution_id: row for row in rows}
-            batch.log_id, batch.position, batch.command_offset = self._log_id, position, command_offset
+            batch.log_id, batch.position = self._log_id, position
+            batch.stands = self._pinned or (position, command_offset)
             if self._queued is None or len(batch.rows) >= WRITE_ROWS:
                 self._changed.notify_all()
             self._queued = batch
+
+    def pin(self, position: Position, command_offset: str | None) -> None:
+        """Stand there, whatever is put from now on, until `clear`."""
+        self._pinned = position, command_offset
 
     def fill(self, snapshots: Iterable[Snapshot]) -> None:
         """Take over the states that are further than those here. Where that fails, the next call raises WriteError."""
@@ -210,7 +219,8 @@ def _named(path: Path, failure: sqlite3.Error) -> WriteError:
 def _write(db: sqlite3.Connection, batch: _Batch) -> None:
     with db:
         db.executemany(PUT_ROW, [_columns(row, batch.position) for row in batch.rows.values()])
-        db.execute(_PUT_STANDING, (batch.log_id, str(batch.position), batch.command_offset))
+        position, command_offset = batch.stands
+        db.execute(_PUT_STANDING, (batch.log_id, str(position), command_offset))
 
 
 def _columns(row: Row, position: Position) -> Columns:
