@@ -17,10 +17,11 @@ from agentspan_approvals.adapters.sqlite_store import SqliteApprovalStore
 from agentspan_approvals.ports import Search
 from agentspan_approvals.service import Approvals
 from agentspan_schemas import codec
+from agentspan_schemas import commands as c
 from agentspan_schemas.codec import EVENTS
 from agentspan_schemas.events import Event
 from tests.support.eventually import WITHIN_S, until
-from tests.support.orchestration import MemoryCaches, World, outcomes, process, say, start
+from tests.support.orchestration import MemoryCaches, World, ask, outcomes, process, say, start
 from tests.support.query_history import History
 from tests.support.unread import damaged, last, later
 
@@ -42,17 +43,20 @@ def test_the_executions_of_these_tests_are_of_two_partitions() -> None:
     assert partition_for(HERE, 2) != partition_for(BESIDE, 2)
 
 
-async def begun() -> World:
-    """Two executions, of which one has an answer."""
+HELLO = say("Hello.", turn=1, execution_id=HERE)
+
+
+async def begun(*more: c.Command) -> World:
+    """Two executions, and what else one of them is told."""
     world = World(MemoryLog(1))
     async with process(world) as here:
-        for command in (start(HERE), start(BESIDE), say("Hello.", turn=1, execution_id=HERE)):
+        for command in (start(HERE), start(BESIDE), *more):
             assert (await here.send(command)).refusal is None
     return world
 
 
 async def spoiled(world: World, make: Callable[[Event], Record]) -> World:
-    """The same log as another owner wrote it, but for the answer's first event; with caches that are lost."""
+    """The same log as another owner wrote it, but for the last outcome's first event; with caches that are lost."""
     log, found = MemoryLog(1, id="spoiled"), await outcomes(world)
     owner = await log.partition(0).take_over("another")
     for outcome in found:
@@ -68,7 +72,7 @@ async def spoiled(world: World, make: Callable[[Event], Record]) -> World:
 async def test_what_cannot_be_read_keeps_its_execution_alone_from_being_decided_in_every_process_that_meets_it(
     make: Callable[[Event], Record], caplog: pytest.LogCaptureFixture
 ) -> None:
-    world = await spoiled(await begun(), make)
+    world = await spoiled(await begun(HELLO), make)
     for another in ("exec-1", "exec-2"):
         async with process(world) as here:
             with pytest.raises(Unavailable, match=f"'model_replied' of '{HERE}' at 0:[0-9]+ of the log can't be read"):
@@ -83,8 +87,21 @@ async def test_what_cannot_be_read_keeps_its_execution_alone_from_being_decided_
     assert all(f"nothing of '{HERE}' is decided" in line for line in told)
 
 
+async def test_no_timer_fires_of_an_execution_whose_state_is_not_known() -> None:
+    expiring = ask("credit", execution_id=HERE)
+    paused = c.Pause(command_id="pause", execution_id=HERE, by="user:ana", channel="cli")
+    world = await spoiled(await begun(expiring, paused), damaged)
+    async with process(world) as here:
+        before = len(await outcomes(world))
+        world.clock.advance(7200)
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+        assert len(await outcomes(world)) == before
+        assert (await here.send(start("exec-1"))).refusal is None
+
+
 async def test_a_release_that_can_read_it_decides_its_execution_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = await spoiled(await begun(), later)
+    world = await spoiled(await begun(HELLO), later)
     async with process(world) as here:
         assert (await here.send(start("exec-1"))).refusal is None
     monkeypatch.setattr(codec, "SCHEMA_VERSION", 2)
@@ -95,7 +112,7 @@ async def test_a_release_that_can_read_it_decides_its_execution_from_there(monke
 
 
 async def test_no_checkpoint_hides_what_cannot_be_read_from_whoever_restores_next() -> None:
-    world, snapshots = await spoiled(await begun(), damaged), MemoryTable(1)
+    world, snapshots = await spoiled(await begun(HELLO), damaged), MemoryTable(1)
     for another in ("exec-1", "exec-2"):
         world = replace(world, snapshots=snapshots, cache=MemoryCaches().of)
         async with process(world) as here:
