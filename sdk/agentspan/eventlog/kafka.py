@@ -24,11 +24,10 @@ from agentspan.eventlog._kafka_dead_letters import KafkaDeadLetters
 from agentspan.eventlog._kafka_errors import AccessDenied, ClusterUnreachable, WriteRefused
 from agentspan.eventlog._kafka_inbox import KafkaInbox
 from agentspan.eventlog._kafka_letters import KafkaLetterbox
-from agentspan.eventlog._kafka_log import KafkaLog
+from agentspan.eventlog._kafka_log import RENEW_AFTER, KafkaLog
 from agentspan.eventlog._kafka_source import KafkaSource
 from agentspan.eventlog._kafka_table import KafkaTable
 from agentspan.eventlog._kafka_topics import PlannedTopic, TopicChoices, planned_topics
-from agentspan.eventlog._ownership import RENEW_AFTER
 from agentspan_schemas.topics import COMMANDS, EVENTS, Topic, dlq_name, topic_name
 
 __all__ = [
