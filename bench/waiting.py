@@ -39,7 +39,7 @@ AT_ONCE: Final = 100
 """So many of a partition are on their way to the brokers."""
 
 COLLECTED_AFTER: Final = 25_000, 10, 200
-"""As in a server: or the collector takes most of the time."""
+"""Or the collector takes most of the time."""
 
 SIDE_BY_SIDE: Final = 4
 """So many partitions: while one waits for the brokers, another is decided."""
