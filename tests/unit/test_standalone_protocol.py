@@ -1,4 +1,4 @@
-"""What is written at one moment goes out by one write; nothing is held for long, and nothing is lost at the end."""
+"""What is said at one moment goes out by one write; nothing is held for long, and nothing is lost at the end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -36,16 +36,29 @@ def on_loop(test: Callable[[Gathering, Wire], Awaitable[None]]) -> None:
     asyncio.run(run())
 
 
-def test_a_head_and_its_body_are_one_write_in_the_loops_next_turn() -> None:
+def test_a_head_and_its_body_are_one_write_at_once() -> None:
     async def test(gathering: Gathering, wire: Wire) -> None:
-        gathering.write(b"head;")
-        gathering.write(b"body")
+        for answer in (b"HTTP/1.1 200 OK\r\n\r\nfirst", b"HTTP/1.1 201 Created\r\n\r\nsecond"):
+            gathering.write(answer[:-6])
+            assert wire.written == []
+            gathering.write(answer[-6:])
+            assert wire.written == [answer]
+            wire.written.clear()
+        await asyncio.sleep(0)
         assert wire.written == []
+
+    on_loop(test)
+
+
+def test_a_head_without_a_body_and_the_frames_of_a_stream_go_in_the_loops_next_turn() -> None:
+    async def test(gathering: Gathering, wire: Wire) -> None:
+        gathering.write(b"HTTP/1.1 200 OK\r\n\r\n")
         await asyncio.sleep(0)
-        assert wire.written == [b"head;body"]
-        gathering.write(b"next")
+        for frame in (b"5\r\none\n\n\r\n", b"5\r\ntwo\n\n\r\n", b"7\r\nthree\n\n\r\n"):
+            gathering.write(frame)
+        assert wire.written == [b"HTTP/1.1 200 OK\r\n\r\n"]
         await asyncio.sleep(0)
-        assert wire.written == [b"head;body", b"next"]
+        assert wire.written[1:] == [b"5\r\none\n\n\r\n5\r\ntwo\n\n\r\n7\r\nthree\n\n\r\n"]
 
     on_loop(test)
 

@@ -1,13 +1,17 @@
 """HTTP as uvicorn speaks it, but for one thing: what is said at one moment goes out by one write.
 
-uvicorn writes an answer's head and its body apart. Each write is a call of the system and wakes the client, which took
-more of both processes than parsing the request. Apart from the server because it knows what uvicorn is made of.
+uvicorn writes an answer's head and its body apart, and a stream's frames one by one. Each write is a call of the system
+and wakes the client, which took more of both processes than parsing the request. Apart from the server because it knows
+what uvicorn is made of.
 """
 
 import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD = b"HTTP/"
+"""What an answer's head begins with, and no frame of a stream."""
 
 MOST_HELD = 64 * 1024
 """So many bytes are held at most; beyond, the transport itself has to say whether the client keeps up."""
@@ -22,7 +26,7 @@ class GatheringProtocol(HttpToolsProtocol):
 
 
 class Gathering(asyncio.Transport):
-    """A transport that holds what is written until the loop's next turn."""
+    """A transport that holds an answer's head until its body is there, and anything else until the loop's next turn."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
@@ -32,12 +36,12 @@ class Gathering(asyncio.Transport):
         self._size = 0
 
     def write(self, data: Any) -> None:
-        """Write with all else that is written in this turn of the loop."""
+        """Write with what is held. An answer does not wait for the next turn, which in a flood is long in coming."""
         if not self._held:
             self._loop.call_soon(self._flush)
         self._held.append(data)
         self._size += len(data)
-        if self._size > MOST_HELD:
+        if self._size > MOST_HELD or (len(self._held) == 2 and self._held[0].startswith(HEAD)):
             self._flush()
 
     def _flush(self) -> None:
