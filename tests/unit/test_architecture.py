@@ -16,6 +16,9 @@ BACKENDS = re.compile(r"kafka|sqlite", re.IGNORECASE)
 STARTING = {"server", "topics", "_extra"}
 """The commands' modules that hand over to the composition root: their help says on what a server can stand."""
 
+PRIVATE_TO_THE_LOG = re.compile(r"agentspan\.eventlog\._\w+")
+"""A linter of imports knows no part of a name: it would have to list them all."""
+
 CLOCKS = {"now", "utcnow", "today"}
 
 
@@ -37,6 +40,19 @@ def lines_naming_a_backend(path: Path) -> Iterator[str]:
             yield f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
 
 
+def imports(source: str) -> Iterator[str]:
+    """What is imported, wherever it stands, with each name that is taken of it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+
+
+def private_to_the_log(source: str) -> list[str]:
+    return [name for name in imports(source) if PRIVATE_TO_THE_LOG.match(name)]
+
+
 def calls_to_a_clock(source: str) -> Iterator[int]:
     """Line numbers of `datetime.now()`, `date.today()` and their like, under whatever name they were imported."""
     for node in ast.walk(ast.parse(source)):
@@ -47,6 +63,27 @@ def calls_to_a_clock(source: str) -> Iterator[int]:
 def test_only_adapters_and_composition_roots_name_a_backend() -> None:
     told = [path for path in sources("sdk", "services") if not may_name_a_backend(path)]
     assert [line for path in told for line in lines_naming_a_backend(path)] == []
+
+
+def test_nobody_else_imports_private_modules_of_the_log() -> None:
+    log = ROOT / "sdk/agentspan/eventlog"
+    others = [path for path in sources("sdk", "services", "bench", "examples") if log not in path.parents]
+    found = {path.relative_to(ROOT): private_to_the_log(path.read_text(encoding="utf-8")) for path in others}
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "private"),
+    [
+        ("from agentspan.eventlog._records import Record", True),
+        ("def f():\n    from agentspan.eventlog import _records", True),
+        ("import agentspan.eventlog._records", True),
+        ("from agentspan.eventlog import Record", False),
+        ("from agentspan.eventlog.kafka import Kafka", False),
+    ],
+)
+def test_an_import_of_a_private_module_is_seen(source: str, private: bool) -> None:
+    assert bool(private_to_the_log(source)) is private
 
 
 def test_there_is_a_domain_to_look_at() -> None:

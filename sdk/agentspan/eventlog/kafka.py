@@ -25,6 +25,8 @@ from agentspan.eventlog._kafka_errors import AccessDenied, ClusterUnreachable, W
 from agentspan.eventlog._kafka_inbox import KafkaInbox
 from agentspan.eventlog._kafka_letters import KafkaLetterbox
 from agentspan.eventlog._kafka_log import RENEW_AFTER, KafkaLog
+from agentspan.eventlog._kafka_offsets import KafkaOffsets
+from agentspan.eventlog._kafka_outbox import KafkaOutbox
 from agentspan.eventlog._kafka_source import KafkaSource
 from agentspan.eventlog._kafka_table import KafkaTable
 from agentspan.eventlog._kafka_topics import PlannedTopic, TopicChoices, planned_topics
@@ -47,6 +49,8 @@ __all__ = [
     "KafkaInbox",
     "KafkaLetterbox",
     "KafkaLog",
+    "KafkaOffsets",
+    "KafkaOutbox",
     "KafkaSource",
     "KafkaTable",
     "Listener",
@@ -83,6 +87,10 @@ class Kafka:
         if topic.cleanup != "compact":
             raise ValueError(f"{topic.name!r} is not compacted: it is no table")
         return KafkaTable(self._connection, await self._facts(topic))
+
+    async def outbox(self, topic: Topic) -> KafkaOutbox:
+        """A topic that another service reads, to write to. Raises as `log`."""
+        return KafkaOutbox(self._connection, await self._facts(topic))
 
     async def source(self, topic: Topic, group: str) -> KafkaSource:
         """A topic that the members of a group share. Raises as `log`."""

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from agentspan.eventlog._compacted import Compacted
 from agentspan.eventlog._errors import LogError, StaleEpoch
-from agentspan.eventlog._lockfile import LockFile
 from agentspan.eventlog._ownership import RENEW_AFTER
 from agentspan.eventlog._partition import PartitionLog
 from agentspan.eventlog._ports import CaughtUp, Change
@@ -20,6 +19,7 @@ from agentspan.eventlog._sqlite_store import Entry, Head, Store, Transaction
 from agentspan.eventlog._sqlite_writer import Writer
 from agentspan.eventlog._tail import Tail
 from agentspan.eventlog._watermark import Watermark
+from agentspan.eventlog.lockfile import LockFile
 
 __all__ = ["SqliteLog", "SqliteTable"]
 

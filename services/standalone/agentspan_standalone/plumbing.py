@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agentspan.eventlog import Inbox, Log, LogError, LogMismatch, Table
-from agentspan.eventlog._lockfile import LockFile
 from agentspan.eventlog.intake import DeadLetters, Source
+from agentspan.eventlog.lockfile import LockFile
 from agentspan.eventlog.memory import MemoryInbox, MemoryTable
 from agentspan.eventlog.sqlite import SqliteLog
 from agentspan.eventlog.sqlite_letters import SqliteLetters
@@ -149,14 +149,14 @@ def embedded(settings: Settings) -> Plumbing:
 async def clustered(settings: Settings) -> Plumbing:
     """The topics of a Kafka cluster, whose partitions all processes of the group share."""
     config = settings.kafka()
-    from agentspan.eventlog._kafka_lag import KafkaLags
-    from agentspan.eventlog.kafka import Assignments, Kafka
+    from agentspan.eventlog.kafka import Assignments, Kafka, KafkaOffsets
 
     lock = LockFile(settings.data / LOCK_FILE)
-    kafka, assignments = Kafka(config), Assignments(config)
+    kafka, assignments, offsets = Kafka(config), Assignments(config), KafkaOffsets(config)
 
     async def close() -> None:
         await kafka.close()
+        await offsets.close()
         lock.release()
 
     async def table(topic: Topic, *roles: Role) -> Table | None:
@@ -175,7 +175,7 @@ async def clustered(settings: Settings) -> Plumbing:
             assigned=assignments.confirmed,
             share=_AsAssigned(assignments),
             progressed=assignments.progressed,
-            lags=KafkaLags(config),
+            lags=offsets,
             tickets=await _tickets(kafka) if _has(settings, "orchestrator") else None,
             requests=await _requests(kafka, config) if _has(settings, "approvals") else None,
             left_out=await kafka.dead_letters(EVENTS) if _has(settings, "query") else None,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agentspan.eventlog import Log, LogError
-from agentspan.eventlog._lockfile import LockFile
+from agentspan.eventlog.lockfile import LockFile
 from agentspan.eventlog.sqlite import SqliteLog
 from agentspan_query.adapters import analysts
 from agentspan_query.adapters.clickhouse import Database
