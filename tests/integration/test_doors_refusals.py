@@ -128,6 +128,8 @@ CASES = [
          headers={"Agentspan-Client": "fax"}, wrong="Agentspan-Client"),
     Case("a ticket without an id", "POST", "/tickets", 422, INVALID, "id", body=TICKET | {"id": ""}, wrong="id"),
     Case("a ticket for nobody", "POST", "/tickets", 404, "unknown_agent", "'desk'", body=TICKET | {"agent": "dusk"}),
+    Case("a ticket with a number that JSON has not", "POST", "/tickets", 422, INVALID, "finite", headers=JSON,
+         raw=b'{"id": "T-2", "agent": "desk", "text": "hello", "metadata": {"n": NaN}}', wrong="metadata"),
     # agents
     agent("a model without a provider", {"model": "sonnet"}, INVALID, "model", "model"),
     agent("two tools of a name", {"tools": [TOOL, TOOL]}, INVALID, "'refund'; rename one", "body"),

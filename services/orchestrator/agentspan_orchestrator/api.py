@@ -128,7 +128,7 @@ def ticket_route(
 
     async def ticket(asked: Asked[TicketRequest]) -> Said:
         body = asked.body
-        meant = Ticket(id=body.id, source=body.source, agent=body.agent, text=body.text, metadata=body.metadata)
+        meant = Ticket.of(id=body.id, source=body.source, agent=body.agent, text=body.text, metadata=body.metadata)
         return await _started(starts.ticket(meant, by=asked.caller.by, envelope=Envelope()))
 
     return write_route(TICKET, TicketRequest, ticket)

@@ -65,7 +65,8 @@ class Starts:
         try:
             request = StartRequest(agent=agent, prompt=ticket.text, metadata=metadata)
         except ValidationError as error:
-            raise CannotStart("invalid_request", f"ticket {ticket.id!r}: {describe(error)}") from error
+            field = str(error.errors()[0]["loc"][0])
+            raise CannotStart("invalid_request", f"ticket {ticket.id!r}: {describe(error)}", field) from error
         # what the ticket itself says is its content: a mapping that has changed makes no other ticket of it
         return await self._start(request, ticket.agent, by, ticket.source, ticket.id, envelope.traceparent)
 
