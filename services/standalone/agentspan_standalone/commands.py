@@ -60,7 +60,7 @@ def stop(data: Path | None = None) -> int:
     settings = _settings(data)
     standing = _standing(settings)
     if standing is None:
-        raise NotRunning(f"no server runs on {settings.data}")
+        raise _not_running(settings)
     pid = standing["pid"]
     os.kill(pid, signal.SIGTERM)
     if not _until(lambda: not _alive(pid), STOPPED_WITHIN_S):
@@ -79,7 +79,7 @@ def status(data: Path | None = None, show: Callable[[Mapping[str, object]], None
     settings = _settings(data)
     standing = _standing(settings)
     if standing is None:
-        raise NotRunning(f"no server runs on {settings.data}; `agentspan server start` starts one")
+        raise _not_running(settings)
     said = _readyz(standing["url"])
     told = {"history": said["history"]} if said.get("history") else {}
     show({**standing, "data": str(settings.data), "status": said.get("status", "not answering"), **told})
@@ -160,6 +160,16 @@ def _standing(settings: Settings) -> _Standing | None:
     except (OSError, ValueError):
         return None
     return standing if _alive(standing["pid"]) else None
+
+
+def _not_running(settings: Settings) -> NotRunning:
+    """Which folder was looked at, and how to name another: the server that is meant may run on its own."""
+    looked = f"no server runs on the data folder {str(settings.data)!r}"
+    if _readiness(settings.url) is None:
+        hint = "`agentspan server start` starts one; another folder is named with --data or AGENTSPAN_DATA"
+    else:
+        hint = f"what answers at {settings.url} has another; name that with --data or AGENTSPAN_DATA"
+    return NotRunning(f"{looked}: {hint}")
 
 
 def _alive(pid: int) -> bool:
