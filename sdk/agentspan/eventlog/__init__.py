@@ -29,6 +29,7 @@ from agentspan.eventlog._partition import Log, PartitionLog
 from agentspan.eventlog._ports import CaughtUp, Change, Inbox, RawLog, Table
 from agentspan.eventlog._reader import Reader
 from agentspan.eventlog._records import BEGINNING, TAKEOVER, Outcome, Position, Record, Stamp, Stored
+from agentspan.eventlog._watermark import Watermark
 
 __all__ = [
     "BEGINNING",
@@ -57,6 +58,7 @@ __all__ = [
     "StorageFull",
     "Stored",
     "Table",
+    "Watermark",
     "WriteError",
     "partition_for",
 ]

@@ -1,6 +1,9 @@
-"""The end of a growing sequence, and waiting for it to grow: what every adapter in one process needs."""
+"""The end of a growing sequence, and waiting for it to grow: what every adapter in one process needs, and every view
+that is read while it follows the log.
+"""
 
 import asyncio
+from contextlib import suppress
 
 
 class Watermark:
@@ -11,7 +14,7 @@ class Watermark:
         self._waiting: list[asyncio.Future[None]] = []
 
     def grow(self, end: int) -> None:
-        """Move the end up and wake who waits."""
+        """Move the end up and wake who waits. What begins anew moves it back: who waits goes on waiting."""
         self.end = end
         if self._waiting:
             woken, self._waiting = self._waiting, []
@@ -24,4 +27,9 @@ class Watermark:
         while self.end <= offset:
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(waiting)
-            await waiting
+            try:
+                await waiting
+            except asyncio.CancelledError:  # what never grows again does not keep all that gave up
+                with suppress(ValueError):
+                    self._waiting.remove(waiting)
+                raise

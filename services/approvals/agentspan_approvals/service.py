@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Container, Iterable, Sequence
+from contextlib import suppress
 
-from agentspan.eventlog import BEGINNING, BeyondEnd, Log, Outcome, Position, Record, Table, partition_for
+from agentspan.eventlog import BEGINNING, BeyondEnd, Log, Outcome, Position, Record, Table, Watermark, partition_for
 from agentspan.eventlog.commands import Commands
 from agentspan.eventlog.messages import read_log_record
 from agentspan_approvals.decision_ids import names_a_decision
@@ -46,13 +47,14 @@ class Approvals:
         self._table = table
         store.open(log.id)
         self._positions = [BEGINNING] * log.partitions
+        self._reached = [Watermark() for _ in range(log.partitions)]
+        """The offsets of those, for who waits."""
         self._open: list[set[str]] = [set() for _ in range(log.partitions)]
         """Of each partition, the executions with a request that waits for a person."""
         self._ahead: list[dict[str, int]] = [{} for _ in range(log.partitions)]
         """Of each partition, the requests that were restored as they are at a later offset, and that offset."""
         self._held: set[int] = set()
         """The partitions whose view waits for a process of a later release."""
-        self._moved = asyncio.Condition()
 
     async def run(self) -> None:
         """Follow every partition, until cancelled."""
@@ -125,13 +127,13 @@ class Approvals:
 
     async def _follow_from(self, number: int, position: Position) -> None:
         self._open[number] = self._store.open_executions(number)
-        await self._advance(number, position)
+        self._advance(number, position)
         async for outcomes in self._log.partition(number).batches(position):
             for outcome in outcomes:
                 self._fold(number, outcome)
             if self._ahead[number]:
                 self._catch_up(number, outcomes[-1].position)
-            await self._advance(number, outcomes[-1].position)
+            self._advance(number, outcomes[-1].position)
 
     def _fold(self, number: int, outcome: Outcome) -> None:
         changed: dict[str, ApprovalRecord] = {}
@@ -157,12 +159,11 @@ class Approvals:
         else:
             self._open[number].discard(execution_id)
 
-    async def _advance(self, number: int, position: Position) -> None:
+    def _advance(self, number: int, position: Position) -> None:
         if self._publisher is not None:
             self._publisher.advanced(number, position)
-        async with self._moved:
-            self._positions[number] = position
-            self._moved.notify_all()
+        self._positions[number] = position
+        self._reached[number].grow(position.offset)
 
     async def _fresh(self, number: int) -> None:
         """Wait until the view has what counted on the log at this moment; a slow view answers with what it has."""
@@ -176,13 +177,11 @@ class Approvals:
             await self._reach(number, last.position.offset)
 
     async def _reach(self, number: int, offset: int) -> None:
-        if self._positions[number].offset >= offset or number in self._held:
+        if number in self._held:
             return
-        try:
-            async with asyncio.timeout(FRESH_S), self._moved:
-                await self._moved.wait_for(lambda: self._positions[number].offset >= offset)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FRESH_S):
+                await self._reached[number].passed(offset - 1)
 
 
 def _matters(record: Record, waiting: Container[str]) -> bool:
