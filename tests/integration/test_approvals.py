@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentspan.eventlog.memory import MemoryLog
+from agentspan_approvals import service
 from agentspan_approvals.adapters.sqlite_store import SqliteApprovalStore
 from agentspan_approvals.ports import Search
 from agentspan_approvals.service import Approvals
@@ -59,6 +60,19 @@ async def test_a_request_shows_the_exact_call_and_the_hash_that_a_decision_names
         [request] = await approvals.search(PENDING)
     assert (request.approval_id, request.tool, request.args) == (CALL, "refund", ARGS)
     assert request.args_hash == args_hash(ARGS)
+
+
+async def test_a_view_that_is_too_slow_answers_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "FRESH_S", 0.01)
+    world = World(MemoryLog(1))
+    async with process(world) as here:
+        await here.send(start())
+        await here.send(ask("refund"))
+        store = SqliteApprovalStore(":memory:")
+        nobody_follows = Approvals(log=world.log, commands=here.commands, store=store)
+        assert await nobody_follows.search(PENDING) == []
+        assert await nobody_follows.get(CALL, EXECUTION, "0:2") is None
+        store.close()
 
 
 async def test_a_read_sees_what_was_on_the_log_when_it_was_asked() -> None:
