@@ -52,6 +52,29 @@ async def test_memory_is_given_back_once_when_a_burst_is_over() -> None:
     await asyncio.wait([running])
 
 
+async def test_memory_is_given_back_once_for_a_burst_on_many_partitions() -> None:
+    log, clock, given = MemoryLog(8), Clock(), asyncio.Queue[int]()
+    owners = [await log.partition(number).take_over("a") for number in range(8)]
+    running = asyncio.create_task(give_back_when_quiet(log, sleep=clock.sleep, give=lambda: given.put_nowait(1)))
+    for _ in range(50):  # it looks where the log ends
+        await asyncio.sleep(0)
+    for owner in owners[:4]:
+        await owner.append([Record("x", "k", b"{}")])
+    await clock.asleep.wait()
+    for owner in owners[4:]:
+        await owner.append([Record("x", "k", b"{}")])
+    for _ in range(2):
+        assert given.empty()
+        await clock.pass_on()
+    async with asyncio.timeout(10):
+        await given.get()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert given.empty()
+    running.cancel()
+    await asyncio.wait([running])
+
+
 def test_asking_the_c_library_does_no_harm_whatever_it_is() -> None:
     share_one_heap()
     give_back()

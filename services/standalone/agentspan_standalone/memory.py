@@ -7,8 +7,8 @@ Where it is another one, nothing is done.
 import asyncio
 import ctypes
 import gc
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Final
 
 from agentspan.eventlog import Log
 
@@ -35,20 +35,23 @@ def give_back() -> None:
 async def give_back_when_quiet(
     log: Log, *, sleep: Callable[[float], Awaitable[None]], give: Callable[[], None] = give_back
 ) -> None:
-    """Once after each burst on any partition, until cancelled; in between nothing runs."""
-    async with asyncio.TaskGroup() as group:
-        for number in range(log.partitions):
-            group.create_task(_after_bursts(log, number, sleep, give))
-
-
-async def _after_bursts(
-    log: Log, number: int, sleep: Callable[[float], Awaitable[None]], give: Callable[[], None]
-) -> None:
-    partition = log.partition(number)
-    end = await partition.end()
+    """Once after each burst, whatever partitions it came to, until cancelled; in between nothing runs."""
+    partitions = [log.partition(number) for number in range(log.partitions)]
+    ends = [await partition.end() for partition in partitions]
     while True:
-        await partition.wait(end)
-        while (reached := await partition.end()) != end:
-            end = reached
+        await _first([partition.wait(end) for partition, end in zip(partitions, ends, strict=True)])
+        while (reached := [await partition.end() for partition in partitions]) != ends:
+            ends = reached
             await sleep(QUIET_S)
         give()
+
+
+async def _first(waits: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Return when one of them has."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        done.pop().result()
+    finally:
+        for task in tasks:
+            task.cancel()
