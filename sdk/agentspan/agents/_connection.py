@@ -84,17 +84,18 @@ class Connection:
         await asyncio.shield(self._working)
 
     def close(self, timeout_s: float) -> None:
-        """Flush and disconnect."""
+        """Flush and disconnect; an interrupted flush disconnects too."""
         try:
             with suppress(TimeoutError):
-                self.loop.call(self._close(timeout_s), timeout_s + GOODBYE_S)
+                if self._working is not None:
+                    self.loop.call(self.worker.stop(timeout_s), timeout_s + GOODBYE_S)
         finally:
+            with suppress(TimeoutError):
+                self.loop.call(self._disconnect(), GOODBYE_S)
             self._threads.close()
             self.loop.close()
 
-    async def _close(self, timeout_s: float) -> None:
-        if self._working is not None:
-            await self.worker.stop(timeout_s)
+    async def _disconnect(self) -> None:
         tasks = [task for task in (self._working, self._reconciling) if task is not None]
         for task in tasks:
             task.cancel()

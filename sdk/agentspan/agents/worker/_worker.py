@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, assert_never
 
 from agentspan.agents._errors import AgentspanError, NotFound, ServerUnavailable
 from agentspan.agents._serialise import Raised, Returned
+from agentspan.agents.worker._last_words import in_hand_ended
 from agentspan.agents.worker._limits import Limit, unlimited
 from agentspan.agents.worker._outbox import Entry, Outbox, report_of
 from agentspan.agents.worker._ports import Clock, Outcome, RunTool, TooLate, WorkerTransport
@@ -113,8 +114,7 @@ class Worker:
         """Take nothing new, give what is in hand `flush_s` seconds to end and be answered, say good-bye."""
         self._stopping = True
         self._outbox.drop_unsent_claims()
-        if self._held:
-            await asyncio.wait(self._held.values(), timeout=flush_s)
+        await in_hand_ended(self._held, flush_s)
         for loop in self._loops:
             loop.cancel()
         if self._session is not None:
