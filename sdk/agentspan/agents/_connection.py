@@ -87,13 +87,18 @@ class Connection:
         """Flush and disconnect; an interrupted flush disconnects too."""
         try:
             with suppress(TimeoutError):
-                if self._working is not None:
-                    self.loop.call(self.worker.stop(timeout_s), timeout_s + GOODBYE_S)
+                self.loop.call(self._flush(timeout_s), timeout_s + GOODBYE_S)
         finally:
             with suppress(TimeoutError):
                 self.loop.call(self._disconnect(), GOODBYE_S)
             self._threads.close()
             self.loop.close()
+
+    async def _flush(self, timeout_s: float) -> None:
+        if self._working is not None:
+            await self.worker.stop(timeout_s)
+            self._working.cancel()  # now: later it might hit what the worker does last, and `served` would be cancelled
+            await asyncio.wait({self._working})
 
     async def _disconnect(self) -> None:
         tasks = [task for task in (self._working, self._reconciling) if task is not None]
