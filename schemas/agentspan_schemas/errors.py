@@ -44,5 +44,7 @@ class NotCanonical(ContractError):
 def describe(error: ValidationError) -> str:
     """The first few problems of a validation, each with the field's path."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
-    shown = "; ".join(f"{'.'.join(str(part) for part in p['loc']) or 'value'}: {p['msg']}" for p in problems[:3])
+    shown = "; ".join(
+        f"{'.'.join(map(str, p['loc'])) or 'value'}: {p['msg'].removeprefix('Value error, ')}" for p in problems[:3]
+    )
     return shown if len(problems) <= 3 else f"{shown}; and {len(problems) - 3} more"

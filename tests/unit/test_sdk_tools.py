@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
+from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -184,8 +185,41 @@ def test_parameters_that_cannot_be_described_are_refused_with_their_names() -> N
 
     with pytest.raises(ConfigurationError, match=r"tool 'variadic': '\*rest: int' can't be described"):
         Agent("a", "p/m", tools=[variadic])
-    with pytest.raises(ConfigurationError, match="tool 'opaque': a parameter has no JSON Schema"):
+    with pytest.raises(ConfigurationError, match="tool 'opaque': a parameter has no JSON Schema") as error:
         Agent("a", "p/m", tools=[opaque])
+    assert "lock: threading.Thread; annotate it with what JSON can hold" in str(error.value)
+
+
+class Desk:
+    @tool
+    def unbound(self, email: str) -> None:
+        """Find a customer."""
+
+    def bound(self, email: str) -> None:
+        """Find a customer."""
+
+    def __call__(self, email: str) -> None:
+        """Find a customer."""
+
+
+def test_a_method_is_a_tool_once_it_is_bound() -> None:
+    assert set(schema_of(tool(Desk().bound))["properties"]) == {"email"}
+    with pytest.raises(ConfigurationError, match=r"tool 'unbound': 'self' would be .* as in tool\(instance.unbound\)"):
+        Agent("a", "p/m", tools=[Desk.unbound])
+
+
+@pytest.mark.parametrize("function", [Desk(), partial(Desk().bound, "a@b")], ids=["an object", "a partial"])
+def test_what_is_called_and_is_no_function_is_refused_with_what_to_write(function: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"has no name for the model to call: write a function with def"):
+        tool(function)
+    with pytest.raises(ConfigurationError, match=r"tool 'find': .* is no function, and has no annotations; wrap it"):
+        Agent("a", "p/m", tools=[tool(name="find")(function)])
+
+
+def test_a_lambda_needs_a_name() -> None:
+    with pytest.raises(ConfigurationError, match=r"<lambda>.* has no name for the model to call"):
+        tool(lambda: None)
+    assert tool(name="nothing")(lambda: None).name == "nothing"
 
 
 def test_an_annotation_that_is_defined_further_down() -> None:
@@ -233,6 +267,8 @@ def test_an_agent_is_a_definition() -> None:
         (lambda: Agent("a b", "p/m"), ConfigurationError, "agent 'a b': a name has no spaces; write 'a_b'"),
         (lambda: Agent("a&b", "p/m"), ConfigurationError, "agent 'a&b': name"),
         (lambda: Agent("a", "p/m", tools=[print]), ConfigurationError, "is no tool; decorate"),  # type: ignore[list-item]
+        (lambda: Agent("a", "p/m", tools=tool(len)), ConfigurationError, "tools=<tool 'len'> is no list; write tools="),  # type: ignore[arg-type]
+        (lambda: Agent("a", "p/m", tools=None), ConfigurationError, "agent 'a': tools=None is no list"),  # type: ignore[arg-type]
         (lambda: Agent("a", "p/m", output_type=threading.Thread), ConfigurationError, "has no JSON Schema"),
         (lambda: Agent("a", "p/m", max_turns=0), ConfigurationError, "max_turns"),
     ],
@@ -247,8 +283,9 @@ def test_two_tools_of_one_name_are_refused() -> None:
     def find() -> None:
         """Find."""
 
-    with pytest.raises(ConfigurationError, match="two tools named 'find'"):
+    with pytest.raises(ConfigurationError, match="two tools named 'find'") as error:
         Agent("a", "p/m", tools=[find, find])
+    assert "Value error" not in str(error.value)
 
 
 class Cursor:

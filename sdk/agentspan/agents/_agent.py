@@ -1,7 +1,7 @@
 """`Agent`: a model, its instructions, its tools and the shape of its answer."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any, Never
 
@@ -147,11 +147,14 @@ def _check_names(name: object, model: object) -> None:
         )
 
 
-def _tools(agent: str, tools: Sequence[Any]) -> tuple[Tool[..., Any], ...]:
-    for given in tools:
+def _tools(agent: str, tools: object) -> tuple[Tool[..., Any], ...]:
+    if not isinstance(tools, Iterable) or isinstance(tools, str):
+        raise ConfigurationError(f"agent {agent!r}: tools={tools!r} is no list; write tools=[one, another]")
+    all_given = tuple(tools)
+    for given in all_given:
         if not isinstance(given, Tool):
             raise ConfigurationError(f"agent {agent!r}: {given!r} is no tool; decorate the function with @tool")
-    return tuple(tools)
+    return all_given
 
 
 def _check_instructions(agent: str, instructions: Callable[..., Any]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 from pydantic.json_schema import GenerateJsonSchema
 
 from agentspan.agents._context import ToolContext
@@ -66,6 +66,7 @@ def read_signature(function: Callable[..., Any], tool: str) -> Signature:
             context = parameter.name
             continue
         _refuse_variadic(parameter, tool)
+        _refuse_unbound(parameter, index, function, tool)
         field = f"parameter_{index}"
         names[field] = parameter.name
         fields[field] = _field(parameter, annotation, documented.get(parameter.name))
@@ -80,6 +81,10 @@ def _hints(function: Callable[..., Any], tool: str) -> dict[str, Any]:
     except NameError as error:
         raise ConfigurationError(
             f"tool {tool!r}: an annotation names {error.name!r}, which is not defined in its module"
+        ) from error
+    except TypeError as error:  # an object with __call__, a functools.partial
+        raise ConfigurationError(
+            f"tool {tool!r}: {function!r} is no function, and has no annotations; wrap it in one that has"
         ) from error
 
 
@@ -102,9 +107,23 @@ def _model(tool: str, fields: dict[str, Any]) -> tuple[type[BaseModel], JsonSche
         )
         schema = model.model_json_schema(schema_generator=PlainSchema)
     except Exception as error:
-        raise ConfigurationError(f"tool {tool!r}: a parameter has no JSON Schema: {error}") from error
+        raise ConfigurationError(
+            f"tool {tool!r}: a parameter has no JSON Schema: {_indescribable(fields)}; annotate it with what JSON can"
+            " hold: numbers, text, lists, dicts, an enum, a dataclass, a TypedDict or a pydantic model"
+        ) from error
     schema.pop("title", None)
     return model, schema
+
+
+def _indescribable(fields: Mapping[str, Any]) -> str:
+    """Those that have none by themselves, as they stand in the signature."""
+    found = []
+    for annotation, field in fields.values():
+        try:
+            TypeAdapter(annotation).json_schema(schema_generator=PlainSchema)
+        except Exception:  # whatever pydantic says of it: the first error is the one that is told
+            found.append(f"{field.alias}: {inspect.formatannotation(annotation)}")
+    return ", ".join(found) or "its default"
 
 
 def _is_context(annotation: Any) -> bool:
@@ -115,4 +134,14 @@ def _refuse_variadic(parameter: inspect.Parameter, tool: str) -> None:
     if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
         raise ConfigurationError(
             f"tool {tool!r}: {str(parameter)!r} can't be described to a model; name each parameter"
+        )
+
+
+def _refuse_unbound(parameter: inspect.Parameter, index: int, function: Callable[..., Any], tool: str) -> None:
+    """A method that was decorated in its class: the model would be asked for the instance."""
+    is_method = "." in getattr(function, "__qualname__", "").rpartition("<locals>.")[2]
+    if is_method and index == 0 and parameter.name in ("self", "cls"):
+        raise ConfigurationError(
+            f"tool {tool!r}: {parameter.name!r} would be the model's to give; make a tool of the bound method, as in "
+            f"tool(instance.{function.__name__})"
         )

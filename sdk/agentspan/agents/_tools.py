@@ -169,7 +169,7 @@ def tool(
 
     def decorate(function: Callable[..., Any]) -> Tool[..., Any]:
         options = {
-            "name": name or getattr(function, "__name__", ""),
+            "name": name or _name_of(function),
             "approval_required": approval_required,
             "effects": effects or ("once" if approval_required else "idempotent"),
             "timeout_s": timeout_s,
@@ -183,6 +183,15 @@ def tool(
     if not callable(function):
         raise ConfigurationError(f"@tool takes keyword options only, not {function!r}: @tool(name={function!r})")
     return decorate(function)
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    name: str = getattr(function, "__name__", "")
+    if not name.isidentifier():
+        raise ConfigurationError(
+            f"{function!r} has no name for the model to call: write a function with def, or give @tool(name=...)"
+        )
+    return name
 
 
 def _check(name: str, options: dict[str, Any]) -> None:
