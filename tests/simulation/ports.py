@@ -116,9 +116,10 @@ class Inbox:
         """One request."""
         return self._records.get(approval_id)
 
-    def open_executions(self, partition: int) -> set[str]:
-        """The executions of a partition with a request that waits for a person."""
-        return {record.execution_id for record in self.of(partition) if record.state in OPEN}
+    def open_executions(self) -> dict[int, set[str]]:
+        """Of each partition: the executions with a request that waits for a person."""
+        numbers = set(self._partition_of.values())
+        return {number: {r.execution_id for r in self.of(number) if r.state in OPEN} for number in numbers}
 
     def of_execution(self, execution_id: str) -> dict[str, ApprovalRecord]:
         """All requests of an execution, by their ids."""

@@ -63,8 +63,8 @@ class ApprovalStore(Protocol):
         """All requests of an execution, by their ids."""
         ...
 
-    def open_executions(self, partition: int) -> set[str]:
-        """The executions of a partition with a request that waits for a person."""
+    def open_executions(self) -> Mapping[int, set[str]]:
+        """Of each partition with such: the executions with a request that waits for a person."""
         ...
 
     def of(self, partition: int) -> Iterable[ApprovalRecord]:

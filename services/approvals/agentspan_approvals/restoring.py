@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 
 from agentspan.eventlog import CaughtUp, Change, Position, Table
+from agentspan_approvals.domain import OPEN
 from agentspan_approvals.entries import Reach, reach
 from agentspan_approvals.ports import ApprovalStore
 from agentspan_approvals.publisher import Stood
@@ -32,6 +33,8 @@ class Restored:
     """Go on from here."""
     ahead: Mapping[str, int]
     """The requests that reflect more of the log than that, and up to which offset."""
+    open: set[str]
+    """The executions with a request that waits for a person."""
     stood: Stood
     """What it was restored from, and what comes behind it. Close it."""
 
@@ -56,7 +59,7 @@ async def restored(table: Table, number: int, log_id: str, store: ApprovalStore)
             return None
         closing.pop_all()
         ahead = {key: at for key, at in reading.reflects.items() if at > published.offset}
-        return Restored(published, ahead, Stood(reading.standing, changes))
+        return Restored(published, ahead, reading.open, Stood(reading.standing, changes))
 
 
 async def _filled(
@@ -81,6 +84,7 @@ class _Reading:
     log_id: str
     published: Position | None = None
     found: list[tuple[ApprovalRecord, bytes]] = field(default_factory=list)
+    open: set[str] = field(default_factory=set)
     reflects: dict[str, int] = field(default_factory=dict)
     standing: dict[str, Standing] = field(default_factory=dict)
 
@@ -89,6 +93,8 @@ class _Reading:
         assert change.record is not None, "what is buried does not stand"
         found = APPROVALS.decode(change.record.value)
         self.found.append((found, change.record.value))
+        if found.state in OPEN:
+            self.open.add(found.execution_id)
         self.standing[change.key] = Standing(found.version, found.ended_at)
         reached = reach(change.record)
         self._check(change.key, reached)

@@ -49,7 +49,8 @@ class Approvals:
         self._positions = [BEGINNING] * log.partitions
         self._reached = [Watermark() for _ in range(log.partitions)]
         """The offsets of those, for who waits."""
-        self._open: list[set[str]] = [set() for _ in range(log.partitions)]
+        kept = store.open_executions()
+        self._open = [kept.get(number, set()) for number in range(log.partitions)]
         """Of each partition, the executions with a request that waits for a person."""
         self._ahead: list[dict[str, int]] = [{} for _ in range(log.partitions)]
         """Of each partition, the requests that were restored as they are at a later offset, and that offset."""
@@ -91,8 +92,7 @@ class Approvals:
             try:
                 await self._follow_from(number, position)
             except BeyondEnd:
-                self._store.clear(number)
-                self._ahead[number].clear()
+                self._forget(number)
                 await self._follow_from(number, BEGINNING)
         except NewerVersion as error:
             logger.error("approvals of partition %d wait, upgrade this server: %s", number, error)
@@ -104,14 +104,20 @@ class Approvals:
         position = self._store.position(number)
         if position != BEGINNING or self._table is None:
             return position, None
-        self._store.clear(number)
+        self._forget(number)
         found = await restored(self._table, number, self._log.id, self._store)
         if found is None:
-            self._store.clear(number)
+            self._forget(number)
             return BEGINNING, None
+        self._open[number] = found.open
         self._ahead[number].update(found.ahead)
         self._catch_up(number, found.position)
         return found.position, found.stood
+
+    def _forget(self, number: int) -> None:
+        self._store.clear(number)
+        self._open[number].clear()
+        self._ahead[number].clear()
 
     def _let_publish(self, number: int, stood: Stood | None, group: asyncio.TaskGroup) -> None:
         if self._publisher is not None and stood is not None:
@@ -126,7 +132,6 @@ class Approvals:
             self._store.put(number, (), position)
 
     async def _follow_from(self, number: int, position: Position) -> None:
-        self._open[number] = self._store.open_executions(number)
         self._advance(number, position)
         async for outcomes in self._log.partition(number).batches(position):
             for outcome in outcomes:

@@ -6,7 +6,7 @@ their events asks for them. What is restored by the thousand is written by anoth
 """
 
 import sqlite3
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
@@ -46,7 +46,7 @@ _OPEN = """
 SELECT partition, COUNT(*), MIN(requested_at) FROM approvals WHERE state IN (?, ?) GROUP BY partition
 """
 
-_OPEN_EXECUTIONS = "SELECT DISTINCT execution_id FROM approvals WHERE state IN (?, ?) AND partition = ?"
+_OPEN_EXECUTIONS = "SELECT partition, execution_id FROM approvals WHERE state IN (?, ?)"
 
 _VALUES = "(?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT = f"INSERT OR REPLACE INTO approvals VALUES {_VALUES}"
@@ -130,10 +130,13 @@ class SqliteApprovalStore:
         found = self._db.execute(_OPEN, tuple(OPEN)).fetchall()
         return {number: (count, datetime.fromisoformat(since)) for number, count, since in found}
 
-    def open_executions(self, partition: int) -> set[str]:
-        """The executions of a partition with a request that waits for a person."""
+    def open_executions(self) -> Mapping[int, set[str]]:
+        """Of each partition with such: the executions with a request that waits for a person."""
         self._save()
-        return {execution_id for (execution_id,) in self._db.execute(_OPEN_EXECUTIONS, (*OPEN, partition))}
+        found = defaultdict[int, set[str]](set)
+        for partition, execution_id in self._db.execute(_OPEN_EXECUTIONS, tuple(OPEN)):
+            found[partition].add(execution_id)
+        return found
 
     def of_execution(self, execution_id: str) -> Mapping[str, ApprovalRecord]:
         """All requests of an execution, by their ids."""
