@@ -9,8 +9,8 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-QUIETLY_S = 0.5
-"""What takes no longer is not worth a word."""
+QUIETLY_S = 2.0
+"""What takes no longer is not worth a word, nor is what a program that has ended leaves behind: it waits no longer."""
 
 NAMED = 3
 """So many calls are named."""
