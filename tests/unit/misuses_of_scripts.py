@@ -93,6 +93,12 @@ SCRIPTS: list[Misuse] = [
         " put the call of a tool with approval_required=True before it.",
     ),
     (
+        lambda: play(CALL, M.waiting("for ada"), M.done("ok")),
+        ScriptError,
+        "events[1] waiting, field 'tool': no open call waits for a decision (open now: 'look_up'). Next: put "
+        "the call of a tool with approval_required=True before it.",
+    ),
+    (
         lambda: play(M.waiting("for ada")),
         ScriptError,
         "events[0] waiting, field 'tool': no open call waits for a decision (open now: none). Next: put "

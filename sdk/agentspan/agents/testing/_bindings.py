@@ -42,8 +42,7 @@ class Bindings:
         """The call that this line is about, now marked so; None when there is none."""
         match line.kind:
             case "waiting":
-                found = self._oldest(line, lambda c: c.gated and not c.waited)
-                return self._mark(found or self._oldest(line, lambda c: not c.waited), waited=True)
+                return self._mark(self._oldest(line, lambda c: c.gated and not c.waited), waited=True)
             case "approved" | "rejected" | "expired":
                 found = self._oldest(line, lambda c: c.gated and not c.decided)
                 return self._mark(found, waited=True, decided=True, closed=line.kind != "approved")
