@@ -6,22 +6,20 @@ it is not decoded, unless the acknowledgement is late.
 
 import asyncio
 import contextlib
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from confluent_kafka import Message
 
 from agentspan.eventlog._errors import LogError
+from agentspan.eventlog._kafka_behind import Behind
 from agentspan.eventlog._kafka_history import History
 from agentspan.eventlog._kafka_live import Live, Place, Sink
+from agentspan.eventlog._kafka_window import Piece, Window
 
 T = TypeVar("T")
 
-KEPT_RECORDS = 4096
-KEPT_BYTES = 4 * 1024 * 1024
 DOUBTED_S = 0.05
 """So long may an acknowledgement be behind what a consumer brings; then that is decoded, whoever wrote it."""
 
@@ -42,59 +40,6 @@ class Bell:
         """Return when it has rung more often than that."""
         while self.rung == rung:
             await self._event.wait()
-
-
-@dataclass(frozen=True, slots=True)
-class Piece(Generic[T]):
-    """What was read of a partition."""
-
-    items: Sequence[tuple[int, T]]
-    """With their offsets. There may be gaps: compaction leaves some, and so does the marker of a transaction."""
-    following: int
-    """The offset to go on from: below it stands nothing but the items."""
-
-
-class Window(Generic[T]):
-    """The newest items of a partition, in offset order."""
-
-    def __init__(self, first: int, *, kept_records: int = KEPT_RECORDS, kept_bytes: int = KEPT_BYTES) -> None:
-        self.first = first
-        """All that stands from here to `end` is in memory."""
-        self.end = first
-        self._kept_records = kept_records
-        self._kept_bytes = kept_bytes
-        self._items: list[tuple[int, T]] = []
-        self._sizes: list[int] = []
-        self._bytes = 0
-
-    def push(self, offset: int, item: T, size: int) -> None:
-        """Add the next item. Now and then the oldest make room, many at once: a list's front is slow to cut."""
-        self._items.append((offset, item))
-        self._sizes.append(size)
-        self._bytes += size
-        self.end = offset + 1
-        if len(self._items) > 2 * self._kept_records or self._bytes > 2 * self._kept_bytes:
-            self._cut()
-
-    def skip(self, end: int) -> None:
-        """Nothing stands from here to there."""
-        self.end = max(self.end, end)
-
-    def read(self, offset: int, limit: int) -> Piece[T]:
-        """Up to `limit` items from `offset` on, which is not below `first`."""
-        at = bisect_left(self._items, offset, key=lambda item: item[0])
-        items = self._items[at : at + limit]
-        return Piece(items, items[-1][0] + 1 if items else self.end)
-
-    def _cut(self) -> None:
-        cut = 0
-        while len(self._items) - cut > self._kept_records or (
-            self._bytes > self._kept_bytes and cut < len(self._items)
-        ):
-            self._bytes -= self._sizes[cut]
-            cut += 1
-        self.first = self._items[cut - 1][0] + 1
-        del self._items[:cut], self._sizes[:cut]
 
 
 class Following(Sink, Generic[T]):
@@ -223,7 +168,7 @@ class Feed(Generic[T]):
         self._decode = decode
         self._offsets = offsets
         self._live = live
-        self._history = history
+        self._behind = Behind(place, decode, history)
         self._bell = bell
         self._following: Following[T] | None = None
         self._beginning = asyncio.Lock()
@@ -269,14 +214,14 @@ class Feed(Generic[T]):
         """
         following = self._following
         if following is None or following.error is not None:
-            return await self._read_behind(offset, limit, await self.end())
+            return await self._behind.read(offset, limit, await self.end())
         if offset >= following.window.end:
             if offset >= await self.end():
                 return Piece((), offset)
             await following.reached(offset)
         if offset >= following.window.first:
             return following.window.read(offset, limit)
-        return await self._read_behind(offset, limit, following.window.first)
+        return await self._behind.read(offset, limit, following.window.first)
 
     def sending(self, write: asyncio.Future[Sequence[int]]) -> None:
         """A write of this process has been sent."""
@@ -287,12 +232,6 @@ class Feed(Generic[T]):
         """A write of this process was acknowledged."""
         if self._following is not None:
             self._following.landed(offset, item, size)
-
-    async def _read_behind(self, offset: int, limit: int, stop: int) -> Piece[T]:
-        if offset >= stop:
-            return Piece((), offset)
-        items = await self._history.read(self.place, offset, limit, stop, self._decode)
-        return Piece(items, items[-1][0] + 1 if items else stop)
 
 
 def _offset(message: Message) -> int:

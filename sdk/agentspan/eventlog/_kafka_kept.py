@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from agentspan.eventlog._kafka_feed import Piece
+from agentspan.eventlog._kafka_window import Piece
 from agentspan.eventlog._ports import Change
 
 KEPT_BYTES = 1024 * 1024
