@@ -2,13 +2,24 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from starlette.routing import Route
 
 from agentspan_approvals.paging import BadCursor, cut, decode_cursor
 from agentspan_approvals.ports import Place, Search
 from agentspan_approvals.service import Approvals
-from agentspan_doors import Asked, DoorError, PlainDoor, Said, accepted, command_id, json_of, not_found, write_route
+from agentspan_doors import (
+    Asked,
+    DoorError,
+    PlainDoor,
+    Said,
+    accepted,
+    command_id,
+    json_of,
+    known_parameters,
+    not_found,
+    write_route,
+)
 from agentspan_schemas import JsonObject, NotCanonical
 from agentspan_schemas import commands as c
 from agentspan_schemas.approvals import ApprovalRecord, ApprovalState
@@ -19,7 +30,7 @@ from agentspan_schemas.ids import split_approval_id
 
 def router(approvals: Approvals) -> APIRouter:
     """Reading requests. GET never decides."""
-    api = APIRouter(prefix="/api/v1", tags=["approvals"])
+    api = APIRouter(prefix="/api/v1", tags=["approvals"], dependencies=[Depends(known_parameters)])
 
     @api.get("/approvals", summary="List requests for a decision")
     async def search(

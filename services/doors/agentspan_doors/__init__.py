@@ -8,6 +8,7 @@ from agentspan_doors.app import Application, create_app
 from agentspan_doors.callers import Caller, CallerOf, CommandKey, command_id
 from agentspan_doors.guard import Guard
 from agentspan_doors.openapi import PlainDoor
+from agentspan_doors.parameters import known_parameters, refuse_unknown
 from agentspan_doors.plain import Asked, Plain, Said, body_of, json_of, write_route
 from agentspan_doors.problems import DoorError, accepted, not_found, problem_response
 
@@ -27,7 +28,9 @@ __all__ = [
     "command_id",
     "create_app",
     "json_of",
+    "known_parameters",
     "not_found",
     "problem_response",
+    "refuse_unknown",
     "write_route",
 ]

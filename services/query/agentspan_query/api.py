@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Depends, Header
 from fastapi import Query as Param
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
-from agentspan_doors import DoorError, not_found
+from agentspan_doors import DoorError, known_parameters, not_found
 from agentspan_query.domain.filters import ExecutionFilter
 from agentspan_query.errors import BadCursor, BadPosition, HistoryFailed, HistoryUnavailable, QueryError
 from agentspan_query.service import Query
@@ -48,7 +48,7 @@ MinPosition = Annotated[
 
 def router(query: Query) -> APIRouter:
     """The read API."""
-    api = APIRouter(prefix="/api/v1", tags=["history"])
+    api = APIRouter(prefix="/api/v1", tags=["history"], dependencies=[Depends(known_parameters)])
     _add_lists(api, query)
     _add_execution(api, query)
     return api

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from agentspan_doors import DoorError, PlainDoor, not_found, problem_response
+from agentspan_doors import DoorError, PlainDoor, not_found, problem_response, refuse_unknown
 from agentspan_query.errors import (
     BadPosition,
     EventMissing,
@@ -163,9 +163,7 @@ def problem_of(error: Exception) -> Problem:
 
 
 def _asked_in_url(request: Request) -> StreamRequest:
-    if unknown := sorted(request.query_params.keys() - {"follow", "deltas"}):
-        detail = f"unknown parameter {unknown[0]!r}; known are follow, deltas"
-        raise DoorError(422, "invalid_request", detail, field=unknown[0])
+    refuse_unknown(request, ("follow", "deltas"))
     deltas = request.query_params.get("deltas", "false")
     if deltas not in ("true", "false"):
         raise DoorError(422, "invalid_request", f"deltas: {deltas!r} is neither true nor false", field="deltas")

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from agentspan_doors import DoorError, Plain, Said, body_of, json_of, problem_response
+from agentspan_doors import DoorError, Plain, Said, body_of, json_of, problem_response, refuse_unknown
 from agentspan_schemas import MAX_VALUE_BYTES
 from agentspan_schemas.codec import describe, encode
 from agentspan_schemas.http import SessionRequest, WorkerReport
@@ -70,9 +70,7 @@ class _Doors:
 
     async def workers(self, request: Request) -> Response:
         asked = {name: request.query_params.get(name) for name in ("agent", "tool", "input_schema_hash")}
-        if unknown := sorted(request.query_params.keys() - asked.keys()):
-            detail = f"unknown parameter {unknown[0]!r}; known are {', '.join(asked)}"
-            raise DoorError(422, "invalid_request", detail, field=unknown[0])
+        refuse_unknown(request, asked)
         items = b",".join(encode(session) for session in self._gateway.workers_for(**asked))
         return _json(b'{"items":[' + items + b"]}")
 
