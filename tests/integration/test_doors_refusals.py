@@ -158,7 +158,7 @@ CASES = [
     decision("a finished execution", "{finished}.1-0", DECISION, 409, "finished", "completed"),
     Case("an unknown approval", "GET", "/approvals/exec-none.1-0", 404, "unknown_approval", "agentspan approvals list"),
     Case("a state that is none", "GET", "/approvals?state=lost", 422, INVALID, "'pending'", wrong="state.0"),
-    Case("a filter that is misspelt", "GET", "/approvals?stat=pending", 422, INVALID, "agent, tool, state", wrong="stat"),
+    Case("a misspelt filter", "GET", "/approvals?stat=pending", 422, INVALID, "agent, tool, state", wrong="stat"),
     # what people do to executions
     Case("a pause of nothing", "POST", "/executions/exec-none/pause", 404, "unknown_execution", "agent list", body={}),
     Case("a pause of a finished one", "POST", "/executions/{finished}/pause", 409, "finished", "completed", body={}),
@@ -174,7 +174,7 @@ CASES = [
     Case("events of an unknown one", "GET", "/executions/exec-none/events", 404, "unknown_execution", "agent list"),
     Case("a stream of an unknown one", "GET", "/executions/exec-none/stream", 404, "unknown_execution", "agent list"),
     Case("events after nothing", "GET", "/executions/{finished}/events?after=-1", 422, INVALID, "after", wrong="after"),
-    Case("a parameter of one execution", "GET", "/executions/{finished}?aftre=1", 422, INVALID, "known are min_position",
+    Case("a parameter of one", "GET", "/executions/{finished}?aftre=1", 422, INVALID, "known are min_position",
          wrong="aftre"),
     Case("a parameter where there is none", "GET", "/agents?agent=x", 422, INVALID, "known are none", wrong="agent"),
     Case("a Last-Event-ID that is none", "GET", "/executions/{finished}/stream", 422, INVALID, "seq",
