@@ -11,7 +11,7 @@ from typing import Final
 
 MACHINES_A_TURN: Final = 32
 """Enough that one commit takes many; deciding, writing and acting on so many takes some ten to twenty milliseconds, and
-from a decision to its answer the loop turns eight times."""
+from a decision to its answer the loop turns seven times."""
 
 
 class Turns:
