@@ -3,7 +3,7 @@
 from functools import cached_property
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from agentspan_schemas._base import Effects, JsonSchema, Name, Wire
 from agentspan_schemas.canonical import content_hash
@@ -60,13 +60,13 @@ class AgentDefinition(Wire):
     timeout_s: float | None = Field(default=None, gt=0)
     """After how long a run without an answer fails, where its start does not say; None: never."""
 
-    @model_validator(mode="after")
-    def _tool_names_differ(self) -> Self:
-        names = [tool.name for tool in self.tools]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"agent {self.name!r} has two tools named {twice[0]!r}; rename one")
-        return self
+    @field_validator("tools")
+    @classmethod
+    def _names_differ(cls, tools: tuple[ToolDefinition, ...]) -> tuple[ToolDefinition, ...]:
+        names = [tool.name for tool in tools]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two tools named {twice[0]!r}; rename one")
+        return tools
 
     @cached_property
     def version(self) -> str:
