@@ -114,5 +114,5 @@ def invalid_request(first: Mapping[str, Any]) -> Problem:
         why = first.get("ctx", {}).get("error", "")
         return _problem(400, "not_json", f"the body is not JSON: {why}; send application/json")
     field = ".".join(str(part) for part in first["loc"]) or "body"
-    message = f"{field}: {first['msg']}; see /api/v1/openapi.json for what it takes"
+    message = f"{field}: {first['msg'].removeprefix('Value error, ')}; see /api/v1/openapi.json for what it takes"
     return _problem(422, "invalid_request", message, field=field)
