@@ -73,11 +73,10 @@ def test_the_server_learns_who_decides_and_through_what(server: FakeServer) -> N
     [
         (["--reject", "Amount too large, escalate to finance"], "Amount too large, escalate to finance"),
         (["--deny", "--reason", "too large"], "too large"),
-        (["--deny"], None),
     ],
 )
 def test_rejecting_carries_its_reason(
-    server: FakeServer, capsys: pytest.CaptureFixture[str], options: list[str], reason: str | None
+    server: FakeServer, capsys: pytest.CaptureFixture[str], options: list[str], reason: str
 ) -> None:
     server.on("POST", DECISION, Reply(decided("rejected", reason=reason).model_dump(mode="json")))
     assert respond(RUN, *options) == 0

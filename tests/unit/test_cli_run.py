@@ -152,6 +152,22 @@ def test_a_target_that_is_no_agent_is_refused(folder: Path, target: str, says: s
         _run.load_agent(target, folder)
 
 
+@pytest.mark.parametrize("path", ["sub/cli_test_inner.py", "./sub/cli_test_inner.py", "sub/cli_test_inner"])
+def test_a_files_path_means_its_module(folder: Path, path: str) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub" / "cli_test_inner.py").write_text("from cli_test_agents import helper\n")
+    assert _run.load_agent(f"{path}:helper", folder).name == "helper"
+    assert _run.load_agent(f"{folder}/{path}:helper", folder).name == "helper"
+
+
+def test_a_path_that_is_no_module_of_the_folder_says_what_to_write(folder: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"there is no file '.*nothing.py': write module:agent"):
+        _run.load_agent("nothing.py:helper", folder)
+    (folder / "sub").mkdir()
+    with pytest.raises(ConfigurationError, match=r"go to the folder .*, as in cli_test_agents:helper"):
+        _run.load_agent("../cli_test_agents.py:helper", folder / "sub")
+
+
 def test_a_module_that_lacks_one_of_its_own_imports_says_which(folder: Path) -> None:
     (folder / "cli_test_broken.py").write_text("import cli_test_absent\n")
     with pytest.raises(

@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import json
+import os
 import sys
 import traceback
 from collections.abc import Mapping
@@ -21,10 +22,13 @@ LONGEST = 200
 
 
 def load_agent(target: str, folder: Path) -> Agent:
-    """The agent that `module:name` means, looked for from `folder`. Raises ConfigurationError when there is none."""
+    """The agent that `module:name` means, or `path/to/module.py:name`, looked for from `folder`. Raises
+    ConfigurationError when there is none."""
     module_name, colon, name = target.partition(":")
     if not (module_name and colon and name):
         raise ConfigurationError(f"{target!r} names no agent: write module:agent, as in my_app.agents:support_agent")
+    if module_name.endswith(".py") or "/" in module_name:
+        module_name = _module_of(module_name, name, folder)
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     try:
@@ -151,6 +155,23 @@ def _follow(handle: AgentHandle, output: Format) -> ExitCode:
     if output is Format.TABLE:
         out(_answer(last.output))
     return ExitCode.OK
+
+
+def _module_of(path: str, name: str, folder: Path) -> str:
+    """The module that a file is, seen from the folder: `my_app.agents` of `my_app/agents.py`."""
+    file = Path(os.path.normpath(folder / path))
+    file = file if file.suffix == ".py" else file.with_name(f"{file.name}.py")
+    if not file.is_file():
+        raise ConfigurationError(
+            f"there is no file {str(file)!r}: write module:agent, as in my_app.agents:support_agent"
+        )
+    parts = file.relative_to(folder).with_suffix("").parts if file.is_relative_to(folder) else ()
+    if not parts or any("." in part for part in parts):
+        raise ConfigurationError(
+            f"{str(file)!r} is no module of {str(folder)!r}: go to the folder that its imports begin in, "
+            f"{str(file.parent)!r} maybe, and write module:agent, as in {file.stem}:{name}"
+        )
+    return ".".join(parts)
 
 
 def _not_imported(module_name: str, folder: Path, error: Exception) -> ConfigurationError:

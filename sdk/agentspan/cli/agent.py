@@ -211,6 +211,8 @@ def _response(approve: bool, reject: str | None, deny: bool, reason: str | None,
         raise typer.BadParameter("--reject has the reason already: leave --reason out")
     if reject is not None and not reject.strip():
         raise typer.BadParameter("--reject needs a reason: the agent reads it and goes on with it")
+    if deny and not (reason or "").strip():
+        raise typer.BadParameter("--deny needs --reason TEXT: the agent reads it and goes on with it")
     if args is not None and not approve:
         raise typer.BadParameter("--args goes with --approve: a rejected call does not run")
     edited = edited_args(args) if args is not None else None

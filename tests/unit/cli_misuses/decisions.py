@@ -22,6 +22,18 @@ DECISIONS: list[Misuse] = [
         helped("agent respond", "--reject needs a reason: the agent reads it and goes on with it"),
     ),
     (
+        "agent respond exec-a1b2c3 --deny",
+        "",
+        2,
+        helped("agent respond", "--deny needs --reason TEXT: the agent reads it and goes on with it"),
+    ),
+    (
+        'agent respond exec-a1b2c3 --deny --reason " "',
+        "",
+        2,
+        helped("agent respond", "--deny needs --reason TEXT: the agent reads it and goes on with it"),
+    ),
+    (
         "agent respond exec-a1b2c3 --reject no --reason no",
         "",
         2,
@@ -48,6 +60,12 @@ DECISIONS: list[Misuse] = [
         "",
         2,
         helped("agent respond", "--args is a JSON object, such as '{\"amount_usd\": 20}'"),
+    ),
+    (
+        'agent respond exec-a1b2c3 --approve --args \'{"amount_usd": 2, "amount_usd": 20}\'',
+        "",
+        2,
+        helped("agent respond", "--args has 'amount_usd' twice: leave one"),
     ),
     (
         "agent respond exec-a1b2c3.2-0 --approve --call 3-0",
