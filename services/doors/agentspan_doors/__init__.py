@@ -5,6 +5,7 @@ say the same thing in the same words (docs/decisions: doors).
 """
 
 from agentspan_doors.app import Application, create_app
+from agentspan_doors.bodies import JsonRoute
 from agentspan_doors.callers import Caller, CallerOf, CommandKey, command_id
 from agentspan_doors.guard import Guard
 from agentspan_doors.openapi import PlainDoor
@@ -20,6 +21,7 @@ __all__ = [
     "CommandKey",
     "DoorError",
     "Guard",
+    "JsonRoute",
     "Plain",
     "PlainDoor",
     "Said",

@@ -12,6 +12,7 @@ from agentspan_doors import (
     CallerOf,
     CommandKey,
     DoorError,
+    JsonRoute,
     PlainDoor,
     Said,
     accepted,
@@ -57,7 +58,7 @@ _STATUS: Mapping[str, int] = {"unknown_agent": 404, "too_large": 413}
 def router(commands: Commands, definitions: Definitions, mappings: TicketMappings | None = None) -> APIRouter:
     """The write API, but for what begins an execution. `mappings` say who handles tickets that name no agent, and are
     set through it."""
-    api = APIRouter(prefix="/api/v1", tags=["executions"])
+    api = APIRouter(prefix="/api/v1", tags=["executions"], route_class=JsonRoute)
     _add_agents(api, definitions)
     _add_controls(api, commands)
     if mappings is not None:
