@@ -25,7 +25,7 @@ from agentspan_query.aside import Aside
 from agentspan_query.domain.filters import ExecutionFilter
 from agentspan_query.projection import Projection
 from agentspan_standalone import upkeep
-from agentspan_standalone.health import router
+from agentspan_standalone.health import Health, router
 from agentspan_standalone.history import HistoryServices
 from agentspan_standalone.settings import Settings
 from tests.support.clickhouse import ClickHouse
@@ -129,14 +129,14 @@ async def test_history_says_what_it_waits_for_and_begins_once_it_has_it(
             await until(lambda: "agentspan query migrate" in (history.trouble or ""))
             await asyncio.to_thread(upkeep.migrate_tables, clickhouse.address)
             await until(lambda: history.trouble is None)
-            assert _readyz(history) == {"status": "ok", "history": None}
+            assert _readyz(history) == {"status": "ok", "history": None, "approvals": None}
             page = await history.query.executions(ALL, cursor=None, limit=10)
             assert (page.items, page.as_of) == ((), NOW)
 
 
 def _readyz(history: HistoryServices) -> object:
     app = FastAPI()
-    app.include_router(router(lambda: None, lambda: history.trouble))
+    app.include_router(router(lambda: None, lambda: Health(history=history.trouble)))
     return TestClient(app).get("/readyz").json()
 
 
@@ -218,7 +218,7 @@ def test_history_that_lacks_events_says_so_and_where_to_look(tmp_path: Path) -> 
     said = str(history.trouble)
     assert "events that ClickHouse refused, 2 since this process began" in said
     assert "`agentspan dlq list --topic events`" in said
-    assert _readyz(history) == {"status": "ok", "history": said}
+    assert _readyz(history) == {"status": "ok", "history": said, "approvals": None}
     history.close()
 
 
@@ -231,5 +231,5 @@ def test_history_that_waits_for_a_later_release_says_so_and_for_what(
     history._waits = None
     monkeypatch.setattr(Projection, "waits_for", {1: "'done' of 'exec-a' at 1:7 of the log: upgrade this one"})
     said = "history of 1 of 3 partitions waits: 'done' of 'exec-a' at 1:7 of the log: upgrade this one"
-    assert _readyz(history) == {"status": "ok", "history": said}
+    assert _readyz(history) == {"status": "ok", "history": said, "approvals": None}
     history.close()

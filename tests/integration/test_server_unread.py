@@ -13,9 +13,10 @@ import httpx
 from agentspan.eventlog import Record
 from agentspan.eventlog.messages import log_record
 from agentspan.eventlog.sqlite import SqliteLog
+from tests.support.eventually import eventually
 from tests.support.query_history import History
 from tests.support.server import Server, clean_environment, run, turn
-from tests.support.unread import damaged
+from tests.support.unread import damaged, last, later
 
 BYTES = b"\xff not an event"
 
@@ -70,17 +71,40 @@ def test_a_server_goes_on_and_shows_what_it_has_and_what_it_lacks(tmp_path: Path
         assert shown["next"].startswith("nobody can read it")
 
 
+def test_requests_that_wait_for_an_upgrade_are_said_where_operators_look(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        server.get("/executions")
+        server.kill()
+        asyncio.run(append(server.data, [later(last(History("exec-a", agent="desk").started().waiting()))]))
+        server.start()
+        said = until_said(server)
+        assert said["status"] == "ok"
+        assert said["approvals"].startswith("requests of 1 of 1 partitions wait for an upgrade: 'waiting' of 'exec-a'")
+        status = agentspan(server, "server", "status")
+        assert (status["status"], status["approvals"]) == ("ok", said["approvals"])
+        assert "agentspan_approvals_waiting_partitions 1" in httpx.get(f"{server.url}/metrics").text
+
+
+def until_said(server: Server) -> dict[str, Any]:
+    """What `/readyz` says once the approvals have come to the record."""
+    found: dict[str, Any] = {}
+
+    def is_said() -> bool:
+        found.update(httpx.get(f"{server.url}/readyz").json())
+        return found["approvals"] is not None
+
+    eventually(is_said, "requests that wait are said")
+    return found
+
+
 def dlq(server: Server, *words: str) -> Any:
     """What `agentspan dlq …` says, as JSON."""
-    command = [
-        str(Path(sys.executable).with_name("agentspan")),
-        "dlq",
-        *words,
-        "--data",
-        str(server.data),
-        "-o",
-        "json",
-    ]
-    done = run(command, clean_environment())
+    return agentspan(server, "dlq", *words)
+
+
+def agentspan(server: Server, *words: str) -> Any:
+    """What a command about the server's folder says, as JSON."""
+    program = str(Path(sys.executable).with_name("agentspan"))
+    done = run([program, *words, "--data", str(server.data), "-o", "json"], clean_environment())
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -14,6 +14,7 @@ import pytest
 
 from agentspan.cli import main
 from agentspan_standalone import errors
+from tests.unit.cli_server import Answer, problem, serving
 
 HEAVY = ("agentspan.agents", "agentspan_standalone", "agentspan_schemas", "aiohttp", "rich")
 
@@ -110,6 +111,47 @@ def test_what_answers_and_is_no_server_is_told_as_none(
     monkeypatch.setattr("urllib.request.urlopen", lambda url, timeout: io.BytesIO(answer))
     assert main(["server", "status", "--data", str(tmp_path)]) == 1
     assert "not answering" in capsys.readouterr().out
+
+
+READYZ = {
+    "takes work": (Answer({"status": "ok", "history": None}), 0, {"status": "ok"}),
+    "history is late": (Answer({"status": "ok", "history": "late"}), 0, {"status": "ok", "history": "late"}),
+    "restores": (problem(503, "not_ready", "it restores"), 1, {"status": "it restores"}),
+    "another": (Answer(b"<html>", 404), 1, {"status": "no Agentspan server (GET /readyz: 404)"}),
+}
+
+
+@pytest.mark.parametrize(("answer", "code", "told"), READYZ.values(), ids=READYZ)
+def test_status_asks_the_server_that_all_other_commands_ask(
+    called: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answer: Answer,
+    code: int,
+    told: dict[str, str],
+) -> None:
+    with serving() as server:
+        server.on("GET", "/readyz", answer)
+        monkeypatch.setenv("AGENTSPAN_SERVER_URL", f"{server.url}/")
+        assert main(["server", "status", "-o", "json"]) == code
+    assert json.loads(capsys.readouterr().out) == {"url": server.url} | told
+    assert called == []
+
+
+def test_status_of_a_server_that_does_not_answer_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AGENTSPAN_SERVER_URL", "http://127.0.0.1:9")
+    assert main(["server", "status"]) == 1
+    assert capsys.readouterr().out.endswith("status     not answering (Connection refused)\n")
+
+
+def test_a_data_folder_that_is_named_goes_before_the_address(
+    called: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTSPAN_SERVER_URL", "http://127.0.0.1:9")
+    assert main(["server", "status", "--data", "here"]) == 7
+    assert called[0][:2] == ("status", Path("here"))
 
 
 @pytest.mark.parametrize("log", ["sqlite://x", "kafka://", "kafka://host/topic", "kafka://host?prefix=a b"])

@@ -1,4 +1,5 @@
-"""A plain GET for `agentspan doctor`, whose answer counts whatever it is: that of a server that is ill is a finding."""
+"""A plain GET for `agentspan doctor` and `server status`, whose answer counts whatever it is: that of a server that is
+ill is a finding."""
 
 import json
 import time
@@ -32,6 +33,24 @@ def fetched(url: str) -> Answer:
     except urllib.error.HTTPError as error:
         with error:
             return _answer(error.code, error.read(), error.headers.get("Date"))
+
+
+def standing() -> dict[str, str]:
+    """How the server at AGENTSPAN_SERVER_URL stands. Raises ConfigurationError when that is no address."""
+    from agentspan.agents._discovery import server_url
+
+    url = server_url(None)
+    try:
+        answer = fetched(f"{url}/readyz")
+    except OSError as error:
+        return {"url": url, "status": f"not answering ({reason(error)})"}
+    said = {name: str(answer.body[name]) for name in ("status", "history", "approvals") if answer.body.get(name)}
+    if answer.status == 200 and "status" in said:
+        return {"url": url, **said}
+    return {
+        "url": url,
+        "status": str(answer.body.get("detail") or f"no Agentspan server (GET /readyz: {answer.status})"),
+    }
 
 
 def _answer(status: int, body: bytes, date: str | None) -> Answer:

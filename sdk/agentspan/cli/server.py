@@ -1,6 +1,7 @@
 """`agentspan server …`: services on this machine, which the extra `server` brings. And `agentspan orchestrator`
 and `tool-runner`: one of them alone, beside others on the log of a cluster (`query` has a module of its own)."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -57,13 +58,17 @@ def start(
 
 @app.command()
 def stop(data: Data = None) -> None:
-    """Stop the server of a data folder, and wait until it has stopped."""
+    """Stop the server of a data folder, and wait until it has stopped. AGENTSPAN_SERVER_URL is not looked at."""
     _end_with(lambda commands: commands.stop(data))
 
 
 @app.command()
 def status(data: Data = None, output: Output = Format.TABLE) -> None:
-    """Whether a server runs on a data folder, where, and whether it takes work. Exit code 1 when it does not."""
+    """Whether a server runs, where, and whether it takes work. Exit code 1 when it does not.
+
+    It is the one at AGENTSPAN_SERVER_URL, as for all other commands, where that is set and no --data is given; else
+    that of the data folder.
+    """
 
     def show(standing: Mapping[str, object]) -> None:
         from agentspan.cli._show import one, out
@@ -73,6 +78,12 @@ def status(data: Data = None, output: Output = Format.TABLE) -> None:
         for name, value in standing.items():
             out(f"{name:<10} {value}")
 
+    if data is None and os.environ.get("AGENTSPAN_SERVER_URL"):
+        from agentspan.cli._ask import standing
+
+        told = standing()
+        show(told)
+        raise typer.Exit(0 if told["status"] == "ok" else 1)
     _end_with(lambda commands: commands.status(data, show))
 
 

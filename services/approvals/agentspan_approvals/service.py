@@ -54,8 +54,8 @@ class Approvals:
         """Of each partition, the executions with a request that waits for a person."""
         self._ahead: list[dict[str, int]] = [{} for _ in range(log.partitions)]
         """Of each partition, the requests that were restored as they are at a later offset, and that offset."""
-        self._held: set[int] = set()
-        """The partitions whose view waits for a process of a later release."""
+        self.waits_for: dict[int, str] = {}
+        """The partitions whose view waits for a process of a later release, and what of."""
 
     async def run(self) -> None:
         """Follow every partition, until cancelled."""
@@ -96,7 +96,7 @@ class Approvals:
                 await self._follow_from(number, BEGINNING)
         except NewerVersion as error:
             logger.error("approvals of partition %d wait, upgrade this server: %s", number, error)
-            self._held.add(number)
+            self.waits_for[number] = str(error)
             await asyncio.get_running_loop().create_future()  # the view stands before it until a later release goes on
 
     async def _begin(self, number: int) -> tuple[Position, Stood | None]:
@@ -182,7 +182,7 @@ class Approvals:
             await self._reach(number, last.position.offset)
 
     async def _reach(self, number: int, offset: int) -> None:
-        if number in self._held:
+        if number in self.waits_for:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(FRESH_S):

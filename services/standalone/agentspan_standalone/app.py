@@ -56,7 +56,7 @@ def _ended(life: "asyncio.Task[None]", on_failure: Callable[[], None]) -> None:
 def make_app(settings: Settings, services: Services) -> Application:
     """The doors of the services that there are. Whoever runs the app runs the services."""
     app = create_app(
-        [health_router(services.unready, services.behind), metrics_router(services.samples), *_routers(services)],
+        [health_router(services.unready, services.health), metrics_router(services.samples), *_routers(services)],
         plain=_plain_doors(services),
         plain_routes=_plain_routes(services),
         hosts=(*LOOPBACK, *settings.allowed_hosts),

@@ -28,6 +28,7 @@ from agentspan_orchestrator.starts import CheckModel, Starts
 from agentspan_query.aside import Aside
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.topics import DECISIONS, EVENTS, TICKETS, topic_name
+from agentspan_standalone.health import Health
 from agentspan_standalone.history import HistoryServices
 from agentspan_standalone.memory import give_back_when_quiet
 from agentspan_standalone.metrics import Measured, Sample, standing
@@ -111,15 +112,20 @@ class Services:
             found += standing.of_partitions(self.orchestrator, self._on.share.assigned or frozenset())
         if self.history is not None:
             found += standing.of_history(self.history)
-        if self._store is not None:
-            found += standing.of_approvals(self._store, self._publisher, now())
+        if self._store is not None and self.approvals is not None:
+            found += standing.of_approvals(self.approvals, self._store, self._publisher, now())
         if self.tool_runner is not None:
             found += standing.of_workers(self.tool_runner)
         return found + await self._lags.samples()
 
-    def behind(self) -> str | None:
-        """Why history falls behind what happens."""
-        return self.history.trouble if self.history is not None else None
+    def health(self) -> Health:
+        """What is to be said of a process that takes work: what falls behind, or waits for an upgrade."""
+        return Health(history=self.history.trouble if self.history else None, approvals=self._requests_wait())
+
+    def _requests_wait(self) -> str | None:
+        waiting = self.approvals.waits_for if self.approvals else {}
+        partitions = f"requests of {len(waiting)} of {self._on.log.partitions} partitions wait for an upgrade"
+        return f"{partitions}: {next(iter(waiting.values()))}" if waiting else None
 
     async def run(self) -> None:
         """Run all of them, until cancelled. What none of them can go on from ends the process."""

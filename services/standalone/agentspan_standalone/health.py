@@ -14,10 +14,12 @@ class Health(Wire):
     status: str = "ok"
     history: str | None = None
     """Why lists and past runs fall behind, lack events, or can't be read. Work goes on; the log has everything."""
+    approvals: str | None = None
+    """Why requests for a decision are missing: their partitions wait for a later release."""
 
 
-def router(unready: Callable[[], str | None], behind: Callable[[], str | None]) -> APIRouter:
-    """`unready` says why no work can be taken now, `behind` why history falls behind; None: nothing of the kind."""
+def router(unready: Callable[[], str | None], health: Callable[[], Health]) -> APIRouter:
+    """`unready` says why no work can be taken now, None: it can; `health` what is to be said nevertheless."""
     api = APIRouter(tags=["health"])
 
     @api.get("/livez", summary="Does the process live?")
@@ -27,9 +29,10 @@ def router(unready: Callable[[], str | None], behind: Callable[[], str | None]) 
 
     @api.get("/readyz", summary="Can it take work?")
     async def readyz() -> Health:
-        """503 while it restores, drains, or cannot write. It does not wait for ClickHouse: see `history`."""
+        """503 while it restores, drains, or cannot write. It does not wait for ClickHouse, nor for an upgrade: see
+        `history` and `approvals`."""
         if reason := unready():
             raise DoorError(503, "not_ready", reason)
-        return Health(history=behind())
+        return health()
 
     return api

@@ -90,6 +90,9 @@ METRICS: tuple[Metric, ...] = (
     # people
     Metric("agentspan_approvals_pending", "gauge", (), "Requests that wait for a person"),
     Metric("agentspan_approvals_oldest_pending_seconds", "gauge", (), "How long the first of them has waited"),
+    Metric(
+        "agentspan_approvals_waiting_partitions", "gauge", (), "Partitions whose requests a later release has to read"
+    ),
     # workers
     Metric("agentspan_gateway_sessions", "gauge", (), "Workers with a session here"),
     Metric("agentspan_gateway_unassigned_tasks", "gauge", (), "Open tool calls that no worker here has in hand"),

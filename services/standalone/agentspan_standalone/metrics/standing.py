@@ -12,6 +12,7 @@ from importlib.metadata import version
 from agentspan.eventlog import Log, LogError
 from agentspan_approvals.adapters.sqlite_store import SqliteApprovalStore
 from agentspan_approvals.publisher import Publisher
+from agentspan_approvals.service import Approvals
 from agentspan_orchestrator.ports import Standing
 from agentspan_orchestrator.service import Orchestrator
 from agentspan_schemas.topics import COMMANDS, DECISIONS, EVENTS, TICKETS, Topic, topic_name
@@ -72,13 +73,16 @@ def of_history(history: HistoryServices) -> Iterator[Sample]:
     yield Sample("agentspan_projection_waiting_partitions", len(history.projection.waits_for))
 
 
-def of_approvals(store: SqliteApprovalStore, publisher: Publisher | None, now: datetime) -> Iterator[Sample]:
+def of_approvals(
+    approvals: Approvals, store: SqliteApprovalStore, publisher: Publisher | None, now: datetime
+) -> Iterator[Sample]:
     """Requests that wait, each counted in one process: where its partition is published."""
     waiting = store.open_requests()
     here = [found for number, found in waiting.items() if publisher is None or number in publisher.serves]
     yield Sample("agentspan_approvals_pending", sum(count for count, _ in here))
     oldest = min((since for _, since in here), default=now)
     yield Sample("agentspan_approvals_oldest_pending_seconds", (now - oldest).total_seconds())
+    yield Sample("agentspan_approvals_waiting_partitions", len(approvals.waits_for))
 
 
 def of_workers(runner: ToolRunner) -> Iterator[Sample]:
