@@ -4,7 +4,8 @@ Apart from the messages themselves because the rules stand here once: what is st
 does not know (`Wire`), what comes in at a door refuses them (`Request`).
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -30,13 +31,28 @@ JsonObject = dict[str, JsonValue]
 JsonSchema = dict[str, Any]
 
 
-def _shallow(value: JsonValue) -> JsonValue:
+def _levels(value: JsonValue) -> Iterator[list[JsonValue]]:
+    """The value itself, its parts, their parts, and so on. Raises ValueError where that does not end soon."""
     level: list[JsonValue] = [value]
     for _ in range(MAX_DEPTH + 1):
+        yield level
         level = [part for parent in level for part in _parts(parent)]
         if not level:
-            return value
+            return
     raise ValueError(f"nested more than {MAX_DEPTH} levels deep")
+
+
+def _shallow(value: JsonValue) -> JsonValue:
+    for _ in _levels(value):
+        pass
+    return value
+
+
+def _finite(value: JsonValue) -> JsonValue:
+    """Pydantic's JSON parser lets NaN and 1e999 into a JsonValue; on the log they would be null."""
+    if any(isinstance(part, float) and not math.isfinite(part) for level in _levels(value) for part in level):
+        raise ValueError("a number that is not finite; JSON has none")
+    return value
 
 
 def _parts(value: JsonValue) -> Iterable[JsonValue]:
@@ -49,7 +65,7 @@ def _parts(value: JsonValue) -> Iterable[JsonValue]:
             return ()
 
 
-ShallowJson = Annotated[JsonValue, AfterValidator(_shallow)]
+ShallowJson = Annotated[JsonValue, AfterValidator(_finite)]
 ShallowObject = Annotated[JsonObject, AfterValidator(_shallow)]
 
 

@@ -11,6 +11,9 @@ from agentspan_schemas.events import Status, Totals
 PROBLEM_TYPE = "https://agentspan.dev/problems/"
 """The prefix of every problem's `type`; the rest is its code."""
 
+POSITION = r"^\d{1,9}:\d{1,18}$"
+"""What an `Agentspan-Position` looks like: `<partition>:<offset>`."""
+
 
 class Problem(Wire):
     """An error as RFC 9457 wants it: `application/problem+json`."""
@@ -147,7 +150,7 @@ class Follow(Request):
     execution_id: str = Field(min_length=1, max_length=128)
     after: int = Field(default=0, ge=0)
     """The seq of the last event that you have; 0: from the first."""
-    position: str | None = Field(default=None, pattern=r"^\d+:\d+$")
+    position: str | None = Field(default=None, pattern=POSITION)
     """The `Agentspan-Position` of a write that must be seen first: it may be another process than took it."""
     deltas: bool = False
     """Also the model's words as they are generated."""

@@ -1,5 +1,6 @@
 """The list of requests in pages: an approver sees each of many once, whatever is decided while they read."""
 
+import base64
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -78,7 +79,12 @@ async def test_a_page_that_ends_with_the_list_has_no_cursor(people: httpx.AsyncC
     assert (await page(people, execution_id="exec-00007", limit="1"))["cursor"] is None
 
 
-@pytest.mark.parametrize("cursor", ["x", "bm9uZQ", "WzEsMl0", "é"])
+NESTED = base64.urlsafe_b64encode(b"[" * 5_000).decode()
+HALF = base64.urlsafe_b64encode(rb'["2026-05-01T10:00:00Z", "exec-\ud83d"]').decode()
+"""The second part ends with the first half of an emoji."""
+
+
+@pytest.mark.parametrize("cursor", ["x", "bm9uZQ", "WzEsMl0", "é", NESTED, HALF])
 async def test_what_is_no_cursor_is_refused(people: httpx.AsyncClient, cursor: str) -> None:
     reply = await people.get("/approvals", params={"cursor": cursor})
     assert reply.status_code == 422

@@ -196,6 +196,10 @@ CASES = [
     listing("a time that is none", "to=yesterday", "to", "openapi.json"),
     listing("too many", "limit=100000", "limit", "500"),
     listing("a position that is none", "min_position=here", "min_position", "openapi.json"),
+    listing("a position without end", f"min_position=0:{'9' * 5_000}", "min_position", "openapi.json"),
+    Case("a stream from a position without end", "POST", "/streams", 422, INVALID, "position",
+         body={"follow": [{"execution_id": "{finished}", "position": f"0:{'9' * 5_000}"}]},
+         wrong="follow.0.position"),
     # the gateway
     Case("a worker without a name", "POST", "/gateway/sessions", 422, INVALID, "worker", body={"tools": {}},
          wrong="worker"),

@@ -73,6 +73,7 @@ async def test_events_come_back_byte_for_byte_in_order_and_from_any_seq(
     assert [event.type for event in stored] == ["started", "waiting", "waiting", "done"]
     assert [event.seq for event in await history.events("exec-a", after=2)] == [3, 4]
     assert [event.seq for event in await history.events("exec-a", after=1, limit=2)] == [2, 3]
+    assert await history.events("exec-a", after=2**32) == []
 
 
 async def test_what_is_written_again_in_other_batches_is_there_once(

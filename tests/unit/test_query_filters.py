@@ -34,6 +34,13 @@ def test_json_that_is_no_cursor_is_refused(fields: object) -> None:
         decode_cursor(text, EVERYTHING)
 
 
+def test_a_cursor_that_is_nested_too_deeply_or_names_half_a_character_is_refused() -> None:
+    half = json.dumps([EVERYTHING.fingerprint(), 0, "exec-\ud83d"])
+    for fields in ("[" * 5_000, half):
+        with pytest.raises(BadCursor, match="not one of this server's"):
+            decode_cursor(base64.urlsafe_b64encode(fields.encode()).decode(), EVERYTHING)
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -209,6 +209,10 @@ async def test_a_server_that_is_about_to_stop_says_so(worker: Worker) -> None:
          "results.0.attempt"),
         ("/sessions/session-1/reports", {"results": [RESULT | {"duration_ms": None}]}, 422, "invalid_request",
          "results.0.duration_ms"),
+        ("/sessions/session-1/reports", {"results": [RESULT | {"value": {"rate": float("inf")}}]}, 422,
+         "invalid_request", "results.0.value"),
+        ("/sessions/session-1/reports", {"results": [RESULT | {"value": [1.5, [float("nan")]]}]}, 422,
+         "invalid_request", "results.0.value"),
         ("/sessions/session-1/reports", {"results": [RESULT | {"value": "x" * 1_100_000}]}, 413, "too_large", None),
     ],
 )  # fmt: skip

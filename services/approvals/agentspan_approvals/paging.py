@@ -5,6 +5,8 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
+from pydantic_core import from_json
+
 from agentspan_approvals.ports import Place
 from agentspan_schemas.approvals import ApprovalRecord
 
@@ -22,7 +24,7 @@ def encode_cursor(place: Place) -> str:
 def decode_cursor(cursor: str) -> Place:
     """The place that a cursor names. Raises BadCursor."""
     try:
-        at, approval_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        at, approval_id = from_json(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         return Place(datetime.fromisoformat(at), str(approval_id))
     except (ValueError, TypeError) as error:
         raise BadCursor(f"cursor {cursor[:80]!r} is not one of this server's; ask again without it") from error

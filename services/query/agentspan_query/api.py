@@ -20,7 +20,7 @@ from agentspan_query.streams import Following, Logged
 from agentspan_schemas import Wire
 from agentspan_schemas.codec import encode
 from agentspan_schemas.events import Event, Status
-from agentspan_schemas.http import ExecutionPage, ExecutionView, StreamProblem
+from agentspan_schemas.http import POSITION, ExecutionPage, ExecutionView, StreamProblem
 
 
 class EventPage(Wire):
@@ -42,7 +42,7 @@ class StatusCounts(Wire):
 
 
 MinPosition = Annotated[
-    str | None, Param(pattern=r"^\d+:\d+$", description="The `Agentspan-Position` of a write that must be seen")
+    str | None, Param(pattern=POSITION, description="The `Agentspan-Position` of a write that must be seen")
 ]
 
 

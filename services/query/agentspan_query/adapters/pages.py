@@ -17,6 +17,9 @@ from agentspan_query.domain.views import StoredEvent
 MOST_TOGETHER = 64
 """So many executions in one statement: their pages are in memory at once."""
 
+LAST_SEQ = 2**32 - 1
+"""The most that ClickHouse's column holds: of a number above it, it would take what is left over."""
+
 Page = Sequence[StoredEvent]
 
 
@@ -74,7 +77,7 @@ class Pages:
         if together:
             params = {
                 "ids": [asked.execution_id for asked in together],
-                "afters": [asked.after for asked in together],
+                "afters": [min(asked.after, LAST_SEQ) for asked in together],
                 "limit": together[0].limit,
             }
             for execution_id, *event in await self._read(sql.EVENTS, params):

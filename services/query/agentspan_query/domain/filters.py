@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from pydantic_core import from_json
+
 from agentspan_query.errors import BadCursor
 from agentspan_schemas.events import Status
 
@@ -56,7 +58,7 @@ def encode_cursor(place: Place, chosen: ExecutionFilter) -> str:
 def decode_cursor(cursor: str, chosen: ExecutionFilter) -> Place:
     """The place that a cursor names. Raises BadCursor when it is not one, or of other filters."""
     try:
-        fingerprint, started_us, execution_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        fingerprint, started_us, execution_id = from_json(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         place = Place(_EPOCH + timedelta(microseconds=started_us), str(execution_id))
     except (ValueError, TypeError, OverflowError) as error:
         raise BadCursor(f"cursor {cursor[:80]!r} is not one of this server's; ask again without it") from error
