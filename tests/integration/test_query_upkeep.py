@@ -121,7 +121,7 @@ async def test_history_says_what_it_waits_for_and_begins_once_it_has_it(
     waiting = HistoryServices(Settings(data=tmp_path, clickhouse=away), log, ASIDE, lambda: NOW)
     async with serving(waiting):
         await until(lambda: "refused" in (waiting.trouble or ""))
-        assert _readyz(waiting) == {"status": "ok", "history": waiting.trouble}
+        assert _readyz(waiting) == {"status": "ok", "history": waiting.trouble, "approvals": None}
     with ClickHouse(tmp_path / "clickhouse") as clickhouse:
         monkeypatch.setenv("AGENTSPAN_CLICKHOUSE_PASSWORD", clickhouse.password)
         history = HistoryServices(Settings(data=tmp_path, clickhouse=clickhouse.address), log, ASIDE, lambda: NOW)
