@@ -83,7 +83,7 @@ def decide_route(approvals: Approvals) -> Route:
         execution_id, call_id = _split(approval_id)
         _check(body.edited_args)
         decision = c.Decide.of(
-            command_id=command_id(f"decide:{call_id}", asked.caller, asked.key),
+            command_id=command_id(f"decide:{call_id}", asked.caller, asked.key, body),
             execution_id=execution_id,
             call_id=call_id,
             decision=body.decision,

@@ -1,5 +1,6 @@
 """Who calls, through what, and under which key: what a door writes into the commands it sends."""
 
+import hashlib
 import re
 import uuid
 from collections.abc import Mapping
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header
+from pydantic import BaseModel
 
 from agentspan_doors.problems import DoorError
 
@@ -74,6 +76,10 @@ CallerOf = Annotated[Caller, Depends(_calling)]
 CommandKey = Annotated[str, Depends(_command_key)]
 
 
-def command_id(verb: str, caller: Caller, key: str) -> str:
-    """The same verb by the same caller under the same key is the same command."""
-    return f"{verb}:{caller.by}:{key}"
+def command_id(verb: str, caller: Caller, key: str, body: BaseModel) -> str:
+    """The same request by the same caller under the same key is the same command.
+
+    Under that key another request is another command: the first one's answer would say that it was done.
+    """
+    digest = hashlib.sha256(body.__pydantic_serializer__.to_json(body)).hexdigest()
+    return f"{verb}:{caller.by}:{key}:{digest[:16]}"

@@ -180,7 +180,7 @@ def _add_controls(api: APIRouter, commands: Commands) -> None:
     ) -> ExecutionRef:
         """It reads it before its next turn."""
         command = c.SendMessage(
-            command_id=command_id("message", caller, key),
+            command_id=command_id("message", caller, key, body),
             execution_id=execution_id,
             text=body.text,
             by=caller.by,
@@ -199,7 +199,7 @@ def _add_controls(api: APIRouter, commands: Commands) -> None:
     ) -> ExecutionRef:
         """Say what became of a call whose worker was lost after its grant."""
         command = c.Resolve(
-            command_id=command_id(f"resolve:{call_id}", caller, key),
+            command_id=command_id(f"resolve:{call_id}", caller, key, body),
             execution_id=execution_id,
             call_id=call_id,
             attempt=body.attempt,
@@ -219,7 +219,7 @@ def _add_control(api: APIRouter, commands: Commands, verb: str, kind: _Control, 
         execution_id: str, body: ReasonRequest, caller: CallerOf, key: CommandKey, response: Response
     ) -> ExecutionRef:
         command = kind(
-            command_id=command_id(verb, caller, key),
+            command_id=command_id(verb, caller, key, body),
             execution_id=execution_id,
             by=caller.by,
             channel=caller.channel,
