@@ -1,4 +1,4 @@
-"""An Idempotency-Key makes one request safe to send again; another request under it is another one, and is answered so."""
+"""An Idempotency-Key makes a request safe to send again; another request under it is another one, and answered so."""
 
 from collections.abc import Iterator
 
