@@ -93,6 +93,8 @@ class WorkerSession(Wire):
     lacks: tuple[str, ...] = ()
     """The models that it was asked for and cannot serve, as for want of a key."""
     at: Moment
+    lease_until: Moment | None = None
+    """Until when it is counted on unless it is heard of again, by its gateway's clock."""
     schema_version: int = SCHEMA_VERSION
 
     def fits(self, task: ToolTask) -> bool:

@@ -153,7 +153,7 @@ APPROVAL_FIELDS: dict[str, Any] = ABOUT | DECIDED | {
 
 SINGLES: tuple[tuple[Family[Any], dict[str, Any]], ...] = (
     (WORKERS, {"session_id": "s-1", "gateway_id": "g-1", "worker": "ann@shop/1", "holds": ["exec-a/1-0/1"], "at": AT,
-               "tools": {"support": {"refund": "0" * 16}}}),
+               "lease_until": AT, "tools": {"support": {"refund": "0" * 16}}}),
     (AGENTS, {"name": "support", "model": "anthropic/m", "instructions": "Be kind.", "max_turns": 5, "max_tokens": 99,
               "output_schema": {"type": "object"},
               "tools": [{"name": "refund", "description": "Pays.", "input_schema": {"type": "object"}, "timeout_s": 30,

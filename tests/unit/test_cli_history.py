@@ -168,6 +168,61 @@ def test_status_says_which_worker_is_missing(server: FakeServer, capsys: pytest.
     )
 
 
+def granted(seq: int, **changes: Any) -> dict[str, Any]:
+    claim = {"attempt": 1, "claim_id": "claim-1", "worker": "alice@desk/1", "grant_s": 5.0}
+    return event(seq, "tool_started", call_id="2-0", tool="issue_refund", **{**claim, **changes})
+
+
+def holding(*keys: str) -> Reply:
+    return items(worker(holds=keys, lease_until=AT + timedelta(seconds=10)))
+
+
+def running(server: FakeServer, *events: dict[str, Any]) -> None:
+    """The run as it is when its gated call was approved and these came of it."""
+    server.on("GET", f"/executions/{RUN}", Reply(execution("running", seq=11).model_dump(mode="json")))
+    found = [tool_call(8), waiting(9), approved(10), *events]
+    server.on("GET", f"/executions/{RUN}/events", Reply({"items": found}))
+    server.approvals()
+
+
+def test_status_says_who_holds_a_call_since_when_and_until_when_it_is_counted_on(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running(server, granted(11))
+    server.on("GET", "/gateway/workers", holding(f"{RUN}/12-0/1", f"{RUN}/2-0/1"))
+    assert main(["agent", "status", RUN]) == 0
+    until = AT + timedelta(seconds=10)
+    assert (
+        f"runs       call 2-0 of issue_refund in alice@desk/1, since {AT.astimezone():%Y-%m-%d %H:%M:%S}; "
+        f"its lease runs until {until.astimezone():%Y-%m-%d %H:%M:%S}, and on while it is heard of\n"
+    ) in capsys.readouterr().out
+    assert main(["agent", "status", RUN, "-o", "json"]) == 0
+    [held] = json.loads(capsys.readouterr().out)["held"]
+    assert (held["worker"], held["since"], held["lease_until"]) == ("alice@desk/1", AT.isoformat(), until.isoformat())
+
+
+def test_status_of_a_granted_call_whose_worker_is_gone_does_not_say_that_another_may_run_it(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running(server, granted(11, worker="bob@desk/2"))
+    server.on("GET", "/gateway/workers", items())
+    assert main(["agent", "status", RUN]) == 0
+    shown = capsys.readouterr().out
+    assert "call 2-0 of issue_refund in bob@desk/2, since" in shown
+    assert "it is not connected any more: the call is in doubt soon, unless it comes back" in shown
+    assert "no worker can run" not in shown
+
+
+def test_status_of_a_call_that_is_to_be_tried_again_asks_for_a_worker(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = event(12, "retry_scheduled", turn=2, call_id="2-0", attempt=2, retry_at=AT.isoformat(), reason="resolved")
+    running(server, granted(11), again)
+    server.on("GET", "/gateway/workers", items())
+    assert main(["agent", "status", RUN]) == 0
+    assert "no worker can run 'issue_refund'" in capsys.readouterr().out
+
+
 def test_status_as_json_has_all_of_it(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["agent", "status", RUN, "-o", "json"]) == 0
     shown = json.loads(capsys.readouterr().out)

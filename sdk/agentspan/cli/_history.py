@@ -2,10 +2,11 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from agentspan.cli._api import Server
 from agentspan.cli._colours import painted
+from agentspan.cli._held import Held, grants, held
 from agentspan.cli._options import Format
 from agentspan.cli._respond import missing_for
 from agentspan.cli._respond import steps as respond_steps
@@ -30,6 +31,8 @@ class Standing:
     """What a person is awaited for."""
     missing: tuple[str, ...]
     """Calls that nobody can run now, and what to start."""
+    held: tuple[Held, ...] = ()
+    """Calls that workers have in hand."""
 
 
 async def standing(server: Server, execution_id: str) -> Standing:
@@ -39,10 +42,15 @@ async def standing(server: Server, execution_id: str) -> Standing:
         return Standing(execution, (), ())
     states = [("execution_id", execution_id), ("state", "pending"), ("state", "in_doubt")]
     missing: dict[str, None] = {}
-    for call in open_calls(await server.events(execution)):
-        if problem := await missing_for(server, call.agent, call.tool, call.input_schema_hash):
+    in_hand: list[Held] = []
+    events = await server.events(execution)
+    granted = grants(events)
+    for call in open_calls(events):
+        if holder := await held(server, call, granted.get(call.call_id)):
+            in_hand.append(holder)
+        elif problem := await missing_for(server, call.agent, call.tool, call.input_schema_hash):
             missing[problem] = None
-    return Standing(execution, await server.approvals(states), tuple(missing))
+    return Standing(execution, await server.approvals(states), tuple(missing), tuple(in_hand))
 
 
 def open_calls(events: Sequence[e.Event]) -> list[e.ToolCall]:
@@ -87,6 +95,7 @@ def show_standing(standing: Standing, output: Format) -> None:
         whole = {
             "execution": standing.execution,
             "approvals": standing.approvals,
+            "held": [asdict(held) for held in standing.held],
             "missing_workers": standing.missing,
             "next": steps,
         }
@@ -94,6 +103,8 @@ def show_standing(standing: Standing, output: Format) -> None:
     fields(facts(standing.execution))
     for record in standing.approvals:
         out(f"{_awaits(record):<10} {record.tool} {compact(record.args)}, since {moment(record.requested_at)}")
+    for holder in standing.held:
+        out(f"{'runs':<10} {holder}")
     for step in steps:
         out(f"{'next':<10} {step}")
 

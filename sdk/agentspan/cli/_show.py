@@ -132,6 +132,8 @@ def _plain(value: Any) -> Any:
     match value:
         case BaseModel():
             return value.model_dump(mode="json")
+        case datetime():
+            return value.isoformat()
         case list() | tuple():
             return [_plain(item) for item in value]
         case dict():

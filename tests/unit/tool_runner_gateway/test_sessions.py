@@ -37,6 +37,14 @@ async def test_an_unknown_session_is_told_to_open_another_one(room: Room) -> Non
         await room.gateway.report("nobody", WorkerReport())
 
 
+async def test_a_session_says_until_when_it_is_counted_on(room: Room) -> None:
+    room.listen(room.session())
+    [heard] = room.gateway.workers_for()
+    await room.clock.pass_by(4)
+    [silent] = room.gateway.workers_for()
+    assert heard.lease_until == silent.lease_until == heard.at + timedelta(seconds=10)
+
+
 async def test_a_newer_stream_ends_the_older_one(room: Room) -> None:
     session_id = room.session()
     older = room.listen(session_id)
@@ -154,7 +162,12 @@ async def test_a_session_is_announced_at_once_and_renewed_every_two_seconds(room
         session_id = room.session()
         await settled()
         expected = WorkerSession(
-            session_id=session_id, gateway_id="gateway-a", worker="ann@host/1", tools=REFUND, at=START
+            session_id=session_id,
+            gateway_id="gateway-a",
+            worker="ann@host/1",
+            tools=REFUND,
+            at=START,
+            lease_until=START + timedelta(seconds=10),
         )
         assert await standing(room.table) == {session_id: expected}
         await room.clock.pass_by(2)

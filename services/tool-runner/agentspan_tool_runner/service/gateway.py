@@ -232,6 +232,7 @@ class Gateway:
             tools={agent: dict(tools) for agent, tools in session.tools.items()},
             holds=tuple(session.hand),
             at=self._now(),
+            lease_until=session.heard_at + timedelta(seconds=self._lease_s),
         )
 
     async def _keep_leases(self) -> None:
