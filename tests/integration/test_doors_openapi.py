@@ -53,6 +53,13 @@ def test_every_reference_of_the_document_leads_somewhere_and_every_operation_ans
     assert len({operation["operationId"] for operation in operations}) == len(operations)
 
 
+def test_a_start_that_was_sent_before_is_described_too() -> None:
+    paths = json.loads(openapi.FILE.read_text())["paths"]
+    for path in ("/api/v1/executions", "/api/v1/tickets"):
+        responses = paths[path]["post"]["responses"]
+        assert responses["200"] == responses["201"]
+
+
 def references(node: Any) -> Iterator[str]:
     if isinstance(node, dict):
         if isinstance(node.get("$ref"), str):

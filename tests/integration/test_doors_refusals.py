@@ -139,6 +139,9 @@ CASES = [
     agent("an answer's schema that is none", {"output_schema": {"type": "thing"}}, "invalid_schema",
           "'thing' is not valid", "output_schema"),
     agent("once, and retried", {"tools": [TOOL | {"retries": 2}]}, INVALID, "once", "tools.0"),
+    agent("a definition of a later release", {"schema_version": 2}, "newer_version", "upgrade", "schema_version"),
+    Case("a mapping of a later release", "PUT", "/ticket-mappings/mail", 422, "newer_version", "upgrade",
+         body={"source": "mail", "agent": "desk", "schema_version": 2}, wrong="schema_version"),
     # decisions
     decision("no hash", "{waiting}.1-0", {"decision": "approve"}, 422, INVALID, "args_hash", "args_hash"),
     decision("a hash that is none", "{waiting}.1-0", DECISION | {"args_hash": "abc"}, 422, INVALID, "hash",

@@ -33,6 +33,8 @@ class PlainDoor:
     takes: type[BaseModel] | None = None
     answers: type[BaseModel] | None = None
     status: int = 200
+    also: tuple[int, ...] = ()
+    """Other statuses with the same answer."""
     media_type: str = "application/json"
     query: tuple[str, ...] = ()
     writes: bool = False
@@ -88,7 +90,7 @@ def _operation(door: PlainDoor) -> Document:
             *map(_in_header, _CALLERS_HEADERS if door.writes else ()),
             *map(_in_header, _KEY_HEADERS if door.writes and door.keyed else ()),
         ],
-        "responses": {str(door.status): _answer(door)},
+        "responses": {str(status): _answer(door) for status in (door.status, *door.also)},
     }
     if door.takes:
         operation["requestBody"] = {"required": True, "content": _content("application/json", door.takes)}

@@ -25,7 +25,7 @@ from agentspan_orchestrator.definitions import Definitions
 from agentspan_orchestrator.domain import schema_error
 from agentspan_orchestrator.ingest_mapping import Envelope, TicketMappings
 from agentspan_orchestrator.starts import CannotStart, CheckModel, Starts
-from agentspan_schemas import Failure, NotCanonical
+from agentspan_schemas import SCHEMA_VERSION, Failure, NotCanonical
 from agentspan_schemas import commands as c
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.answers import Answer
@@ -70,6 +70,7 @@ def _add_agents(api: APIRouter, definitions: Definitions) -> None:
     @api.put("/agents", summary="Register an agent", tags=["agents"])
     async def register(definition: AgentDefinition) -> AgentRef:
         """The same definition is the same version; another one becomes the latest of its name."""
+        _check_version(definition)
         for tool in definition.tools:
             if problem := schema_error(tool.input_schema):
                 raise DoorError(422, "invalid_schema", f"tool {tool.name!r}: {problem}", field="tools")
@@ -91,6 +92,7 @@ START = PlainDoor(
     takes=StartRequest,
     answers=ExecutionRef,
     status=201,
+    also=(200,),
     writes=True,
 )
 
@@ -116,6 +118,7 @@ TICKET = PlainDoor(
     takes=TicketRequest,
     answers=ExecutionRef,
     status=201,
+    also=(200,),
     writes=True,
     keyed=False,
 )
@@ -159,6 +162,7 @@ def _add_mappings(api: APIRouter, mappings: TicketMappings) -> None:
                 f"a ticket mapping has no {', '.join(map(repr, body.model_extra))}; without it, it would match more"
             )
             raise DoorError(422, "invalid_request", detail, field=next(iter(body.model_extra)))
+        _check_version(body)
         await mappings.put(name, body)
         return body
 
@@ -168,6 +172,14 @@ def _add_mappings(api: APIRouter, mappings: TicketMappings) -> None:
         if name not in mappings.all():
             raise not_found("mapping", name, "GET /api/v1/ticket-mappings lists them")
         await mappings.remove(name)
+
+
+def _check_version(message: AgentDefinition | TicketMapping) -> None:
+    """What a later release means must not be stored: after a restart nobody here could read it."""
+    version = getattr(message, "schema_version", SCHEMA_VERSION)
+    if version != SCHEMA_VERSION:
+        detail = f"schema_version {version!r}; this server takes {SCHEMA_VERSION}: upgrade it, or write as it reads"
+        raise DoorError(422, "newer_version", detail, field="schema_version")
 
 
 def _add_controls(api: APIRouter, commands: Commands) -> None:
