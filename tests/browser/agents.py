@@ -5,6 +5,7 @@ Apart from the fixtures because that program is killed in the middle of its call
 
 import sys
 import threading
+from typing import Any
 
 from agentspan.agents import Agent, AgentRuntime, current_context, tool
 
@@ -32,6 +33,11 @@ def suspend_account(customer_id: str) -> dict[str, str]:
 
 
 @tool(approval_required=True)
+def send_letter(address: str, text: str, enclosures: list[dict[str, Any]]) -> None:
+    """Send a letter."""
+
+
+@tool(approval_required=True)
 def charge_card(amount_usd: float) -> None:
     """Charge a card; its process is killed before it returns."""
     print("inside", flush=True)
@@ -40,6 +46,7 @@ def charge_card(amount_usd: float) -> None:
 
 shop = Agent(name="shop", model="replay/shop", tools=[lookup_customer, issue_refund, suspend_account])
 desk = Agent(name="desk", model="replay/shop", tools=[lookup_customer])
+post = Agent(name="post-office-of-the-department-for-returns-and-complaints", model="replay/shop", tools=[send_letter])
 fragile = Agent(name="fragile", model="replay/shop", tools=[charge_card])
 
 

@@ -23,6 +23,11 @@ FLAGS = (
 )
 
 REFUND = {"customer_id": "cust-1", "amount_usd": 99.5, "reason": "charged twice <b>in November</b>"}
+LETTER = {
+    "address": "x" * 3_000,
+    "text": "".join(f"line {number} of a long letter\n" for number in range(4_000)),
+    "enclosures": [{"number": number, "title": f"invoice {number}"} for number in range(1_000)],
+}
 DOUBTS = 4
 
 
@@ -40,7 +45,7 @@ class Site:
         """Record what models say, serve the agents, and lose a worker in the middle of some calls."""
         self._record()
         self._lose_a_worker()
-        self.runtime.serve(agents.shop, agents.desk, blocking=False)
+        self.runtime.serve(agents.shop, agents.desk, agents.post, blocking=False)
 
     def _record(self) -> None:
         say = self.server.record
@@ -49,6 +54,7 @@ class Site:
         say("refund", lookup, turn("Charged twice.", ("issue_refund", REFUND)), turn("That is settled."))
         calls: list[tuple[str, Json]] = [("issue_refund", REFUND), ("suspend_account", {"customer_id": "cust-1"})]
         say("two", turn("", *calls), turn("Both are settled."))
+        say("letter", turn("", ("send_letter", LETTER)), turn("It is sent."))
         say("charge", turn("", ("charge_card", {"amount_usd": 12})), turn("The card is settled."))
 
     def _lose_a_worker(self) -> None:
@@ -67,9 +73,11 @@ class Site:
         body = {"agent": agent, "prompt": prompt, "metadata": {"recording": recording}}
         return str(self.server.post("/executions", body)["execution_id"])
 
-    async def waiting(self, recording: str = "refund", prompt: str = "Refund me, please.") -> str:
+    async def waiting(
+        self, recording: str = "refund", prompt: str = "Refund me, please.", *, agent: str = "shop"
+    ) -> str:
         """An execution that waits for a person."""
-        execution_id = self.begin(recording, prompt)
+        execution_id = self.begin(recording, prompt, agent=agent)
         await self.event(execution_id, "waiting")
         return execution_id
 

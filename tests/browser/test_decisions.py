@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser import agents
-from tests.browser.site import REFUND, Site
+from tests.browser.site import LETTER, REFUND, Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -27,6 +27,26 @@ async def test_approving_runs_the_call_once_and_shows_the_end(site: Site, page: 
     assert agents.EFFECTS.count(f"{run}.2-0") == 1
     approved = await site.event(run, "approved")
     assert (approved["channel"], approved["reason"]) == ("ui", "Both invoices are there.")
+
+
+async def test_arguments_are_shown_whole_and_what_decides_stays_in_reach(site: Site, page: Page) -> None:
+    run = await site.waiting("letter", agent=agents.post.name)
+    await page.goto(f"/executions/{run}")
+    card = page.get_by_role("region", name="send_letter waits for your decision")
+    text = card.get_by_role("group", name="text, ")
+    assert await text.text_content() == LETTER["text"]
+    shown = await card.get_by_role("group", name="enclosures, ").text_content()
+    assert json.loads(shown or "") == LETTER["enclosures"]
+    await card.get_by_text("Raw JSON").click()
+    raw = await card.get_by_role("group", name="Raw JSON, ").text_content()
+    assert json.loads(raw or "") == LETTER
+    await card.get_by_text("Raw JSON").click()
+    whole, name = [
+        await part.evaluate("part => part.getBoundingClientRect().toJSON()")
+        for part in (card, card.get_by_role("rowheader", name="address"))
+    ]
+    assert whole["height"] < 2_500
+    assert name["width"] > 100
 
 
 async def test_rejecting_needs_a_reason_which_the_agent_gets(site: Site, page: Page) -> None:

@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page
 
+from tests.browser import agents
 from tests.browser.site import Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -24,9 +25,10 @@ async def paths(site: Site) -> list[str]:
     done = site.begin("answer")
     await site.event(done, "done")
     waiting = await site.waiting("two")
+    letter = await site.waiting("letter", agent=agents.post.name)
     await site.event(site.doubtful[-1], "in_doubt")
     await site.listed()
-    runs = [f"/executions/{run}" for run in (done, waiting, site.doubtful[-1])]
+    runs = [f"/executions/{run}" for run in (done, waiting, letter, site.doubtful[-1])]
     return ["/", "/executions?agent=nobody", "/executions?status=nonsense", *runs]
 
 

@@ -1,8 +1,11 @@
 """One execution: it follows the run without disturbing whoever reads, and nothing it shows can act."""
 
+import asyncio
+
 import pytest
 from playwright.async_api import Page, expect
 
+from tests.browser import agents
 from tests.browser.site import Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -40,6 +43,19 @@ async def test_a_reason_that_is_being_typed_and_what_is_open_stay(site: Site, pa
     await expect(page.get_by_role("heading", level=1)).to_contain_text("completed")
 
 
+async def test_who_reads_far_down_in_an_argument_stays_there(site: Site, page: Page) -> None:
+    run = await site.waiting("letter", agent=agents.post.name)
+    await page.goto(f"/executions/{run}")
+    text = page.get_by_role("group", name="text, ")
+    await text.focus()
+    read = await text.evaluate("box => (box.scrollTop = 50_000)")
+    message = {"text": "They called again."}
+    await asyncio.to_thread(site.server.post, f"/executions/{run}/messages", message)
+    await expect(page.get_by_role("region", name="Events")).to_contain_text("They called again.")
+    assert await text.evaluate("box => box.scrollTop") == read
+    await expect(text).to_be_focused()
+
+
 async def test_the_page_goes_on_after_the_server_was_away(site: Site, page: Page) -> None:
     run = await site.waiting()
     refused = []
@@ -67,6 +83,20 @@ async def test_nothing_that_an_agent_or_a_ticket_says_can_act(site: Site, page: 
     await page.goto("/executions?status=waiting")
     await expect(page.get_by_role("row").filter(has_text=run)).to_contain_text("<script>window.owned")
     assert await page.evaluate("window.owned") is None
+
+
+async def test_text_from_right_to_left_begins_at_the_right(site: Site, page: Page) -> None:
+    run = site.begin("answer", "\u05e9\u05dc\u05d5\u05dd.")
+    await page.goto(f"/executions/{run}")
+    prompt = page.get_by_role("region", name="Prompt").locator("pre.text")
+    ends = await prompt.evaluate("""box => [0, 4].map((at) => {
+        const range = document.createRange();
+        range.setStart(box.firstChild, at);
+        range.setEnd(box.firstChild, at + 1);
+        return range.getBoundingClientRect().left;
+    })""")
+    first, full_stop = ends
+    assert full_stop < first
 
 
 async def test_every_event_opens_to_all_of_it(site: Site, page: Page) -> None:

@@ -116,6 +116,19 @@ async def test_pages_hold_every_execution_once_newest_first(site: Site, page: Pa
     assert await rows(page) == known[:50]
 
 
+async def test_who_comes_back_to_the_tab_sees_the_list_as_it_is_now(site: Site, page: Page) -> None:
+    await site.waiting()
+    await site.listed()
+    await page.goto("/executions?status=waiting")
+    await page.get_by_label("From: date").fill("2031-01-02")
+    later = await site.waiting()
+    await site.listed()
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await expect(page.get_by_role("link", name=later)).to_be_visible()
+    await expect(page.get_by_label("From: date")).to_have_value("2031-01-02")
+    await expect(page.get_by_label("From: date")).to_be_focused()
+
+
 async def test_the_list_works_without_scripts(site: Site) -> None:
     waiting = await site.waiting()
     await site.listed()

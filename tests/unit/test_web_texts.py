@@ -61,10 +61,37 @@ def test_a_character_that_shows_nothing_or_turns_the_text_is_written_out(hidden:
     assert hidden not in formats.plain({"key": hidden})
 
 
+@pytest.mark.parametrize("hidden", ["\ufe00", "\u3164", "\u2800", "\U000e0101", "\u200d", "\u200c"])
+def test_what_only_seems_to_be_nothing_is_written_out_too(hidden: str) -> None:
+    assert formats.visible(f"pay{hidden}pal") == f"pay{json.dumps(hidden)[1:-1]}pal"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\U0001f469\u200d\U0001f469\u200d\U0001f467",
+        "\u2764\ufe0f\u200d\U0001f525",
+        "\U0001f469\U0001f3fd\u200d\U0001f692",
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+    ],
+    ids=["family", "heart on fire", "firefighter", "Persian"],
+)
+def test_what_joins_pictures_and_parts_letters_shows_and_stays(text: str) -> None:
+    assert formats.visible(text) == text
+
+
+def test_a_value_is_shown_whole_however_long_it_is() -> None:
+    rows: JsonValue = [{"sku": number} for number in range(9_000)]
+    assert json.loads(formats.plain(rows)) == rows
+    assert formats.long(formats.plain(rows))
+    assert formats.long("line\n" * 30)
+    assert not formats.long("a line")
+
+
 def test_text_is_told_from_a_number_that_looks_like_it() -> None:
-    values: list[JsonValue] = ["99", 99, 9.5, True, None, [], {}]
+    values: list[JsonValue] = ["99", 99, 9.5, True, None, [], {}, ""]
     kinds = [formats.kind(value) for value in values]
-    assert kinds == ["text", "number", "number", "true/false", "null", "list", "object"]
+    assert kinds == ["text", "number", "number", "true/false", "null", "list", "object", "empty text"]
 
 
 def test_very_long_json_is_cut_and_says_so() -> None:

@@ -9,10 +9,21 @@ from pydantic import JsonValue
 JSON_CHARS = 20_000
 """How much JSON a page shows of one event; the whole is one link away."""
 
+LONG_CHARS = 2_000
+LONG_LINES = 30
+"""Beyond either, a text stands in a box that scrolls, so that what follows it can be reached."""
+
+_PICTURE = "\u2194\u2195\u2600-\u27bf\u2b1b\ufe0f\U0001f000-\U0001faff"
+_JOINING = "\u0626\u0628\u062a-\u062e\u0633-\u063a\u0641-\u0647\u064a\u067e\u0686\u06a9\u06af\u06cc"
+"""Arabic and Persian letters that change their form before a break: it shows."""
+
 _INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
+    rf"(?<=[{_PICTURE}])\u200d(?=[{_PICTURE}])|(?<=[{_JOINING}])\u200c(?=[\u0620-\u06d3])"
+    "|([\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\u2800\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff])"
 )
-"""Characters that show nothing, or turn the text around them: they could make args look like others."""
+"""Characters that show nothing, or turn the text around them: they could make args look like others. The first two are
+what joins pictures into one, and what parts letters."""
 
 
 def duration(span: timedelta) -> str:
@@ -72,6 +83,8 @@ def kind(value: JsonValue) -> str:
             return "true/false"
         case int() | float():
             return "number"
+        case "":
+            return "empty text"
         case str():
             return "text"
         case list():
@@ -81,8 +94,13 @@ def kind(value: JsonValue) -> str:
 
 
 def plain(value: JsonValue) -> str:
-    """A value to read: text as it is, the rest as JSON."""
-    return visible(value) if isinstance(value, str) else pretty(value)
+    """A value to read, whole: text as it is, the rest as JSON."""
+    return visible(value) if isinstance(value, str) else written(value)
+
+
+def long(text: str) -> bool:
+    """Whether it is too much to read past."""
+    return len(text) > LONG_CHARS or text.count("\n") >= LONG_LINES
 
 
 def short(value: JsonValue, chars: int = 110) -> str:
@@ -103,7 +121,7 @@ def pretty(value: JsonValue) -> str:
 
 def visible(text: str) -> str:
     """The text with characters that show nothing written out, as `\\u202e`."""
-    return _INVISIBLE.sub(lambda found: json.dumps(found[0]).strip('"'), text)
+    return _INVISIBLE.sub(lambda found: json.dumps(found[0]).strip('"') if found[1] else found[0], text)
 
 
 def line(text: str, chars: int = 160) -> str:

@@ -63,6 +63,7 @@ class Pages:
             "pretty",
             "written",
             "visible",
+            "long",
         )
         self._templates.filters |= {name: getattr(formats, name) for name in filters}
         self._templates.globals |= {"summary": summary, "call_text": call_text}

@@ -1,4 +1,5 @@
 // Follow the run that is shown: whenever something happens to it, show it. One stream, none while the tab is hidden.
+// Whatever page a tab has, it is shown anew when somebody comes back to it.
 
 import { refresh } from "./page.js";
 
@@ -9,9 +10,8 @@ const AGAIN_MS = 2_000;
 let stream = null;
 let planned = null;
 
-/** Begin, on a page of a run that goes on. */
+/** Begin, on any page: a stream there is for a run that goes on. */
 export function follow() {
-  if (!shown()) return;
   open();
   document.addEventListener("visibilitychange", () => (document.hidden ? close() : refresh().then(open)));
   setInterval(() => shown() && !document.hidden && refresh(), WAITED_MS);

@@ -53,7 +53,7 @@ async function load(position) {
 function replace(old, fresh) {
   const focused = document.activeElement;
   const within = old.contains(focused) && focused.id ? focused.id : null;
-  const range = within && "selectionStart" in focused ? [focused.selectionStart, focused.selectionEnd] : null;
+  const range = within && Number.isInteger(focused.selectionStart) ? [focused.selectionStart, focused.selectionEnd] : null;
   tellWhoDecided(old, fresh);
   for (const open of old.querySelectorAll("details[open][id]")) {
     const same = fresh.querySelector(`#${CSS.escape(open.id)}`);
@@ -62,7 +62,9 @@ function replace(old, fresh) {
   for (const kept of old.querySelectorAll("[data-keep]")) {
     fresh.querySelector(`#${CSS.escape(kept.id)}`)?.replaceWith(kept);
   }
+  const scrolled = Array.from(old.querySelectorAll(".long[id], textarea[id]"), ({ id, scrollTop }) => [id, scrollTop]);
   old.replaceWith(document.adoptNode(fresh));
+  for (const [id, top] of scrolled) document.getElementById(id)?.scrollTo({ top, behavior: "instant" });
   const target = within && document.getElementById(within);
   if (!target) return;
   target.focus({ preventScroll: true });
