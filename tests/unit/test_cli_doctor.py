@@ -164,11 +164,19 @@ def test_a_setting_of_no_use_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert looked.disk() is looked.data() is looked.log() is looked.history() is looked.names() is None
 
 
-def test_a_cluster_and_its_clickhouse_are_named_without_their_passwords(
+def test_a_password_in_the_clickhouses_url_is_told_and_not_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTSPAN_CLICKHOUSE", f"http://me:{SECRET}@house:8123")
+    state, said, _ = found(Here(tmp_path, {}).settings())
+    assert (state, "AGENTSPAN_CLICKHOUSE_PASSWORD" in said, SECRET in said) == ("fail", True, False)
+
+
+def test_a_cluster_and_its_clickhouse_are_named_without_who_asks_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AGENTSPAN_LOG", "kafka://one:9092,two:9092?prefix=shop")
-    monkeypatch.setenv("AGENTSPAN_CLICKHOUSE", f"http://me:{SECRET}@house:8123")
+    monkeypatch.setenv("AGENTSPAN_CLICKHOUSE", "http://me@house:8123")
     pinged: list[str] = []
 
     def ping(url: str) -> Answer:

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -26,6 +27,15 @@ DEFAULT_PORT = 6767
 _CLUSTER = re.compile(r"kafka://[^/?#]+(\?prefix=[A-Za-z0-9._\-]+)?")
 
 Role = Literal["orchestrator", "tool-runner", "approvals", "query"]
+
+_CLICKHOUSE = re.compile(r"https?://([^/?#@:\s]+@)?(\[[0-9A-Fa-f:.]+\]|[^/?#@:\s\[\]]+)(:\d{1,5})?/?")
+
+_HOST = re.compile(r"\[[0-9a-f:.]+\]|[^/?#@:,*\s\[\]]+")
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+MOST_DAYS = 36_500
+MOST_LEASE_S = 86_400.0
 
 SECRETS = ("kafka_security", "clickhouse_password")
 """Each may stand in a file, which `AGENTSPAN_…_FILE` names."""
@@ -68,9 +78,9 @@ class Settings(BaseSettings):
     clickhouse_password: SecretStr = SecretStr("")
     clickhouse_migrate: bool = False
     """A server brings the tables of that ClickHouse up to its release; else `agentspan query migrate` does."""
-    history_days: int | None = Field(default=None, ge=1)
+    history_days: int | None = Field(default=None, ge=1, le=MOST_DAYS)
     """Executions that ended longer ago leave history; None: all stay. Those that have not ended always do."""
-    lease_s: float = Field(default=10.0, gt=0)
+    lease_s: float = Field(default=10.0, gt=0, le=MOST_LEASE_S)
     """A worker that is silent for so long is lost."""
     model_calls: int = Field(default=32, ge=1)
     """How many model calls are under way at a time."""
@@ -109,6 +119,40 @@ class Settings(BaseSettings):
                 " AGENTSPAN_LOG out for a file in the data folder"
             )
         return log
+
+    @field_validator("clickhouse")
+    @classmethod
+    def _names_a_clickhouse(cls, url: str) -> str:
+        """The URL is not repeated in what is wrong with it: its password may stand there."""
+        how = "write http://user@host:8123 or https://user@host:8443, or leave it out for the embedded one"
+        if "@" in url and ":" in url.partition("://")[2].rpartition("@")[0]:
+            raise SettingsError(
+                "clickhouse: the password does not go into AGENTSPAN_CLICKHOUSE: it goes into"
+                f" AGENTSPAN_CLICKHOUSE_PASSWORD, or a file that AGENTSPAN_CLICKHOUSE_PASSWORD_FILE names; {how}"
+            )
+        if url and (not _CLICKHOUSE.fullmatch(url) or not _has_port(url)):
+            raise SettingsError(f"clickhouse (AGENTSPAN_CLICKHOUSE) names no ClickHouse server: {how}")
+        return url
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _names_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        """As browsers say them."""
+        found = tuple(host.lower() for host in hosts)
+        for host in found:
+            if not _HOST.fullmatch(host):
+                raise SettingsError(
+                    f"AGENTSPAN_ALLOWED_HOSTS: {host!r} is no host's name: write it without a scheme, a port or a *, as"
+                    " in agentspan.example.com"
+                )
+        return found
+
+    @field_validator("log_level")
+    @classmethod
+    def _names_a_level(cls, level: str) -> str:
+        if level.upper() not in LEVELS:
+            raise SettingsError(f"AGENTSPAN_LOG_LEVEL: {level!r} is none of {', '.join(LEVELS)}")
+        return level
 
     @model_validator(mode="after")
     def _ports_apart(self) -> Self:
@@ -197,6 +241,14 @@ class Settings(BaseSettings):
     def url(self) -> str:
         """Where the server answers."""
         return f"http://{_reached_by(self.host)}:{self.port}"
+
+
+def _has_port(url: str) -> bool:
+    """Whether its port is one, where it says any."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def _json(text: str) -> object:
