@@ -9,7 +9,7 @@ import pytest
 
 from agentspan_orchestrator.domain import GRANT_S, granted_tasks, open_tasks, timers
 from agentspan_schemas import events as e
-from agentspan_schemas.answers import Refused, Repeated
+from agentspan_schemas.answers import Refused, Repeated, Winner
 from agentspan_schemas.canonical import args_hash
 from agentspan_schemas.tasks import ModelTask, ToolTask
 from tests.unit.core_agents import ARGS, REFUND, SEARCH, SUPPORT, SUSPEND
@@ -143,6 +143,18 @@ def test_who_decides_second_is_told_who_came_first(first: Step, winner: tuple[st
     assert (refusal.winner.by, refusal.winner.decision, refusal.winner.channel) == winner
     assert winner[0] in refusal.message
     assert refused(run).by == "user:zoe"
+
+
+@pytest.mark.parametrize("late", [approves("1-0"), rejects("1-0")])
+def test_a_decision_between_the_expiry_and_its_timer_is_too_late(late: Step) -> None:
+    run = given(asks("suspend"))
+    run.pass_time(3600)
+    late(run)
+    refusal = refused(run).refusal
+    assert refusal.code == "already_decided"
+    assert refusal.winner == Winner(by="system", decision="expired", at=T0 + timedelta(hours=1), channel="timer")
+    after(0)(run)
+    assert [event.type for event in run.events][-2:] == ["expired", "model_called"]
 
 
 @pytest.mark.parametrize("outcome", ["succeeded", "failed", "not_run"])

@@ -25,6 +25,9 @@ def decided(draft: Draft, command: c.Decide, definition: AgentDefinition) -> Ref
         return refuse("finished", "the execution is ending; nothing would come of a decision")
     if call.phase != "waiting":
         return refuse("not_gated", f"call {command.call_id!r} of {call.tool!r} waits for no decision")
+    if call.expires_at is not None and call.expires_at <= draft.now:  # its timer has not fired yet
+        expired = Winner.of(by="system", decision="expired", at=call.expires_at, channel="timer")
+        return already_decided(command.call_id, expired)
     if command.args_hash != call.args_hash:
         seen = f"you saw {command.args_hash[:12]}…, the call has {call.args_hash[:12]}…"
         return refuse("args_changed", f"this decision is about other arguments ({seen}); look at the call again")
