@@ -1,5 +1,7 @@
 """The server is killed, as by a power cut, and what people and programs see of it: nothing lost, nothing done twice."""
 
+import shutil
+import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -8,6 +10,7 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import Shop
+from tests.support.eventually import eventually
 from tests.support.server import Json, Server, sent
 
 
@@ -38,6 +41,41 @@ def test_a_refund_approved_after_the_server_was_killed_is_made_once_by_another_p
         assert server.await_end(execution_id)["type"] == "done"
         assert worker.end() == 0
     assert the_shop.effects("issue_refund") == [(f"{execution_id}.2-0", 1)]
+
+
+def test_a_log_that_is_restored_from_an_older_copy_has_the_history_of_that_copy(server: Server, the_shop: Shop) -> None:
+    the_shop.register()
+    execution_id = server.begin("refund_at_once")
+    server.await_event(execution_id, "waiting")
+    before = server.types(execution_id)
+    copy = server.data.parent / "copy.sqlite3"
+    with sqlite3.connect(server.data / "log.sqlite3") as running, sqlite3.connect(copy) as kept:
+        running.backup(kept)
+    assert server.decide(execution_id, "1-0", "reject", reason="too much").is_success
+    server.await_end(execution_id)
+    listed_as(server, execution_id, "completed")
+
+    server.kill()
+    for beside in ("-wal", "-shm"):
+        (server.data / f"log.sqlite3{beside}").unlink(missing_ok=True)
+    shutil.copyfile(copy, server.data / "log.sqlite3")
+    server.start()
+
+    listed_as(server, execution_id, "waiting")
+    assert server.types(execution_id) == before
+    assert server.get("/approvals", state="pending")["items"][0]["execution_id"] == execution_id
+    server.restart()
+    listed_as(server, execution_id, "waiting")
+
+
+def listed_as(server: Server, execution_id: str, status: str) -> None:
+    """Return when the list says so: it follows the log."""
+
+    def shown() -> bool:
+        items = server.get("/executions", limit=500)["items"]
+        return any((item["execution_id"], item["status"]) == (execution_id, status) for item in items)
+
+    eventually(shown, f"{execution_id} is listed as {status}")
 
 
 def test_what_waits_for_people_writes_nothing_and_holds_no_connection_however_often_the_server_dies(

@@ -277,6 +277,35 @@ async def test_the_position_is_the_one_saved_last_for_each_partition_of_a_log(
     assert await ClickHouseSink(database, "log-2").positions() == {}
 
 
+@pytest.mark.parametrize(
+    ("log_id", "end", "another"),
+    [("log-1", 10, False), ("log-1", 11, False), ("log-1", 9, True), ("log-2", 10, True)],
+)
+async def test_a_history_beyond_its_log_or_of_another_is_of_another_past(
+    database: Database, sink: ClickHouseSink, log_id: str, end: int, another: bool
+) -> None:
+    assert not await sink.is_of_another_past({0: 0})
+    await sink.save_positions({0: Position(10, 1, 3)})
+    assert await ClickHouseSink(database, log_id).is_of_another_past({0: end}) is another
+
+
+async def test_what_was_cleared_is_written_again_though_it_is_the_same(
+    database: Database, sink: ClickHouseSink, history: ClickHouseHistory
+) -> None:
+    told = History("exec-a").started().waiting()
+    for _ in range(2):
+        await store(sink, [told])
+        await store(sink, [told])
+        await sink.save_positions({0: Position(10, 1, 3)})
+        assert len(await history.events("exec-a")) == 2
+        assert await history.status_counts(ExecutionFilter()) == {"waiting": 1}
+        assert await sink.positions() == {0: Position(10, 1, 3)}
+        await sink.clear()
+        assert await database.query("SELECT count() FROM events", {}) == [(0,)]
+        assert await history.execution("exec-a") is None
+        assert await sink.positions() == {}
+
+
 async def test_what_the_table_refuses_is_told_and_not_taken_for_written(database: Database) -> None:
     await database.command("ALTER TABLE events ADD CONSTRAINT no_bad CHECK agent != 'bad'")
     events = [*History("exec-a").started().events, *History("exec-b", agent="bad").started().events]

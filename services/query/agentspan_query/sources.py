@@ -110,5 +110,9 @@ class Source:
                     yield batch
                 return
             except BeyondEnd as error:
-                logger.warning("history is ahead of the log; it is projected again from the beginning: %s", error)
+                logger.warning(
+                    "history is ahead of the log; it is projected again from the beginning, and keeps what the log no"
+                    " longer has until `agentspan query rebuild`: %s",
+                    error,
+                )
                 self._position = BEGINNING

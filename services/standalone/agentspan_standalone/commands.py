@@ -48,7 +48,7 @@ def start(
         return _serve(settings)
     if _readiness(settings.url) != "ok":
         return _start_detached(settings)
-    if data is not None and _standing(settings) is None:
+    if "data" in settings.model_fields_set and _standing(settings) is None:
         hint = "stop that one, or give this one another port with --port"
         raise PortTaken(f"a server of another data folder answers at {settings.url}: {hint}")
     _say(f"a server answers at {settings.url} already")

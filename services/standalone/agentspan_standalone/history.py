@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -46,8 +47,8 @@ class HistoryServices:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="agentspan-history")
         self._database = Database(self._child.address if self._child else address(settings), self._threads)
         self._tail = Tail(log)
-        sink = ClickHouseSink(self._database, log.id)
-        self._projection = Projection(log, sink, self._tail, aside, sleep=asyncio.sleep)
+        self._sink = ClickHouseSink(self._database, log.id)
+        self._projection = Projection(log, self._sink, self._tail, aside, sleep=asyncio.sleep)
         self._waits: str | None = "history waits for its ClickHouse"
         self.query = Query(log=log, history=ClickHouseHistory(self._database), tail=self._tail, now=now)
 
@@ -99,21 +100,23 @@ class HistoryServices:
 
     async def _project(self) -> None:
         """History begins when ClickHouse is there; nothing else waits for it."""
+        ends = {}
         if self._child is not None:
+            ends = {number: await self._log.partition(number).end() for number in range(self._log.partitions)}
             await self._child.ready()
-        await self._prepared()
+        await self._prepared(ends)
         self._waits = None
         async with asyncio.TaskGroup() as group:
             group.create_task(self._projection.run())
             if self._settings.history_days is not None:
                 group.create_task(self._expire(self._settings.history_days))
 
-    async def _prepared(self) -> None:
+    async def _prepared(self, ends: Mapping[int, int]) -> None:
         """Return when the tables are this release's. One's own ClickHouse that can't be migrated ends the process."""
         pause_s = FIRST_PAUSE_S
         while True:
             try:
-                await self._prepare()
+                await self._prepare(ends)
                 return
             except (HistoryUnavailable, HistoryFailed, MigrationError) as error:
                 if self._child is not None and not isinstance(error, HistoryUnavailable):
@@ -123,11 +126,15 @@ class HistoryServices:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    async def _prepare(self) -> None:
+    async def _prepare(self, ends: Mapping[int, int]) -> None:
+        """`ends` are the log's as the process began: what it appends itself must not hide that history is ahead."""
         if self._child is not None or self._settings.clickhouse_migrate:
             await migrate(self._database)
         else:
             await require(self._database)
+        if self._child is not None and await self._sink.is_of_another_past(ends):
+            logger.warning("history has what this log has not, as one restored from an older copy; it is made anew from it")
+            await self._sink.clear()
 
     async def _expire(self, keep_days: int) -> None:
         while True:

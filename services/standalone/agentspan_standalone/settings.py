@@ -110,6 +110,14 @@ class Settings(BaseSettings):
                 values[name] = tuple(item.strip() for item in listed.split(",") if item.strip())
         return values
 
+    @field_validator("log_level")
+    @classmethod
+    def _is_a_level(cls, level: str) -> str:
+        known = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+        if level.upper() not in known:
+            raise SettingsError(f"AGENTSPAN_LOG_LEVEL={level!r} is no level: write one of {', '.join(known)}")
+        return level.upper()
+
     @field_validator("log")
     @classmethod
     def _names_a_cluster(cls, log: str) -> str:

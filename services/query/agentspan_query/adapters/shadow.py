@@ -11,7 +11,7 @@ from agentspan.eventlog import Position
 from agentspan_query.adapters.clickhouse import Database
 from agentspan_query.adapters.migrations import migrate
 from agentspan_query.adapters.retention import expire
-from agentspan_query.adapters.sink import ClickHouseSink
+from agentspan_query.adapters.sink import REBUILT, ClickHouseSink
 from agentspan_query.domain.rows import EventRow, ExecutionRow, Refused
 from agentspan_query.errors import RebuildMismatch
 from agentspan_query.ports import Counts, Now
@@ -37,7 +37,7 @@ class Shadow:
         self._log_id = log_id
         self._now = now
         self._keep_days = keep_days
-        self._sinks = {side: ClickHouseSink(side, f"{log_id}#rebuild") for side in (self._live, self._beside)}
+        self._sinks = {side: ClickHouseSink(side, f"{log_id}{REBUILT}") for side in (self._live, self._beside)}
         self._exchanged = False
         self._refused: Counter[str] = Counter()
         """Rows of each table that it never takes."""
@@ -124,7 +124,7 @@ class Shadow:
 
     async def finish(self) -> None:
         """Drop the old tables, and what only the rebuild needed."""
-        await self._live.command("DELETE FROM positions WHERE log_id = {id:String}", {"id": f"{self._log_id}#rebuild"})
+        await self._live.command("DELETE FROM positions WHERE log_id = {id:String}", {"id": f"{self._log_id}{REBUILT}"})
         for table in TABLES:
             await self._live.command(f"ALTER TABLE {table} MODIFY COMMENT ''")
         await self._live.command(f"DROP DATABASE IF EXISTS `{self._beside.name}` SYNC")

@@ -14,6 +14,9 @@ from agentspan_query.adapters.clickhouse import Database
 from agentspan_query.domain.rows import EventRow, ExecutionRow, Refused, latest
 from agentspan_query.errors import RowsRefused
 
+REBUILT = "#rebuild"
+"""Behind a log's id: the positions of a rebuild of its history."""
+
 
 class ClickHouseSink:
     """Writes to one database. Each may raise HistoryUnavailable or HistoryFailed."""
@@ -67,6 +70,20 @@ class ClickHouseSink:
         """Where to go on in each partition of this log; a partition without one begins at the beginning."""
         rows = await self._database.query(sql.POSITIONS, {"log_id": self._log_id})
         return {partition: Position(offset, epoch, n) for partition, offset, epoch, n in rows}
+
+    async def is_of_another_past(self, ends: Mapping[int, int]) -> bool:
+        """Whether it reaches beyond the ends of the log's partitions, or holds another log: what is stored then never
+        happened on this one, which was restored from an older copy, or made anew."""
+        rows = await self._database.query(sql.ALL_POSITIONS, {})
+        return any(
+            log_id.removesuffix(REBUILT) != self._log_id or offset > ends.get(partition, 0)
+            for log_id, partition, offset in rows
+        )
+
+    async def clear(self) -> None:
+        """Let go of all that is stored; of the positions last, so that one who is killed meanwhile does it again."""
+        for table in ("events", "executions", "positions"):
+            await self._database.command(f"TRUNCATE TABLE {table}")
 
     def _token(self, events: Sequence[EventRow]) -> str:
         """The same rows, cut in the same way, have the same. When the last one happened is part of it: a log that is

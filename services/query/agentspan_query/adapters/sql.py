@@ -62,6 +62,7 @@ COUNTS = "SELECT status, count() FROM executions FINAL WHERE $conditions GROUP B
 AGENTS = "SELECT DISTINCT agent FROM executions ORDER BY agent"
 
 POSITIONS = "SELECT partition, offset, epoch, n FROM positions FINAL WHERE log_id = {log_id:String}"
+ALL_POSITIONS = "SELECT log_id, partition, offset FROM positions FINAL"
 
 
 @dataclass(slots=True)
