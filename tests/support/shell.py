@@ -18,8 +18,8 @@ from agentspan.cli._main import app
 from tests.support.docs import ROOT, Block
 
 OTHERS = {
-    ".", "cd", "cat", "cp", "docker", "echo", "export", "git", "grep", "helm", "jq", "kafka-configs.sh", "kcat", "mkdir",
-    "mv", "mvn", "pip", "pre-commit", "pytest", "sqlite3", "strace", "time", "true",
+    ".", "cd", "cat", "cp", "docker", "echo", "export", "git", "grep", "helm", "jq", "kafka-configs.sh", "kcat",
+    "mkdir", "mv", "mvn", "pip", "pre-commit", "pytest", "sqlite3", "strace", "time", "true",
 }  # fmt: skip
 """Programs that are not ours."""
 

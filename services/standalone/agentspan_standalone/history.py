@@ -133,7 +133,9 @@ class HistoryServices:
         else:
             await require(self._database)
         if self._child is not None and await self._sink.is_of_another_past(ends):
-            logger.warning("history has what this log has not, as one restored from an older copy; it is made anew from it")
+            logger.warning(
+                "history has what this log has not, as one restored from an older copy; it is made anew from it"
+            )
             await self._sink.clear()
 
     async def _expire(self, keep_days: int) -> None:
