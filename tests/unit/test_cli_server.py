@@ -62,6 +62,17 @@ def test_the_servers_commands_are_called_and_their_exit_code_is_ours(
     assert called == [call]
 
 
+def test_what_a_server_said_that_did_not_start_stands_on_lines_of_its_own(
+    called: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def start(*_: Any, **__: Any) -> int:
+        raise errors.NotStarted("the server did not start; what it said is in server.log:\none\ntwo\x1b[2J")
+
+    monkeypatch.setattr("agentspan_standalone.commands.start", start)
+    assert main(["server", "start", "--detach"]) == 1
+    assert capsys.readouterr().err.splitlines()[1:] == ["one", r"two\x1b[2J"]
+
+
 @pytest.mark.parametrize("line", ["start --port 70000", "start --port x", "stop --port 1", "restart"])
 def test_a_wrong_option_is_refused(called: list[Any], line: str) -> None:
     assert main(["server", *line.split()]) == 2

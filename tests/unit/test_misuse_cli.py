@@ -104,6 +104,35 @@ REST: list[Misuse] = [
             "start one with `agentspan server start`, or name another in AGENTSPAN_SERVER_URL"
         ),
     ),
+    *(
+        (
+            f"env:AGENTSPAN_SERVER_URL=http://[::1 {line}",
+            "",
+            2,
+            told("server address 'http://[::1' is none: write scheme, host and port, as in http://localhost:6767"),
+        )
+        for line in ("approvals list", "server status")
+    ),
+    (
+        "approvals show exec-a1b2c3.7-0",
+        "",
+        1,
+        told(
+            "GET /approvals/exec-a1b2c3.7-0 answered 404 '<html>', which is no answer of an Agentspan server: "
+            "check the address",
+            "AGENTSPAN_SERVER_URL names the server; `agentspan doctor` says who answers there",
+        ),
+    ),
+    (
+        "approvals show exec-a1b2c3.8-0",
+        "",
+        1,
+        told(
+            "there is nothing at '/approvals/exec-a1b2c3.8-0'; check the address: it is the server's alone, as in "
+            "http://localhost:6767, without /api",
+            "AGENTSPAN_SERVER_URL names the server; `agentspan doctor` says who answers there",
+        ),
+    ),
     (
         "env:AGENTSPAN_PORT=abc server logs",
         "",
@@ -148,6 +177,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
         fake.on("GET", "/executions/exec-nope", problem(404, "unknown_execution", "there is no execution 'exec-nope'"))
         no_approval = problem(404, "unknown_approval", "there is no approval 'exec-nope.1-0'")
         fake.on("GET", "/approvals/exec-nope.1-0", no_approval)
+        fake.on("GET", f"/approvals/{RUN}.7-0", Answer(b"<html>", 404))
         fake.on("POST", f"/executions/{RUN}/pause", problem(409, "finished", "the execution is completed"))
         refused = "the edited arguments of 'issue_refund' can't be used: amount_usd: 'x' is not of type 'number'"
         invalid = problem(422, "invalid_args", refused)

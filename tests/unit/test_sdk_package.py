@@ -226,6 +226,13 @@ def test_an_answer_that_is_no_problem_says_that_the_address_may_be_wrong() -> No
     assert "check the address" in str(error)
 
 
+def test_an_address_with_a_path_too_much_is_told_so() -> None:
+    unknown = problem(404, code="unknown_path", detail="there is nothing at '/api/api/v1/agents'")
+    assert str(error_from(404, unknown, "GET /agents")).endswith(
+        "check the address: it is the server's alone, as in http://localhost:6767, without /api"
+    )
+
+
 # Discovery
 
 
@@ -235,6 +242,14 @@ def test_the_address_is_given_or_from_the_environment_or_the_default() -> None:
     assert server_url(None, {}) == DEFAULT_URL == "http://localhost:6767"
     with pytest.raises(ConfigurationError, match="'localhost:6767': it begins with http"):
         server_url("localhost:6767", {})
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "http://localhost:99999", "http://local host", "http:///x", "http://a:b"]
+)
+def test_an_address_that_is_none_is_refused_before_anybody_is_asked(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="is none: write scheme, host and port, as in http://localhost:6767"):
+        server_url(url, {})
 
 
 def answering(*answers: bool) -> Callable[[], Awaitable[bool]]:

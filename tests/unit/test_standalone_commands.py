@@ -1,13 +1,15 @@
-"""`agentspan server stop` and `status` where no server runs: where they looked, and how to name another folder."""
+"""`agentspan server …` and data folders: which one is looked at, whose server answers, and how to name another."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from agentspan_standalone import commands
-from agentspan_standalone.errors import NotRunning
-from tests.unit.cli_server import serving
+from agentspan_standalone.errors import NotRunning, PortTaken, SettingsError
+from agentspan_standalone.settings import Settings
+from tests.unit.cli_server import Answer, serving
 
 ASKED = pytest.mark.parametrize("ask", [commands.stop, commands.status], ids=["stop", "status"])
 
@@ -21,6 +23,38 @@ def test_a_folder_without_a_server_is_named_and_how_to_name_another(
     with pytest.raises(NotRunning, match=r"another folder is named with --data or AGENTSPAN_DATA") as error:
         ask(tmp_path)
     assert f"{str(tmp_path)!r}: `agentspan server start` starts one" in str(error.value)
+
+
+@pytest.mark.parametrize("by", ["flag", "environment"])
+def test_a_folder_that_is_named_is_not_left_for_that_of_another_server(
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by == "environment":
+        monkeypatch.setenv("AGENTSPAN_DATA", str(tmp_path))
+    with serving() as other:
+        other.on("GET", "/readyz", Answer({"status": "ok"}))
+        monkeypatch.setenv("AGENTSPAN_PORT", other.url.rpartition(":")[2])
+        with pytest.raises(PortTaken, match="a server of another data folder answers at"):
+            commands.start(tmp_path if by == "flag" else None, detach=True)
+
+
+def test_a_server_that_answers_already_is_as_good_where_no_folder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.delenv("AGENTSPAN_DATA", raising=False)
+    with serving() as other:
+        other.on("GET", "/readyz", Answer({"status": "ok"}))
+        monkeypatch.setenv("AGENTSPAN_PORT", other.url.rpartition(":")[2])
+        assert commands.start(detach=True) == 0
+    assert capsys.readouterr().err.startswith("a server of another data folder answers at http://localhost:")
+
+
+@pytest.mark.parametrize(("level", "is_one"), [("debug", True), ("WARNING", True), ("loud", False), ("10", False)])
+def test_a_log_level_is_one_of_those_that_there_are(level: str, is_one: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTSPAN_LOG_LEVEL", level)
+    with nullcontext() if is_one else pytest.raises(SettingsError, match="is no level: write one of DEBUG, INFO"):
+        assert Settings.given().log_level == level.upper()
 
 
 @ASKED

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.util import find_spec
+from urllib.parse import urlsplit
 
 from agentspan.agents._errors import ConfigurationError, ServerNotInstalled, ServerUnavailable
 
@@ -23,10 +24,16 @@ START_S = 60.0
 
 
 def server_url(given: str | None, environ: Mapping[str, str] = os.environ) -> str:
-    """The server's address: as given, else from AGENTSPAN_SERVER_URL, else the default."""
+    """The server's address: as given, else from AGENTSPAN_SERVER_URL, else the default. Raises ConfigurationError."""
     url = (given or environ.get(URL_VARIABLE) or DEFAULT_URL).rstrip("/")
     if not url.startswith(("http://", "https://")):
         raise ConfigurationError(f"server address {url!r}: it begins with http:// or https://, as in {DEFAULT_URL}")
+    try:
+        is_one = bool(urlsplit(url).hostname) and urlsplit(url).port != 0 and not any(map(str.isspace, url))
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise ConfigurationError(f"server address {url!r} is none: write scheme, host and port, as in {DEFAULT_URL}")
     return url
 
 

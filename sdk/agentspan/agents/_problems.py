@@ -19,6 +19,9 @@ from agentspan.agents._errors import (
 from agentspan_schemas.answers import Winner
 from agentspan_schemas.http import Problem
 
+UNKNOWN_PATH = "unknown_path"
+"""The server has not what every server has: another path stands before it, or another release answers."""
+
 
 def error_from(status: int, body: bytes, what: str) -> AgentspanError:
     """The error that an HTTP answer of 400 or more stands for; `what` is the request, for a body that is no problem."""
@@ -29,6 +32,8 @@ def error_of(problem: Problem, status: int | None = None) -> AgentspanError:
     """The error that a problem stands for."""
     status = problem.status if status is None else status
     message = problem.detail or problem.title
+    if problem.code == UNKNOWN_PATH:
+        message += "; check the address: it is the server's alone, as in http://localhost:6767, without /api"
     if status in (429, 502, 503, 504):
         return ServerUnavailable(message)
     error = _kind(status, problem.code)(message, status=status, code=problem.code)
@@ -60,7 +65,7 @@ def _problem(status: int, body: bytes, what: str) -> Problem:
     try:
         return Problem.model_validate_json(body)
     except ValidationError:
-        said = body[:200].decode(errors="replace").strip()
+        said = body[:80].decode(errors="replace").strip()
         detail = f"{what} answered {status} {said!r}, which is no answer of an Agentspan server: check the address"
         return Problem(type="about:blank", title="Not an Agentspan answer", status=status, detail=detail, code="")
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import urlsplit
 
-from agentspan.agents import AgentspanError
+from agentspan.agents import AgentspanError, ConfigurationError
+from agentspan.agents._discovery import server_url
 from agentspan.cli._api import MOST, Server, talk
 from agentspan.cli._ask import Answer, fetched, reason
 from agentspan.cli._checks import Check
@@ -32,9 +33,10 @@ class Asked:
 
     def reached(self) -> Check:
         """Whether an Agentspan server is there."""
-        if urlsplit(self._url).scheme not in ("http", "https"):
-            said = f"AGENTSPAN_SERVER_URL={self._url!r} is no address"
-            return Check("server", "fail", said, "it begins with http:// or https://, as in http://localhost:6767")
+        try:
+            server_url(self._url)
+        except ConfigurationError as error:
+            return Check("server", "fail", str(error), "correct AGENTSPAN_SERVER_URL, or take it out")
         try:
             answer = self._get(f"{self._url}/livez")
         except OSError as error:

@@ -20,7 +20,7 @@ def explained(error: Exception) -> Explained | None:
     """What to say about an error; None for one that nobody foresaw."""
     match error:
         case Refused():
-            return Explained(error.exit_code, error.code, printable(str(error)))
+            return Explained(error.exit_code, error.code, printable(str(error), lines=True))
         case RequestFailed():
             message = printable(str(error))
             code = error.code or code_of(error)
@@ -42,6 +42,8 @@ def _exit_code(error: AgentspanError) -> ExitCode:
             return ExitCode.UNREACHABLE
         case ConfigurationError() | SeveralPending():
             return ExitCode.USAGE
+        case NotFound(code="unknown_path") | NotFound(code="", status=404 | 410):  # it is no server of ours, or not all
+            return ExitCode.REFUSED
         case NotFound():
             return ExitCode.NOT_FOUND
         case AlreadyDecided():
@@ -53,6 +55,8 @@ def _exit_code(error: AgentspanError) -> ExitCode:
 def _next(error: AgentspanError, message: str) -> str | None:
     if "`agentspan " in message:
         return None
+    if "check the address" in message:
+        return "AGENTSPAN_SERVER_URL names the server; `agentspan doctor` says who answers there"
     match error:
         case NotFound() if "approval" in error.code or "call" in error.code:
             return "`agentspan approvals list` shows what waits"

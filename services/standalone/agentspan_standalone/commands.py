@@ -48,10 +48,11 @@ def start(
         return _serve(settings)
     if _readiness(settings.url) != "ok":
         return _start_detached(settings)
-    if "data" in settings.model_fields_set and _standing(settings) is None:
+    is_ours = _standing(settings) is not None
+    if not is_ours and "data" in settings.model_fields_set:
         hint = "stop that one, or give this one another port with --port"
         raise PortTaken(f"a server of another data folder answers at {settings.url}: {hint}")
-    _say(f"a server answers at {settings.url} already")
+    _say(f"a server{'' if is_ours else ' of another data folder'} answers at {settings.url} already")
     return 0
 
 
