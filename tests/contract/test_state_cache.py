@@ -194,6 +194,40 @@ def test_a_file_that_is_of_no_use_is_made_anew(tmp_path: Path, harm: str) -> Non
     cache.close()
 
 
+def test_a_file_that_turns_out_to_be_damaged_is_of_no_use_and_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite3"
+    kept = SqliteStateCache(path)
+    kept.open("log-1")
+    kept.put([row(f"exec-{number}", busy=True) for number in range(200)], HERE, None)
+    kept.close()
+    path.write_bytes(path.read_bytes()[:4096] + b"\xff" * (path.stat().st_size - 4096))  # its first page stays
+    cache = SqliteStateCache(path)
+    with pytest.raises(WriteError, match="is damaged"):
+        cache.open("log-1")
+    assert cache.open("log-1") == (BEGINNING, None)
+    cache.put([row("exec-a", busy=True)], HERE, None)
+    assert [state.execution_id for state in cache.busy()] == ["exec-a"]
+    cache.close()
+    again = SqliteStateCache(path)
+    assert again.open("log-1") == (HERE, None)
+    again.close()
+
+
+def test_a_state_that_nobody_can_read_is_never_one_that_there_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite3"
+    cache = SqliteStateCache(path)
+    cache.open("log-1")
+    cache.put([row("exec-a")], HERE, None)
+    assert cache.open("log-1") == (HERE, None)
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("UPDATE executions SET state = 'x'")
+    with pytest.raises(WriteError, match="is damaged"):
+        cache.get("exec-a")
+    assert cache.open("log-1") == (BEGINNING, None)
+    assert cache.get("exec-a") is None
+    cache.close()
+
+
 def test_what_cannot_be_written_now_is_read_and_written_later_and_no_takeover_passes_it_over(tmp_path: Path) -> None:
     path = tmp_path / "state.sqlite3"
     cache = SqliteStateCache(path)

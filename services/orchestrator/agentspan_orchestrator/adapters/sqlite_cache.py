@@ -8,13 +8,14 @@ written once, without a journal (see `sqlite_file`): a process that dies before 
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from agentspan.eventlog import BEGINNING, Position, StorageFull, WriteError
-from agentspan_orchestrator.adapters.sqlite_file import PUT_ROW, Columns, FilledFile
+from agentspan_orchestrator.adapters.sqlite_file import PUT_ROW, Columns, FilledFile, is_damage
 from agentspan_orchestrator.domain import Execution, dump_state, load_state
 from agentspan_orchestrator.ports import Row, Snapshot
 
@@ -58,27 +59,32 @@ class SqliteStateCache:
         self._failure: sqlite3.Error | None = None
         """Why the last write failed, whose rows are queued again."""
         self._closing = False
+        self._is_damaged = False
+        """Whether the file holds something else than was written."""
         self._written: sqlite3.Connection | None = None
         """The writer's own connection, from its first write on."""
         self._writer = threading.Thread(target=self._write_behind, name=f"state-cache-{path.stem}", daemon=True)
         self._writer.start()
 
     def open(self, log_id: str) -> tuple[Position, str | None]:
-        """Where it stands on that log, and the command offset it reflects."""
+        """Where it stands on that log, and the command offset it reflects; of a damaged file, at the beginning."""
+        if self._is_damaged:
+            self._make_anew()
         self._flush()
         self._log_id, self._pinned = log_id, None
-        row = self._db.execute("SELECT log_id, position, command_offset FROM standing").fetchone()
-        if row is None or row[0] != log_id:
-            self.clear()
-            return BEGINNING, None
-        return Position.parse(row[1]), row[2]
+        with self._reading() as db:
+            row = db.execute("SELECT log_id, position, command_offset FROM standing").fetchone()
+            if row is not None and row[0] == log_id:
+                return Position.parse(row[1]), row[2]
+        self.clear()
+        return BEGINNING, None
 
     def clear(self) -> None:
         """Forget everything."""
         self._flush()
-        with self._db:
-            self._db.execute("DELETE FROM executions")
-            self._db.execute("DELETE FROM standing")
+        with self._reading() as db, db:
+            db.execute("DELETE FROM executions")
+            db.execute("DELETE FROM standing")
         self._pinned = None
         self._file.emptied()
 
@@ -94,8 +100,9 @@ class SqliteStateCache:
                 if batch is not None and (row := batch.rows.get(execution_id)):
                     return row.state, batch.position.offset
         of_it = "SELECT state, reflects FROM executions WHERE execution_id = ?"
-        found = self._db.execute(of_it, (execution_id,)).fetchone()
-        return (load_state(found[0]), found[1]) if found else None
+        with self._reading() as db:
+            found = db.execute(of_it, (execution_id,)).fetchone()
+            return (load_state(found[0]), found[1]) if found else None
 
     def put(self, rows: Iterable[Row], position: Position, command_offset: str | None) -> None:
         """Queue rows and the position they reflect. Raises WriteError when what was filled in before could not be."""
@@ -125,24 +132,28 @@ class SqliteStateCache:
     def changed_since(self, offset: int) -> Iterable[str]:
         """The executions whose states may reflect something after that offset."""
         self._flush()
-        found = self._db.execute("SELECT execution_id FROM executions WHERE reflects > ?", (offset,))
-        return [execution_id for (execution_id,) in found]
+        with self._reading() as db:
+            found = db.execute("SELECT execution_id FROM executions WHERE reflects > ?", (offset,))
+            return [execution_id for (execution_id,) in found]
 
     def busy(self) -> Iterable[Execution]:
         """The executions with something open."""
         self._flush()
-        return [load_state(state) for (state,) in self._db.execute("SELECT state FROM executions WHERE busy = 1")]
+        with self._reading() as db:
+            return [load_state(state) for (state,) in db.execute("SELECT state FROM executions WHERE busy = 1")]
 
     def parked(self) -> int:
         """How many executions are neither busy nor over, as the file has them."""
-        count: int = self._db.execute("SELECT COUNT(*) FROM executions WHERE busy = 2").fetchone()[0]
-        return count
+        with self._reading() as db:
+            count: int = db.execute("SELECT COUNT(*) FROM executions WHERE busy = 2").fetchone()[0]
+            return count
 
     def due(self) -> Iterable[tuple[datetime, str]]:
         """`(next_due, execution_id)` of those with a timer."""
         self._flush()
-        rows = self._db.execute("SELECT next_due, execution_id FROM executions WHERE next_due IS NOT NULL")
-        return [(datetime.fromtimestamp(due, UTC), execution_id) for due, execution_id in rows]
+        with self._reading() as db:
+            rows = db.execute("SELECT next_due, execution_id FROM executions WHERE next_due IS NOT NULL")
+            return [(datetime.fromtimestamp(due, UTC), execution_id) for due, execution_id in rows]
 
     def close(self) -> None:
         """Write what is queued, then stop."""
@@ -152,11 +163,29 @@ class SqliteStateCache:
         self._writer.join()
         self._file.close()
 
-    @property
-    def _db(self) -> sqlite3.Connection:
-        """The file, with all that was filled in."""
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """The file, with all that was filled in. Raises WriteError where it is damaged: `open` makes it anew then, and
+        whoever owns the partition opens it again."""
         self._settle()
-        return self._file.db
+        try:
+            yield self._file.db
+        except (sqlite3.DatabaseError, ValueError) as error:
+            if not is_damage(error):
+                raise
+            self._is_damaged = True
+            raise WriteError(f"the state cache {self._path} is damaged ({error}); it is made anew") from error
+
+    def _make_anew(self) -> None:
+        logger.warning("state cache %s is damaged: folding anew", self._path)
+        with self._changed:  # so that the writer begins nothing meanwhile
+            self._changed.wait_for(lambda: self._writing is None)
+            self._queued, self._failure = None, None
+            if self._written is not None:
+                self._written.close()
+                self._written = None
+            self._file.made_anew()
+            self._is_damaged = False
 
     def _settle(self) -> None:
         try:
@@ -205,6 +234,7 @@ class SqliteStateCache:
             _write(self._written, batch)
         except sqlite3.Error as error:
             logger.warning("state cache %s: %s; its rows stay in memory and are written again", self._path, error)
+            self._is_damaged = self._is_damaged or is_damage(error)
             return error
         return None
 

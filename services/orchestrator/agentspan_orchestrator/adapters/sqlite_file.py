@@ -41,6 +41,9 @@ CHECKPOINT_PAGES = 4_000
 
 BUSY_S = 30.0
 
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+"""The errors that say so; other bits of an error's code say more closely what it was."""
+
 FILLED_AHEAD = 2
 """So many lots of rows wait for the one that is being written."""
 
@@ -69,6 +72,14 @@ class FilledFile:
         """With all that was filled in. Raises sqlite3.Error once, where that failed."""
         self.settle()
         return self._db
+
+    def made_anew(self) -> None:
+        """Empty, in place of one that is damaged. Nobody else has it open."""
+        wait(self._filling)
+        self._filling.clear()
+        self._db.close()
+        self._db = made_anew(self._path)
+        self._is_empty, self._is_shared, self._is_unjournaled = True, False, False
 
     def emptied(self) -> None:
         """Nothing is in it that could be lost."""
@@ -128,6 +139,12 @@ def opened(path: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         logger.warning("state cache %s is unusable (%s): folding anew", path, error)
     return made_anew(path)
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether what a read raised says that the file holds something else than was written."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return not isinstance(error, sqlite3.Error) if code is None else code & 0xFF in _DAMAGED
 
 
 def made_anew(path: Path) -> sqlite3.Connection:
