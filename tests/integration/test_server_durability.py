@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
 
+import httpx
+import psutil
 import pytest
 
 from agentspan.eventlog._sqlite_store import Store
@@ -64,3 +66,20 @@ def test_every_commit_of_the_log_is_synced(tmp_path: Path) -> None:
     with closing(store.connection) as connection:
         assert connection.execute("PRAGMA synchronous").fetchone() == (FULL,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_disk_without_room_is_said_at_the_doors_and_leaves_the_metrics_to_be_scraped(server: Server) -> None:
+    server.record("ask", turn("", ("refund", {})), turn("Done."))
+    gated = {"name": "refund", "input_schema": {"type": "object"}, "approval_required": True, "effects": "once"}
+    assert server.http.put("/agents", json={"name": "till", "model": "replay/shop", "tools": [gated]}).is_success
+    execution_id = server.begin("ask", agent="till")
+    server.await_event(execution_id, "waiting")
+    psutil.Process(server.pid).rlimit(psutil.RLIMIT_FSIZE, (1, -1))  # no file of it may grow any more
+    refused = server.http.get("/approvals", params={"state": "pending"})
+    assert refused.status_code == 503, refused.text
+    assert "make room" in refused.json()["detail"]
+    scraped = httpx.get(f"{server.url}/metrics")
+    assert scraped.is_success
+    assert "agentspan_ready" in scraped.text
+    psutil.Process(server.pid).rlimit(psutil.RLIMIT_FSIZE, (-1, -1))
+    assert server.get("/approvals", state="pending")["items"][0]["execution_id"] == execution_id

@@ -67,3 +67,11 @@ def test_a_server_of_another_folder_is_named(
         with pytest.raises(NotRunning, match=r"name that with --data or AGENTSPAN_DATA") as error:
             ask(tmp_path)
     assert f"{str(tmp_path)!r}: what answers at http://localhost:{port} has another" in str(error.value)
+
+
+def test_why_a_server_takes_no_work_is_said_in_words() -> None:
+    with serving() as server:
+        server.on("GET", "/readyz", Answer({"status": 503, "detail": "partition 0 is restored"}, 503))
+        assert commands._readyz(server.url) == {"status": "partition 0 is restored"}
+        server.on("GET", "/readyz", Answer("a proxy's page", 502))
+        assert "a proxy's page" in commands._readyz(server.url)["status"]

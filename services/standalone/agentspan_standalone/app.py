@@ -2,16 +2,19 @@
 
 import asyncio
 import logging
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from agentspan_approvals.api import DECIDE, decide_route
 from agentspan_approvals.api import router as approvals_router
-from agentspan_doors import Application, PlainDoor, create_app
+from agentspan_doors import Application, DoorError, PlainDoor, create_app, problem_response
 from agentspan_doors.guard import LOOPBACK
 from agentspan_orchestrator.api import START, TICKET, start_route, ticket_route
 from agentspan_orchestrator.api import router as orchestrator_router
@@ -64,11 +67,18 @@ def make_app(settings: Settings, services: Services) -> Application:
         by_address=(METRICS_PATH,),
         requests=services.measured,
     )
+    app.add_exception_handler(sqlite3.OperationalError, _without_its_file)
     if settings.metrics_port is not None:
         app.add_middleware(OnItsOwnPort, port=settings.metrics_port)
     if services.history is not None:
         app.router.routes.extend(web_routes(services.history.query, now=now))
     return app
+
+
+def _without_its_file(request: Request, error: Exception) -> Response:
+    logger.warning("%s %s failed: %s", request.method, request.url.path, error)
+    detail = f"a file of the server's data folder cannot be used: {error}; make room on its disk, and ask again"
+    return problem_response(DoorError(503, "unavailable", detail).problem)
 
 
 def _plain_doors(services: Services) -> Iterator[PlainDoor]:

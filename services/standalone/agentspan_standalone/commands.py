@@ -203,9 +203,17 @@ def _readyz(url: str) -> Mapping[str, str]:
             return {name: str(value) for name, value in said.items() if value} if isinstance(said, dict) else {}
     except urllib.error.HTTPError as error:
         with error:
-            return {"status": error.read(LOG_TAIL_BYTES).decode(errors="replace")}
+            return {"status": _reason(error.read(LOG_TAIL_BYTES).decode(errors="replace"))}
     except (OSError, ValueError):
         return {}
+
+
+def _reason(problem: str) -> str:
+    """What a problem says in words."""
+    try:
+        return str(json.loads(problem)["detail"])
+    except (ValueError, TypeError, KeyError):
+        return problem
 
 
 def _until(condition: Callable[[], bool], within_s: float) -> bool:

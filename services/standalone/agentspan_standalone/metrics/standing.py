@@ -5,6 +5,7 @@ Apart from the counts: these cost nothing while nobody asks. Whatever can't be t
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from importlib.metadata import version
@@ -76,13 +77,18 @@ def of_history(history: HistoryServices) -> Iterator[Sample]:
 def of_approvals(
     approvals: Approvals, store: SqliteApprovalStore, publisher: Publisher | None, now: datetime
 ) -> Iterator[Sample]:
-    """Requests that wait, each counted in one process: where its partition is published."""
-    waiting = store.open_requests()
+    """Requests that wait, each counted in one process: where its partition is published. Without room on its disk the
+    view cannot be asked, and is left out: what else there is to tell is wanted most then."""
+    yield Sample("agentspan_approvals_waiting_partitions", len(approvals.waits_for))
+    try:
+        waiting = store.open_requests()
+    except sqlite3.OperationalError as error:
+        logger.warning("the requests that wait cannot be counted: %s", error)
+        return
     here = [found for number, found in waiting.items() if publisher is None or number in publisher.serves]
     yield Sample("agentspan_approvals_pending", sum(count for count, _ in here))
     oldest = min((since for _, since in here), default=now)
     yield Sample("agentspan_approvals_oldest_pending_seconds", (now - oldest).total_seconds())
-    yield Sample("agentspan_approvals_waiting_partitions", len(approvals.waits_for))
 
 
 def of_workers(runner: ToolRunner) -> Iterator[Sample]:
