@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from agentspan.eventlog import BEGINNING, CaughtUp, Change, Position, Record, Table, WriteError
 from agentspan_approvals.entries import Reach, entry, standing
+from agentspan_approvals.errors import ViewDamaged
 from agentspan_approvals.ports import ApprovalStore, Now, Sleep
 from agentspan_approvals.publishing import Standing, Version, due, over
 from agentspan_schemas import Unreadable
@@ -73,12 +74,12 @@ class Publisher:
             self._served[number] = partition
             try:
                 await partition.run(self._sleep)
-            except* WriteError as failed:
+            except* (WriteError, ViewDamaged) as failed:  # a damaged view is made anew by whoever keeps it
                 logger.warning("approvals of partition %d: %s; comparing again", number, failed.exceptions[0])
             finally:
                 if self._served.get(number) is partition:
                     del self._served[number]
-            _stop_if_told()
+            stop_if_told()
             await self._sleep(AGAIN_S)
 
     def begun(self, number: int) -> None:
@@ -247,7 +248,7 @@ def _came_back(sent: Version | None, stands: Standing | None) -> bool:
     return stands.version >= sent
 
 
-def _stop_if_told() -> None:
+def stop_if_told() -> None:
     """A task group that is cancelled while it fails raises only the failure, and we would serve on."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():

@@ -2,16 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 from agentspan.eventlog import BEGINNING, BeyondEnd, Log, Outcome, Position, Record, Table, Watermark, partition_for
-from agentspan.eventlog.commands import Commands
+from agentspan.eventlog.commands import Commands, Unavailable
 from agentspan.eventlog.messages import read_log_record
 from agentspan_approvals.decision_ids import names_a_decision
 from agentspan_approvals.domain import OPEN, RELEVANT, REQUESTING, fold, fold_refusal
+from agentspan_approvals.errors import ViewDamaged
 from agentspan_approvals.ports import ApprovalStore, Search
-from agentspan_approvals.publisher import Publisher, Stood
+from agentspan_approvals.publisher import Publisher, Stood, stop_if_told
 from agentspan_approvals.restoring import restored
 from agentspan_schemas import NewerVersion, Unreadable
 from agentspan_schemas import commands as c
@@ -19,6 +21,8 @@ from agentspan_schemas.answers import Answer, Refused, Repeated, UnreadableComma
 from agentspan_schemas.approvals import ApprovalRecord
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 FRESH_S = 5.0
 """How long a read waits for the view to reach the log's end."""
@@ -45,23 +49,35 @@ class Approvals:
         self._store = store
         self._publisher = publisher
         self._table = table
-        store.open(log.id)
         self._positions = [BEGINNING] * log.partitions
         self._reached = [Watermark() for _ in range(log.partitions)]
         """The offsets of those, for who waits."""
-        kept = store.open_executions()
-        self._open = [kept.get(number, set()) for number in range(log.partitions)]
+        self._open: list[set[str]] = []
         """Of each partition, the executions with a request that waits for a person."""
-        self._ahead: list[dict[str, int]] = [{} for _ in range(log.partitions)]
+        self._ahead: list[dict[str, int]] = []
         """Of each partition, the requests that were restored as they are at a later offset, and that offset."""
         self.waits_for: dict[int, str] = {}
         """The partitions whose view waits for a process of a later release, and what of."""
+        self._found_damaged = asyncio.Event()
+        """By a reader."""
+        try:
+            self._begin_with_store()
+        except ViewDamaged as error:
+            self._begin_anew(error)
 
     async def run(self) -> None:
-        """Follow every partition, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for number in range(self._log.partitions):
-                group.create_task(self._follow(number, group))
+        """Follow every partition, until cancelled. A view that turns out to be damaged is made anew."""
+        while True:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for number in range(self._log.partitions):
+                        group.create_task(self._follow(number, group))
+                    await self._found_damaged.wait()
+                    raise ViewDamaged("a reader found the view of the approvals damaged")
+            except* ViewDamaged as damaged:
+                damage = damaged.exceptions[0]
+            stop_if_told()
+            self._begin_anew(damage)
 
     async def search(self, search: Search) -> Sequence[ApprovalRecord]:
         """The requests that are asked for, oldest first."""
@@ -70,7 +86,7 @@ class Approvals:
         else:
             for number in range(self._log.partitions):
                 await self._fresh(number)
-        return self._store.search(search)
+        return self._read(lambda: self._store.search(search))
 
     async def get(self, approval_id: str, execution_id: str, position: str | None = None) -> ApprovalRecord | None:
         """One request. With the position that an answer gave, no more is waited for than that."""
@@ -79,11 +95,33 @@ class Approvals:
             await self._reach(int(number), int(offset) + 1)
         else:
             await self._fresh(partition_for(execution_id, self._log.partitions))
-        return self._store.get(approval_id)
+        return self._read(lambda: self._store.get(approval_id))
 
     async def decide(self, decision: c.Decide) -> Answer:
         """The core's answer: the first decision wins, and only on the args that were seen."""
         return await self._commands.submit(decision)
+
+    def _begin_with_store(self) -> None:
+        self._store.open(self._log.id)
+        kept = self._store.open_executions()
+        self._open = [kept.get(number, set()) for number in range(self._log.partitions)]
+        self._ahead = [{} for _ in range(self._log.partitions)]
+
+    def _begin_anew(self, damage: Exception) -> None:
+        logger.error("%s; it is made anew", damage)
+        self._found_damaged.clear()
+        self.waits_for.clear()
+        for number, reached in enumerate(self._reached):
+            self._positions[number] = BEGINNING
+            reached.grow(0)
+        self._begin_with_store()
+
+    def _read(self, read: Callable[[], T]) -> T:
+        try:
+            return read()
+        except ViewDamaged as error:
+            self._found_damaged.set()
+            raise Unavailable("the list of requests is made anew; try again in a moment") from error
 
     async def _follow(self, number: int, group: asyncio.TaskGroup) -> None:
         try:
