@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
@@ -56,7 +56,7 @@ class Client:
                 agent=definition.name,
                 agent_version=definition.version,
                 prompt=prompt,
-                metadata=dict(metadata),
+                metadata=_object(metadata),
                 timeout_s=timeout_s,
             )
         await self.register(definition)
@@ -110,7 +110,7 @@ class Client:
                 decision=decision,
                 args_hash=record.args_hash,
                 reason=reason,
-                edited_args=dict(edited_args) if edited_args is not None else None,
+                edited_args=_object(edited_args),
             )
         path = f"/approvals/{record.approval_id}/decision"
         return (await self._http.request("POST", path, request, key=new_key())).position
@@ -165,7 +165,26 @@ def _refused(what: str) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise InvalidRequest(f"{what}: {describe(error)}") from error
+        wrong = InvalidRequest(f"{what}: {describe(error)}")
+        wrong.field = ".".join(map(str, error.errors()[0]["loc"])) or None
+        raise wrong from error
+
+
+def checked_key(key: object) -> str:
+    """An idempotency key. Raises InvalidRequest: an empty one would make each start a run of its own."""
+    if isinstance(key, str) and key.strip() and key.isprintable():
+        return key
+    error = InvalidRequest(
+        f"start: idempotency_key: {key!r} is none; write what names this piece of work, as a ticket's id, "
+        "or leave it out for a new run each time"
+    )
+    error.field = "idempotency_key"
+    raise error
+
+
+def _object(given: object) -> Any:
+    """A mapping as the plain dict that pydantic takes; of anything else it says that it is none."""
+    return dict(given) if isinstance(given, Mapping) else given
 
 
 def new_key() -> str:

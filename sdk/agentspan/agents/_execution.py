@@ -160,6 +160,10 @@ class RemoteExecution:
             raise NotFound(f"execution {self.execution_id!r} has no call {call_id!r} that waits; it is {now.status}")
         if now.status == "waiting" and not settled:
             return
+        if call_id is not None and (waiting := [record for record in records if record.state == "pending"]):
+            raise NotFound(
+                f"execution {self.execution_id!r} has no call {call_id!r} that waits; it waits with {_listed(waiting)}"
+            )
         raise NothingPending(
             f"no call of {self.execution_id!r} waits for a decision: it is {now.status} (event {now.seq})"
         )
@@ -182,11 +186,14 @@ def _decides(event: AgentEvent, call_id: str) -> bool:
 
 
 def _several(execution_id: str, waiting: tuple[ApprovalRecord, ...]) -> SeveralPending:
-    named = ", ".join(f"{record.call_id!r} ({record.tool})" for record in waiting)
     return SeveralPending(
-        f"{len(waiting)} calls of {execution_id!r} wait: {named}; name one with call_id=",
+        f"{len(waiting)} calls of {execution_id!r} wait: {_listed(waiting)}; name one with call_id=",
         tuple(record.call_id for record in waiting),
     )
+
+
+def _listed(waiting: Sequence[ApprovalRecord]) -> str:
+    return ", ".join(f"{record.call_id!r} ({record.tool})" for record in waiting)
 
 
 def _already_decided(record: ApprovalRecord, now: ExecutionView) -> AlreadyDecided:

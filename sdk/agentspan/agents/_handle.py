@@ -1,5 +1,6 @@
 """`AgentHandle`: an execution by its id, in any process that can reach the server."""
 
+import re
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Never, overload
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from agentspan.agents._runtime import AgentRuntime
 
 
+_ID = re.compile(r"[\w.:@-]*[\w-][\w.:@-]*")
+"""What may stand in an address as it is."""
+
+
 class AgentHandle(AsyncTwins):
     """A run: follow it, decide its calls, wait for its result. It holds nothing: the run goes on without it.
 
@@ -29,7 +34,8 @@ class AgentHandle(AsyncTwins):
     def __init__(self, execution_id: str, runtime: "AgentRuntime | None" = None) -> None:
         from agentspan.agents._default import default_runtime  # here: a runtime makes handles
 
-        if not execution_id:
+        given: object = execution_id
+        if not (isinstance(given, str) and _ID.fullmatch(given)):
             raise ConfigurationError(f"AgentHandle takes a run's id, not {execution_id!r}: start() gives a handle")
         self._runtime = runtime or default_runtime()
         self._execution = self._runtime.execution(execution_id)

@@ -22,6 +22,8 @@ class Response:
 
 def read_response(response: Mapping[str, Any], call_id: str | None) -> Response:
     """What it asks for. Raises ConfigurationError for anything else."""
+    if not isinstance(response, Mapping):
+        raise ConfigurationError(f"a response is an object, as {{'approved': True}}, not {response!r}")
     if unknown := sorted(set(response) - set(_KEYS)):
         raise ConfigurationError(f"a response has no {unknown[0]!r}; it has {', '.join(_KEYS)}")
     approved, message = response.get("approved"), response.get("message")

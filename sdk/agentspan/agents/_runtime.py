@@ -325,13 +325,14 @@ class AgentRuntime:
         idempotency_key: str | None,
         timeout_s: float | None,
     ) -> "ExecutionRef":
-        from agentspan.agents._client import new_key
+        from agentspan.agents._client import checked_key, new_key
 
         _check_agent(agent, "start()")
+        key = new_key() if idempotency_key is None else checked_key(idempotency_key)
         connection = self._connected()
         await connection.offer(self._add(agent))
-        key = idempotency_key or new_key()
-        return await connection.client.start(agent.definition, prompt, metadata or {}, key, timeout_s)
+        given = {} if metadata is None else metadata
+        return await connection.client.start(agent.definition, prompt, given, key, timeout_s)
 
     def _handle(self, ref: "ExecutionRef") -> "AgentHandle":
         from agentspan.agents._handle import AgentHandle

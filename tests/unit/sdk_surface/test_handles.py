@@ -10,6 +10,8 @@ from agentspan.agents import (
     AgentRuntime,
     AgentspanError,
     ConfigurationError,
+    InvalidRequest,
+    NotFound,
     ResultTimeout,
     SeveralPending,
     TokenUsage,
@@ -49,9 +51,38 @@ async def test_a_join_that_takes_too_long_leaves_the_run_alone(server: SmallServ
     assert not (await handle.get_status_async()).is_complete
 
 
-def test_a_handle_needs_an_id() -> None:
-    with pytest.raises(ConfigurationError, match=r"takes a run's id, not ''"):
-        AgentHandle("", AgentRuntime())
+@pytest.mark.parametrize("given", ["", ".", "..", "../x", "exec-a/b", "exec-a?x=1", "exec-a#b", "exec a", 5, None])
+def test_a_handle_needs_an_id(given: Any) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        AgentHandle(given, AgentRuntime())
+    assert str(error.value) == f"AgentHandle takes a run's id, not {given!r}: start() gives a handle"
+
+
+@pytest.mark.parametrize("key", ["", " ", "a\nb", "x\x00", "\ud800", 5, b"x"])
+def test_a_key_that_names_nothing_is_refused_and_starts_nothing(server: SmallServer, key: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"idempotency_key: .* is none; write what names this piece") as error:
+        start(AGENT, "pay", idempotency_key=key)
+    assert error.value.field == "idempotency_key"
+
+
+def test_what_is_no_object_is_refused_with_its_field(server: SmallServer) -> None:
+    with pytest.raises(InvalidRequest, match="start: metadata: ") as error:
+        start(AGENT, "pay", metadata="ticket")  # type: ignore[arg-type]
+    assert error.value.field == "metadata"
+    handle = waiting(start(AGENT, "pay"))
+    with pytest.raises(InvalidRequest, match="approve: edited_args: "):
+        handle.approve(args="amount")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"a response is an object, as \{'approved': True\}, not 'yes'"):
+        handle.respond("yes")  # type: ignore[arg-type]
+
+
+def test_a_call_that_does_not_wait_is_told_with_those_that_do(
+    server: SmallServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentspan.agents._execution.SETTLE_S", 0.0)
+    handle = waiting(start(AGENT, "pay"))
+    with pytest.raises(NotFound, match=r"has no call '9-9' that waits; it waits with '1-0' \(refund\)"):
+        handle.approve("9-9")
 
 
 def test_status_says_what_waits(server: SmallServer) -> None:
