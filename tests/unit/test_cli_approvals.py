@@ -142,10 +142,12 @@ def test_a_request_is_shown_whole(server: FakeServer, capsys: pytest.CaptureFixt
 
 
 def test_one_in_doubt_says_how_to_resolve_it(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
-    doubtful = record(state="in_doubt", attempt=2)
+    doubtful = decided("in_doubt", attempt=2, reason="worker 'w' was lost")
     server.on("GET", f"/approvals/{RUN}.2-0", Answer(doubtful.model_dump(mode="json")))
     assert main(["approvals", "show", f"{RUN}.2-0"]) == 0
-    assert f"agentspan execution resolve {RUN}.2-0 --attempt 2" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"agentspan execution resolve {RUN}.2-0 --attempt 2" in shown
+    assert "doubt      worker 'w' was lost\n" in shown, "whoever approved it did not say that"
 
 
 def test_an_unknown_request_is_not_found(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:

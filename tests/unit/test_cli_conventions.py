@@ -138,6 +138,25 @@ def test_a_coloured_table_is_the_plain_one_with_colours(monkeypatch: pytest.Monk
     assert bare[2] == plain[2]
 
 
+def test_columns_stand_below_each_other_whatever_script_they_are_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", stream := io.StringIO())
+    _show.table(("TEXT", "N"), [("取消しました 😀", "1"), ("Zoe\u0301", "2"), ("plain", "3")])
+    assert stream.getvalue().splitlines() == [
+        "TEXT             N",
+        "取消しました 😀  1",
+        "Zoe\u0301              2",
+        "plain            3",
+    ]
+
+
+def test_a_line_is_cut_at_the_edge_whatever_script_it_is_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "10")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys, "stdout", stream := Terminal())
+    _show.table(("TEXT",), [("取" * 20,), ("x取" * 20,), ("x" * 20,)])
+    assert stream.getvalue().splitlines()[1:] == ["取" * 4 + "…", "x取" * 3 + "…", "x" * 9 + "…"]
+
+
 # errors that are nobody's fault, and ends
 
 

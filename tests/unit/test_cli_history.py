@@ -237,7 +237,9 @@ def test_status_of_a_call_in_doubt_says_how_to_resolve_it(
 ) -> None:
     server.approvals(record(state="in_doubt", attempt=2))
     assert main(["agent", "status", RUN]) == 0
-    assert f"agentspan execution resolve {RUN}.2-0 --attempt 2 --succeeded JSON" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"agentspan execution resolve {RUN}.2-0 --attempt 2 --succeeded JSON" in shown
+    assert f", called {AT.astimezone():%Y-%m-%d %H:%M:%S}\n" in shown, "it is in doubt since later"
 
 
 def test_status_of_a_failed_run_has_its_error(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -170,7 +170,7 @@ def test_it_serves_until_the_runs_have_ended(
     server.on("POST", "/streams", sse(event(10, "done", "completed", output="Done.")))
     assert main(["agent", "rebind", TARGET]) == 0
     printed = capsys.readouterr()
-    assert "serving support_agent, until 1 runs have ended" in printed.err
+    assert "serving support_agent, until 1 run has ended" in printed.err
     assert f"{RUN}    10" in printed.err
     assert printed.out.splitlines()[1].split()[:2] == [RUN, "1a2b3c"]
     assert [(agents[0].name, blocking) for agents, blocking, _ in served] == [("support_agent", False)]

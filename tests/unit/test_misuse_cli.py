@@ -153,6 +153,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "cli_shop.py").write_text(
         'from agentspan.agents import Agent\nagent = Agent(name="shop", model="replay/shop")\nother = 1\n'
     )
+    (tmp_path / "cli_unread.py").write_text("import sys\ndef f(:\n")
+    (tmp_path / "cli_left.py").write_text("import sys\nsys.exit('set SHOP_KEY first')\n")
     (tmp_path / "cli_broken.py").write_text("import absent_package\n")
     (tmp_path / "cli_refused.py").write_text(
         'from agentspan.agents import Agent\n\nagent = Agent(name="shop", model="replay/shop", tools=[len])\n'

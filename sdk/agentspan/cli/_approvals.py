@@ -141,7 +141,7 @@ def _facts(record: ApprovalRecord) -> list[tuple[str, str]]:
         through = f" through {record.channel}" if record.channel else ""
         facts.append(("decided", f"{moment(record.decided_at)} by {record.decided_by}{through}"))
     if record.reason:
-        facts.append(("reason", printable(record.reason)))
+        facts.append(("doubt" if record.state == "in_doubt" else "reason", printable(record.reason)))
     if record.attempts_total:
         facts.append(("attempts", f"{record.attempts_total} decisions of other services"))
     return facts

@@ -114,7 +114,7 @@ class Asked:
         except AgentspanError as error:
             return Check("workers", "fail", str(error), "`agentspan server logs` says more")
         if problems:
-            return Check("workers", "warn", f"{len(problems)} tools are waited for: {problems[0]}", NEXT_WORKER)
+            return Check("workers", "warn", f"waited for, {len(problems)} in all: {problems[0]}", NEXT_WORKER)
         return Check("workers", "ok", f"nothing in {looked_at} open runs waits for a worker")
 
     def _start(self) -> str:

@@ -102,7 +102,7 @@ def show_standing(standing: Standing, output: Format) -> None:
         return one(whole, output)
     fields(facts(standing.execution))
     for record in standing.approvals:
-        out(f"{_awaits(record):<10} {record.tool} {compact(record.args)}, since {moment(record.requested_at)}")
+        out(f"{_awaits(record):<10} {record.tool} {compact(record.args)}, {_since(record)}")
     for holder in standing.held:
         out(f"{'runs':<10} {holder}")
     for step in steps:
@@ -115,6 +115,11 @@ def show_executions(executions: Sequence[ExecutionView], as_of: str, output: For
     many(executions, output, titles, _row, f"no executions fit (as of {as_of})")
     if executions and output is Format.TABLE:
         say(f"as of {as_of}")
+
+
+def _since(record: ApprovalRecord) -> str:
+    """When it was asked for; of a call in doubt, which came to be so later, that word and no other."""
+    return f"{'called' if record.state == 'in_doubt' else 'since'} {moment(record.requested_at)}"
 
 
 def _awaits(record: ApprovalRecord) -> str:

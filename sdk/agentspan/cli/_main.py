@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         ended = app(args=list(argv) if argv is not None else None, prog_name=PROGRAM, standalone_mode=False)
     except SystemExit as left:
-        return left.code if isinstance(left.code, int) else int(left.code is not None)
+        return _left(left.code)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except typer.Abort:
@@ -113,6 +113,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _told(error, sys.argv[1:] if argv is None else argv)
     return ended if isinstance(ended, int) else 0
+
+
+def _left(code: object) -> int:
+    """What an author's module ended with: `sys.exit("words")` at its top says them, as Python does."""
+    if code is None or isinstance(code, int):
+        return code or 0
+    print(code, file=sys.stderr)
+    return ExitCode.REFUSED
 
 
 def _told(error: Exception, argv: Sequence[str]) -> int:

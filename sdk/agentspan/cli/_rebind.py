@@ -92,6 +92,10 @@ def open_or_gated(events: Sequence[e.Event]) -> list[e.ToolCall]:
     return [call for call_id, call in calls.items() if call_id in running or call_id not in over]
 
 
+def _counted(runs: Sequence[ExecutionView]) -> str:
+    return "1 run has" if len(runs) == 1 else f"{len(runs)} runs have"
+
+
 def _lacks(definition: AgentDefinition, call: e.ToolCall) -> str | None:
     """Why this definition's code can't run the call; None when it can."""
     tool = definition.tool(call.tool)
@@ -112,7 +116,7 @@ def _finish(
     try:
         with AgentRuntime(autostart=False) as runtime:
             runtime.serve(agent, blocking=False)
-            say(f"serving {agent.name}, until {len(runs)} runs have ended; Ctrl-C ends it")
+            say(f"serving {agent.name}, until {_counted(runs)} ended; Ctrl-C ends it")
             ended = talk(lambda server: _ends(server, runs))
     except KeyboardInterrupt:
         say(f"the runs go on without you; their tools run while somebody serves them: `agentspan agent serve {target}`")

@@ -182,13 +182,20 @@ def _not_imported(module_name: str, folder: Path, error: Exception) -> Configura
             f"there is no module {module_name!r} in {str(folder)!r} or on the path; go to the folder that holds it, "
             "or install its package"
         )
-    frames = traceback.extract_tb(error.__traceback__)
-    # the author's own line says more than that of the library which refused it
-    own = [frame for frame in frames if _is_inside(frame.filename, folder)] or frames
+    what = error.msg if isinstance(error, SyntaxError) else error
     return ConfigurationError(
-        f"importing {module_name!r} failed: {type(error).__name__}: {error} ({own[-1].filename}:{own[-1].lineno}); "
+        f"importing {module_name!r} failed: {type(error).__name__}: {what} ({_where(error, folder)}); "
         f"try it with `{Path(sys.executable).name} -c 'import {module_name}'`"
     )
+
+
+def _where(error: Exception, folder: Path) -> str:
+    """The author's own line: it says more than that of the library which refused it."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if _is_inside(frame.filename, folder)] or frames
+    return f"{own[-1].filename}:{own[-1].lineno}"
 
 
 def _is_inside(file: str, folder: Path) -> bool:

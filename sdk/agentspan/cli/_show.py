@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 import textwrap
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -109,13 +110,28 @@ def excerpt(text: str, most: int) -> str:
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns; on a terminal, a line that is too long is cut at its edge."""
     lines = [titles, *([printable(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
+    widths = [max(_columns(line[column]) for line in lines) for column in range(len(titles))]
     edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     coloured = has_colour(sys.stdout)
     for number, line in enumerate(lines):
-        text = GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        text = text if edge is None or len(text) <= edge else text[: edge - 1] + "…"
+        padded = (cell + " " * (width - _columns(cell)) for cell, width in zip(line, widths, strict=True))
+        text = GAP.join(padded).rstrip()
+        text = text if edge is None or _columns(text) <= edge else _cut(text, edge - 1) + "…"
         out(_painted_line(text, line, widths) if coloured and number else text)
+
+
+def _columns(text: str) -> int:
+    """How wide a terminal shows it: ideographs and most emoji take two columns, a combining mark none."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else not unicodedata.combining(c) for c in text)
+
+
+def _cut(text: str, columns: int) -> str:
+    """As much of the text as has room."""
+    while _columns(text) > columns:
+        text = text[:-1] if len(text) <= columns else text[:columns]
+    return text
 
 
 def _painted_line(text: str, cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -123,7 +139,7 @@ def _painted_line(text: str, cells: Sequence[str], widths: Sequence[int]) -> str
     for column in range(len(cells) - 1, -1, -1):
         begin = sum(widths[:column]) + len(GAP) * column
         end = begin + len(cells[column])
-        if cells[column] in COLOURS and end <= len(text):
+        if cells[column] in COLOURS and text[begin:end] == cells[column]:
             text = text[:begin] + painted(cells[column], sys.stdout) + text[end:]
     return text
 

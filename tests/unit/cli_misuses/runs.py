@@ -93,6 +93,16 @@ RUNS: list[Misuse] = [
         ),
     ),
     (
+        'agent run cli_unread:agent "hi"',
+        "",
+        2,
+        told(
+            "importing 'cli_unread' failed: SyntaxError: invalid syntax ({folder}/cli_unread.py:2); "
+            "try it with `{python} -c 'import cli_unread'`"
+        ),
+    ),
+    ('agent run cli_left:agent "hi"', "", 1, "set SHOP_KEY first\n"),
+    (
         'agent run cli_refused:agent "hi"',
         "",
         2,
