@@ -5,8 +5,10 @@ import asyncio
 import pytest
 from playwright.async_api import Page, expect
 
+from agentspan.agents import Agent, AgentRuntime
 from tests.browser import agents
 from tests.browser.site import Site
+from tests.support.server import turn
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -83,6 +85,24 @@ async def test_nothing_that_an_agent_or_a_ticket_says_can_act(site: Site, page: 
     await page.goto("/executions?status=waiting")
     await expect(page.get_by_role("row").filter(has_text=run)).to_contain_text("<script>window.owned")
     assert await page.evaluate("window.owned") is None
+
+
+async def test_a_call_that_no_worker_can_run_says_so_until_one_can(site: Site, page: Page) -> None:
+    unserved = Agent(name="unserved", model="replay/shop", tools=[agents.suspend_account])
+    site.server.record("unserved", turn("", ("suspend_account", {"customer_id": "cust-1"})), turn("Suspended."))
+    definition = unserved.definition.model_dump(mode="json")
+    assert site.server.http.put("/agents", json=definition).is_success
+    run = await site.waiting("unserved", agent="unserved")
+    await page.goto(f"/executions/{run}")
+    told = page.get_by_text("No worker can run suspend_account now.")
+    await expect(told).to_have_count(0)
+    await page.get_by_role("button", name="Approve").click()
+    await expect(page.get_by_role("status").filter(has_text="Approved suspend_account.")).to_be_visible()
+    await expect(told).to_be_visible()
+    with AgentRuntime(site.server.url) as runtime:
+        runtime.serve(unserved, blocking=False)
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("completed")
+    await expect(told).to_have_count(0)
 
 
 async def test_text_from_right_to_left_begins_at_the_right(site: Site, page: Page) -> None:

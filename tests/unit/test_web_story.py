@@ -106,3 +106,19 @@ def test_a_pause_is_neither_work_nor_waiting() -> None:
 
 def test_nothing_told_is_no_time() -> None:
     assert spent(Story(), T0).total == timedelta()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "free"),
+    [
+        ("refund-approved", "waiting", ["lookup"]),
+        ("refund-approved", "approved", ["refund"]),
+        ("refund-approved", "tool_started", []),
+        ("refund-rejected", "rejected", []),
+        ("in-doubt-run-again", "in_doubt", []),
+        ("in-doubt-run-again", "retry_scheduled", ["refund"]),
+        ("cancelled-while-granted", "cancelled", []),
+    ],
+)
+def test_a_call_is_free_while_it_may_run_and_no_worker_has_it(name: str, kind: str, free: list[str]) -> None:
+    assert [call.tool for call in until(name, kind).free.values()] == free

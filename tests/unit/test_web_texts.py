@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from agentspan_query.web import formats
 from agentspan_query.web.summaries import call_text, summary
 from agentspan_schemas.codec import EVENTS
+from agentspan_schemas.events import RetryScheduled
 
 NOW = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
 HISTORIES = Path(__file__).parents[1] / "histories"
@@ -118,3 +119,29 @@ def test_every_stored_event_has_a_line() -> None:
         kinds[event.type] = told
     assert kinds["rejected"].actor.startswith("user:")
     assert len(kinds) > 15
+
+
+def test_why_something_is_tried_again_stands_in_its_line() -> None:
+    scheduled = {
+        "type": "retry_scheduled",
+        "execution_id": "exec-a",
+        "seq": 3,
+        "agent": "support",
+        "agent_version": "v1",
+        "at": NOW,
+        "started_at": NOW,
+        "status": "running",
+        "totals": {},
+        "causation_id": "c",
+        "turn": 1,
+        "attempt": 2,
+        "retry_at": NOW,
+        "reason": "error",
+        "error": {"kind": "rate_limit", "message": "429: slow down"},
+    }
+    assert (
+        summary(RetryScheduled.model_validate(scheduled)).what
+        == "the model again, attempt 2 (rate_limit: 429: slow down)"
+    )
+    lost = RetryScheduled.model_validate({**scheduled, "reason": "lost", "error": None})
+    assert summary(lost).what == "the model again, attempt 2 (lost)"

@@ -58,6 +58,10 @@ class Story:
     paused: timedelta = timedelta()
     open_args: Mapping[str, tuple[JsonObject, str]] = field(default_factory=dict)
     """Of each call without a result, its effective args and their hash."""
+    asked: Mapping[str, e.ToolCall] = field(default_factory=dict)
+    """The calls without a result, as the agent wanted them."""
+    free: Mapping[str, e.ToolCall] = field(default_factory=dict)
+    """Those that may run, and that no worker is known to have in hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ def spent(story: Story, now: datetime) -> Spent:
 def tell(story: Story, event: e.Event) -> Story:
     """The story with one more event."""
     waited, paused = _passed(story, event.at)
-    return replace(_told(story, event), last=event, waited=waited, paused=paused)
+    return replace(_moved(_told(story, event), event), last=event, waited=waited, paused=paused)
 
 
 def _passed(story: Story, until: datetime) -> tuple[timedelta, timedelta]:
@@ -130,6 +134,24 @@ def _told(s: Story, event: e.Event) -> Story:
             return replace(s, pending={key: call for key, call in s.pending.items() if call.doubt})
         case e.Done() | e.Failed() | e.Cancelled():
             return replace(s, pending={}, open_args={})
+        case _:
+            return s
+
+
+def _moved(s: Story, event: e.Event) -> Story:
+    """Which calls may run now."""
+    match event:
+        case e.ToolCall():
+            free = s.free if event.approval_required else {**s.free, event.call_id: event}
+            return replace(s, asked={**s.asked, event.call_id: event}, free=free)
+        case e.Approved() | e.RetryScheduled() if (call := s.asked.get(event.call_id or "")) is not None:
+            return replace(s, free={**s.free, call.call_id: call})
+        case e.ToolStarted() | e.InDoubt():
+            return replace(s, free=_without(s.free, event.call_id))
+        case e.Rejected() | e.Expired() | e.ToolResult():
+            return replace(s, asked=_without(s.asked, event.call_id), free=_without(s.free, event.call_id))
+        case e.Done() | e.Failed() | e.Cancelled():
+            return replace(s, asked={}, free={})
         case _:
             return s
 

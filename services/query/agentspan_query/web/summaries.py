@@ -81,7 +81,8 @@ def _of_tool(event: e.ToolCall | e.ToolStarted | e.ToolResult | e.InDoubt | e.Re
         case e.InDoubt():
             return Summary("", f"{event.tool}: nobody knows whether it ran", event.reason)
         case e.RetryScheduled():
-            what = f"{event.tool or 'the model'} again, attempt {event.attempt} ({event.reason})"
+            why = _failure(event.error) if event.error else event.reason
+            what = f"{event.tool or 'the model'} again, attempt {event.attempt} ({why})"
             return Summary(event.by or "", what, event.error.message if event.error else "")
         case _:
             assert_never(event)

@@ -12,6 +12,17 @@ export function enliven() {
   for (const fieldset of document.querySelectorAll("fieldset[data-scripted][disabled]")) fieldset.disabled = false;
   for (const button of document.querySelectorAll("button[data-copy][hidden]")) button.hidden = false;
   for (const instead of document.querySelectorAll("[data-unscripted]")) instead.hidden = true;
+  for (const lack of document.querySelectorAll("[data-worker]")) tellOfWorkers(lack);
+}
+
+/** That nobody can run a call is shown only when it is so. */
+async function tellOfWorkers(lack) {
+  try {
+    const response = await fetch(lack.dataset.worker);
+    if (response.ok) lack.hidden = (await response.json()).items.length > 0;
+  } catch {
+    // the server is away: what is shown stays
+  }
 }
 
 let running = null;
@@ -58,6 +69,9 @@ function replace(old, fresh) {
   for (const open of old.querySelectorAll("details[open][id]")) {
     const same = fresh.querySelector(`#${CSS.escape(open.id)}`);
     if (same) same.open = true;
+  }
+  for (const lack of old.querySelectorAll("[data-worker]:not([hidden])")) {
+    fresh.querySelector(`#${CSS.escape(lack.id)}`)?.removeAttribute("hidden");
   }
   for (const kept of old.querySelectorAll("[data-keep]")) {
     fresh.querySelector(`#${CSS.escape(kept.id)}`)?.replaceWith(kept);
