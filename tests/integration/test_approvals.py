@@ -1,14 +1,18 @@
 """The approvals service on a running orchestrator: what it shows, when it shows it, and after which restarts."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 
+from agentspan.eventlog import BEGINNING
+from agentspan.eventlog.commands import Unavailable
 from agentspan.eventlog.memory import MemoryLog
 from agentspan_approvals import service
+from agentspan_approvals.adapters import sqlite_store
 from agentspan_approvals.adapters.sqlite_store import SqliteApprovalStore
 from agentspan_approvals.ports import Search
 from agentspan_approvals.service import Approvals
@@ -28,6 +32,7 @@ from tests.support.orchestration import (
     say,
     start,
 )
+from tests.unit.cli_server import record
 
 PENDING = Search(states=("pending",))
 CALL = f"{EXECUTION}.1-0"
@@ -214,6 +219,54 @@ async def test_a_damaged_view_is_made_anew(tmp_path: Path) -> None:
         await here.send(start())
         await here.send(ask("refund"))
         assert len(await approvals.search(PENDING)) == 1
+
+
+async def test_a_view_that_turns_out_to_be_damaged_as_it_is_opened_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "approvals.sqlite3"
+    world = World(MemoryLog(1))
+    ids = [f"exec-{number:016}" for number in range(30)]
+    async with process(world) as here, approving(here, world, path) as approvals:
+        for id_ in ids:
+            await here.send(start(id_))
+            await here.send(ask("refund", execution_id=id_))
+        assert len(await approvals.search(PENDING)) == len(ids)
+    path.write_bytes(path.read_bytes()[:4096] + b"\xff" * (path.stat().st_size - 4096))  # its first page stays
+    async with process(world) as here, approving(here, world, path) as approvals:
+        assert [record.execution_id for record in await approvals.search(PENDING)] == ids
+
+
+async def test_a_view_that_a_reader_finds_damaged_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "approvals.sqlite3"
+    world = World(MemoryLog(1))
+    async with process(world) as here, approving(here, world, path) as approvals:
+        await here.send(start())
+        await here.send(ask("refund"))
+        assert len(await approvals.search(PENDING)) == 1
+        with closing(sqlite3.connect(path)) as other, other:
+            other.execute("UPDATE approvals SET record = 'x'")
+        with pytest.raises(Unavailable, match="made anew"):
+            await approvals.search(PENDING)
+        for _ in range(5):  # turns in which the service hears of it
+            await asyncio.sleep(0)
+        assert [request.tool for request in await approvals.search(PENDING)] == ["refund"]
+        await here.send(approve("1-0"))
+        assert [request.state for request in await approvals.search(Search())] == ["approved"]
+
+
+def test_what_is_put_survives_a_loss_of_power_in_one_piece_and_its_log_does_not_grow_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_store, "WRITE_BACK_BYTES", 64 * 1024)
+    store = SqliteApprovalStore(tmp_path / "approvals.sqlite3")
+    [mode] = store._file.execute("PRAGMA synchronous").fetchone()
+    assert mode == 1, "NORMAL: the write-ahead log is on the disk before pages of the file are written"
+    for number in range(200):
+        store.put(0, [record("1-0", approval_id=f"exec-{number}.1-0", args={"text": "x" * 4096})], BEGINNING)
+        store.position(0)  # all is saved
+        if store._written_back is not None:
+            store._written_back.result()
+    assert (tmp_path / "approvals.sqlite3-wal").stat().st_size < 200 * 4096
+    store.close()
 
 
 async def test_a_search_narrows_by_agent_tool_and_state() -> None:

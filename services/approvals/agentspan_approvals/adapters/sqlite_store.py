@@ -1,28 +1,34 @@
 """The view of all requests in one SQLite file, or in memory for a path of `:memory:`.
 
-Disposable, as the log has everything: a damaged file is made anew, a commit does not wait for the disk, and what is
-put waits in memory until it is asked for, or is much. The requests of the last executions stay in memory: each of
-their events asks for them. What is restored by the thousand is written by another thread, while the next is read.
+Disposable, as the log has everything: a damaged file is made anew, and what is put waits in memory until it is asked
+for, or is much. A commit does not wait for the disk, so that after a loss of power the last ones may never have been;
+another thread writes the write-ahead log back, which waits for it. The requests of the last executions stay in memory:
+each of their events asks for them. What is restored by the thousand is written by another thread, while the next is
+read.
 """
 
+import os
 import sqlite3
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
 from agentspan.eventlog import BEGINNING, Position
 from agentspan_approvals.domain import OPEN
+from agentspan_approvals.errors import ViewDamaged
 from agentspan_approvals.ports import Search
+from agentspan_schemas import NewerVersion, Unreadable
 from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.codec import APPROVALS, encode
 
 MOST_UNSAVED = 500
 RECENT_EXECUTIONS = 500
 
-CHECKPOINT_PAGES = 4_000
-"""So many go into the write-ahead log before the file itself is written: many of them are the same ones again."""
+WRITE_BACK_BYTES = 16 * 1024 * 1024
+"""So much goes into the write-ahead log before the file itself is written: many pages are the same ones again."""
 
 _SHAPE = 2
 
@@ -58,7 +64,10 @@ class SqliteApprovalStore:
     """Calls take microseconds and are made on the caller's thread; while a view is restored, they wait for the file."""
 
     def __init__(self, path: Path | str) -> None:
+        self._path = path
         self._file = _opened(path)
+        self._is_damaged = False
+        self._written_back: Future[None] | None = None
         self._filler = ThreadPoolExecutor(1, thread_name_prefix="approvals-filled")
         self._filling: Future[None] | None = None
         self._unsaved: dict[str, tuple[ApprovalRecord, int]] = {}
@@ -66,29 +75,33 @@ class SqliteApprovalStore:
         self._recent: OrderedDict[str, dict[str, ApprovalRecord]] = OrderedDict()
 
     def open(self, log_id: str) -> None:
-        """Begin with that log; what was kept of another one is forgotten."""
-        row = self._db.execute("SELECT id FROM log").fetchone()
-        if row is not None and row[0] == log_id:
-            return
-        self._forget()
-        with self._db:
-            self._db.execute("DELETE FROM approvals")
-            self._db.execute("DELETE FROM positions")
-            self._db.execute("INSERT OR REPLACE INTO log VALUES (1, ?)", (log_id,))
+        """Begin with that log; what was kept of another one is forgotten, and all where the file is damaged."""
+        if self._is_damaged:
+            self._make_anew()
+        with self._undamaged() as db:
+            row = db.execute("SELECT id FROM log").fetchone()
+            if row is not None and row[0] == log_id:
+                return
+            self._forget()
+            with db:
+                db.execute("DELETE FROM approvals")
+                db.execute("DELETE FROM positions")
+                db.execute("INSERT OR REPLACE INTO log VALUES (1, ?)", (log_id,))
 
     def clear(self, partition: int) -> None:
         """Forget what was kept of a partition."""
         self._save()
         self._forget()
-        with self._db:
-            self._db.execute("DELETE FROM approvals WHERE partition = ?", (partition,))
-            self._db.execute("DELETE FROM positions WHERE partition = ?", (partition,))
+        with self._undamaged() as db, db:
+            db.execute("DELETE FROM approvals WHERE partition = ?", (partition,))
+            db.execute("DELETE FROM positions WHERE partition = ?", (partition,))
 
     def position(self, partition: int) -> Position:
         """The position that the partition's records reflect."""
         self._save()
-        row = self._db.execute("SELECT position FROM positions WHERE partition = ?", (partition,)).fetchone()
-        return Position.parse(row[0]) if row else BEGINNING
+        with self._undamaged() as db:
+            row = db.execute("SELECT position FROM positions WHERE partition = ?", (partition,)).fetchone()
+            return Position.parse(row[0]) if row else BEGINNING
 
     def put(self, partition: int, records: Iterable[ApprovalRecord], position: Position) -> None:
         """Records and the position they reflect, in one transaction."""
@@ -113,29 +126,32 @@ class SqliteApprovalStore:
         """The request as it was put last."""
         if approval_id in self._unsaved:
             return self._unsaved[approval_id][0]
-        row = self._db.execute("SELECT record FROM approvals WHERE approval_id = ?", (approval_id,)).fetchone()
-        return APPROVALS.decode(row[0]) if row else None
+        with self._undamaged() as db:
+            row = db.execute("SELECT record FROM approvals WHERE approval_id = ?", (approval_id,)).fetchone()
+            return APPROVALS.decode(row[0]) if row else None
 
     def of(self, partition: int) -> Iterable[ApprovalRecord]:
         """All requests of a partition, read in pieces: there may be many."""
         self._save()
         after = ""
-        while rows := self._db.execute(_PIECE, (partition, after)).fetchall():
-            for after, record in rows:  # noqa: B007  (the next piece begins after the last)
-                yield APPROVALS.decode(record)
+        while rows := self._piece(partition, after):
+            after = rows[-1].approval_id
+            yield from rows
 
     def open_requests(self) -> Mapping[int, tuple[int, datetime]]:
         """Of each partition with such: how many requests wait for a person, and since when the first of them does."""
         self._save()
-        found = self._db.execute(_OPEN, tuple(OPEN)).fetchall()
-        return {number: (count, datetime.fromisoformat(since)) for number, count, since in found}
+        with self._undamaged() as db:
+            found = db.execute(_OPEN, tuple(OPEN)).fetchall()
+            return {number: (count, datetime.fromisoformat(since)) for number, count, since in found}
 
     def open_executions(self) -> Mapping[int, set[str]]:
         """Of each partition with such: the executions with a request that waits for a person."""
         self._save()
         found = defaultdict[int, set[str]](set)
-        for partition, execution_id in self._db.execute(_OPEN_EXECUTIONS, tuple(OPEN)):
-            found[partition].add(execution_id)
+        with self._undamaged() as db:
+            for partition, execution_id in db.execute(_OPEN_EXECUTIONS, tuple(OPEN)):
+                found[partition].add(execution_id)
         return found
 
     def of_execution(self, execution_id: str) -> Mapping[str, ApprovalRecord]:
@@ -157,11 +173,30 @@ class SqliteApprovalStore:
         self._filler.shutdown()
         self._file.close()
 
-    @property
-    def _db(self) -> sqlite3.Connection:
-        """The file, with all that was filled in."""
-        self._await_filled()
-        return self._file
+    @contextmanager
+    def _undamaged(self) -> Iterator[sqlite3.Connection]:
+        """The file, with all that was filled in. One that is found to be damaged is put away at once: who opens it next
+        begins anew. Raises ViewDamaged."""
+        try:
+            self._await_filled()
+            yield self._file
+        except (sqlite3.DatabaseError, Unreadable) as error:
+            if not _is_damage(error):
+                raise
+            self._is_damaged = True
+            _put_away(self._path)
+            raise ViewDamaged(f"the view {self._path} of the approvals is damaged: {error}") from error
+
+    def _make_anew(self) -> None:
+        self._forget()
+        self._file.close()
+        _put_away(self._path)
+        self._file = _connect(self._path)
+        self._is_damaged = False
+
+    def _piece(self, partition: int, after: str) -> Sequence[ApprovalRecord]:
+        with self._undamaged() as db:
+            return [APPROVALS.decode(record) for _, record in db.execute(_PIECE, (partition, after))]
 
     def _await_filled(self) -> None:
         filling, self._filling = self._filling, None
@@ -173,6 +208,8 @@ class SqliteApprovalStore:
         statement = _PUT.replace(_VALUES, ", ".join([_VALUES] * len(rows)))
         with self._file:
             self._file.execute(statement, [value for row in rows for value in row])
+        if _is_long(self._path):
+            _write_back(self._path)
 
     def _searched(self, search: Search) -> list[ApprovalRecord]:
         wanted = {"execution_id": search.execution_id, "agent": search.agent, "tool": search.tool}
@@ -187,7 +224,8 @@ class SqliteApprovalStore:
         where = f"WHERE {' AND '.join(clauses)}" if clauses else ""
         limit = -1 if search.limit is None else search.limit
         query = f"SELECT record FROM approvals {where} ORDER BY requested_at, approval_id LIMIT ?"
-        return [APPROVALS.decode(record) for (record,) in self._db.execute(query, [*values, limit])]
+        with self._undamaged() as db:
+            return [APPROVALS.decode(record) for (record,) in db.execute(query, [*values, limit])]
 
     def _recently(self, execution_id: str) -> dict[str, ApprovalRecord]:
         """The requests of one execution, from memory where it was asked for lately."""
@@ -206,11 +244,13 @@ class SqliteApprovalStore:
     def _save(self) -> None:
         if not self._positions and not self._unsaved:
             return
-        with self._db:
-            self._db.executemany(_PUT, [_row(record, at, encode(record)) for record, at in self._unsaved.values()])
+        with self._undamaged() as db, db:
+            db.executemany(_PUT, [_row(record, at, encode(record)) for record, at in self._unsaved.values()])
             positions = [(partition, str(position)) for partition, position in self._positions.items()]
-            self._db.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", positions)
+            db.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", positions)
         self._forget_unsaved()
+        if (self._written_back is None or self._written_back.done()) and _is_long(self._path):
+            self._written_back = self._filler.submit(_write_back, self._path)
 
     def _forget_unsaved(self) -> None:
         self._unsaved.clear()
@@ -242,16 +282,42 @@ def _opened(path: Path | str) -> sqlite3.Connection:
         db.close()
     except sqlite3.DatabaseError:
         pass  # damaged: it is made anew below, from the log
+    _put_away(path)
+    return _connect(path)
+
+
+def _put_away(path: Path | str) -> None:
     for name in (path, f"{path}-wal", f"{path}-shm"):
         Path(name).unlink(missing_ok=True)
-    return _connect(path)
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether what a read raised says that the file holds something else than was written."""
+    if not isinstance(error, sqlite3.Error):
+        return not isinstance(error, NewerVersion)
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _is_long(path: Path | str) -> bool:
+    """Whether the write-ahead log is so long that it is to be written back."""
+    try:
+        return os.stat(f"{path}-wal").st_size >= WRITE_BACK_BYTES
+    except FileNotFoundError:  # in memory there is none
+        return False
+
+
+def _write_back(path: Path | str) -> None:
+    # what could not be written back now is, the next time
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 def _connect(path: Path | str) -> sqlite3.Connection:
     db = sqlite3.connect(path, check_same_thread=False)
     db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = OFF")
-    db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute("PRAGMA wal_autocheckpoint = 0")
     db.executescript(_TABLES)
     db.execute(f"PRAGMA user_version = {_SHAPE}")
     return db
