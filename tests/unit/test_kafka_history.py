@@ -1,4 +1,4 @@
-"""A reading of what is old by a consumer that reaches nobody, without a broker: another one reads it."""
+"""Readings of what is old, without a broker: by a consumer that reaches nobody, and by one that is new to a topic."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -54,3 +54,34 @@ async def test_another_consumer_reads_what_one_does_not_bring(monkeypatch: pytes
     await until(lambda: first.closed)
     await history.close()
     assert second.closed
+
+
+class Moved(StubConsumer):
+    """Writes down what it is asked, and where it is put."""
+
+    said: "list[tuple[str, str, int]]" = []
+
+    def __init__(self, settings: dict[str, Any], logger: object) -> None:
+        super().__init__(settings, logger)
+        self._reaches = True
+
+    def assign(self, places: Sequence[TopicPartition]) -> None:
+        super().assign(places)
+        self.said += [("assign", place.topic, place.partition) for place in places]
+
+    def get_watermark_offsets(self, place: TopicPartition, timeout: float) -> tuple[int, int]:
+        self.said.append(("ask", place.topic, place.partition))
+        return super().get_watermark_offsets(place, timeout)
+
+
+async def test_a_consumer_asks_where_a_topic_is_before_it_is_moved_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unasked it would wait for librdkafka's next look round, up to a second."""
+    monkeypatch.setattr(Moved, "said", [])
+    monkeypatch.setattr(_kafka_history, "Consumer", Moved)
+    history = History(KafkaConfig(bootstrap="localhost:1"), cursors=1)
+    for place in (Place("a", 0), Place("a", 1), Place("b", 1)):
+        await history.read(place, 5, 10, 9, lambda message: message.value())
+    await history.close()
+    assert Moved.said == [
+        ("ask", "a", 0), ("assign", "a", 0), ("assign", "a", 1), ("ask", "b", 1), ("assign", "b", 1),
+    ]  # fmt: skip

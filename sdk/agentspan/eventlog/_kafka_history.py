@@ -5,6 +5,7 @@ idle longest and move it.
 """
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import threading
@@ -15,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from agentspan.eventlog._errors import BeyondEnd, LogClosed
 from agentspan.eventlog._kafka_config import KafkaConfig
@@ -31,6 +32,10 @@ CURSORS = 8
 POLL_S = 0.05
 FETCH_WAIT_MS = 2
 """A cursor never waits for what is new, but behind its own last fetch."""
+
+TOLD_WITHIN_S = 1.0
+"""So long may the brokers take to say where a topic is. Unasked, a consumer hears of one that is new to it only with
+librdkafka's next look round, up to a second later."""
 
 READ_AHEAD_KB = 8192
 LOOKED_AT_ONCE = 5000
@@ -113,6 +118,8 @@ class _Cursor:
         self._consumer = Consumer(self._settings, logger=logger)
         self.at: tuple[Place, int] | None = None
         """Where it goes on without being moved."""
+        self._topic: str | None = None
+        """Of which it knows where it is."""
 
     def read(
         self, place: Place, offset: int, limit: int, stop: int, decode: Decode[T], stopped: threading.Event
@@ -131,7 +138,7 @@ class _Cursor:
 
     def _next(self, place: Place, offset: int, limit: int, stop: int, stopped: threading.Event) -> Sequence[Message]:
         if self.at != (place, offset):
-            self._consumer.assign([TopicPartition(*place, offset)])
+            self._move(place, offset)
         self.at = None
         messages = self._fetch(place, offset, limit, stop, stopped)
         following = (messages[-1].offset() or 0) + 1 if messages else stop
@@ -143,6 +150,13 @@ class _Cursor:
 
     def close(self) -> None:
         self._consumer.close()
+
+    def _move(self, place: Place, offset: int) -> None:
+        if self._topic != place.topic:
+            with contextlib.suppress(KafkaException):  # what is wrong is found when it reads
+                self._asked(place, TOLD_WITHIN_S)
+            self._topic = place.topic
+        self._consumer.assign([TopicPartition(*place, offset)])
 
     def _fetch(self, place: Place, offset: int, limit: int, stop: int, stopped: threading.Event) -> Sequence[Message]:
         slow, pulse = time.monotonic() + SLOW_S, Pulse(f"reading {place} at offset {offset}")
