@@ -1,6 +1,7 @@
 """Approvals out: what another team reads on the table, after everything that can happen to who writes it."""
 
 import asyncio
+import zlib
 from collections.abc import Sequence
 from functools import partial
 
@@ -46,8 +47,9 @@ async def test_a_request_and_each_of_its_later_states_are_published_in_its_execu
     assert approved.ended_at is not None
     how_far = {name: last.attributes[name] for name in ("position", "published")}
     assert last.attributes == how_far | {
-        "seq": str(approved.seq), "state": "approved", "agent": "support", "attempts": "0",
-        "endedat": approved.ended_at.isoformat(), "logid": office.world.log.id,
+        "seq": str(approved.seq), "state": "approved", "agent": "support", "tool": "refund", "attempts": "0",
+        "requestedat": approved.requested_at.isoformat(), "endedat": approved.ended_at.isoformat(),
+        "schemaversion": "1", "crc32": f"{zlib.crc32(last.value):08x}", "logid": office.world.log.id,
     }  # fmt: skip
     assert Position.parse(how_far["published"]).offset < Position.parse(how_far["position"]).offset
 

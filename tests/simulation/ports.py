@@ -7,7 +7,7 @@ from agentspan.eventlog import CaughtUp, Change, Position, Record
 from agentspan.eventlog.commands import Commands
 from agentspan.eventlog.memory import MemoryTable
 from agentspan_approvals.domain import OPEN
-from agentspan_approvals.ports import Search
+from agentspan_approvals.ports import Kept, Search
 from agentspan_orchestrator.adapters.memory_cache import MemoryStateCache
 from agentspan_orchestrator.domain import Execution
 from agentspan_orchestrator.ports import Row
@@ -102,7 +102,7 @@ class Inbox:
         """The position that the partition's records reflect."""
         return self._positions.get(partition, Position(0, 0, 0))
 
-    def fill(self, partition: int, records: Iterable[tuple[ApprovalRecord, bytes]]) -> None:
+    def fill(self, partition: int, requests: Iterable[Kept]) -> None:
         raise AssertionError("nobody restores it")
 
     def put(self, partition: int, records: Iterable[ApprovalRecord], position: Position) -> None:

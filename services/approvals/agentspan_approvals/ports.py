@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol, Self
 
 from agentspan.eventlog import Position
 from agentspan_schemas.approvals import ApprovalRecord, ApprovalState
@@ -13,6 +13,24 @@ Now = Callable[[], datetime]
 
 Sleep = Callable[[float], Awaitable[None]]
 """Seconds."""
+
+
+class Kept(NamedTuple):
+    """A request as a view keeps it: what it is found by, and its bytes."""
+
+    approval_id: str
+    execution_id: str
+    agent: str
+    tool: str
+    state: str
+    requested_at: str
+    raw: bytes
+
+    @classmethod
+    def of(cls, record: ApprovalRecord, raw: bytes) -> Self:
+        """A record that these bytes are."""
+        at = record.requested_at.isoformat()
+        return cls(record.approval_id, record.execution_id, record.agent, record.tool, record.state, at, raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +71,8 @@ class ApprovalStore(Protocol):
         """Records and the position they reflect, together."""
         ...
 
-    def fill(self, partition: int, records: Iterable[tuple[ApprovalRecord, bytes]]) -> None:
-        """Records as they were published, and their bytes; where the partition stands does not change."""
+    def fill(self, partition: int, requests: Iterable[Kept]) -> None:
+        """Requests as they were published; where the partition stands does not change."""
         ...
 
     def get(self, approval_id: str) -> ApprovalRecord | None: ...

@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 
 from agentspan.eventlog import CaughtUp, Change, Position, Table
 from agentspan_approvals.domain import OPEN
-from agentspan_approvals.entries import Reach, reach
-from agentspan_approvals.ports import ApprovalStore
+from agentspan_approvals.entries import Reach, kept, reach
+from agentspan_approvals.ports import ApprovalStore, Kept
 from agentspan_approvals.publisher import Stood
 from agentspan_approvals.publishing import Standing
 from agentspan_schemas import Unreadable
-from agentspan_schemas.approvals import ApprovalRecord
-from agentspan_schemas.codec import APPROVALS
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +81,7 @@ class _Reading:
 
     log_id: str
     published: Position | None = None
-    found: list[tuple[ApprovalRecord, bytes]] = field(default_factory=list)
+    found: list[Kept] = field(default_factory=list)
     open: set[str] = field(default_factory=set)
     reflects: dict[str, int] = field(default_factory=dict)
     standing: dict[str, Standing] = field(default_factory=dict)
@@ -91,11 +89,10 @@ class _Reading:
     def take(self, change: Change) -> None:
         """Raises Doubtful, or Unreadable."""
         assert change.record is not None, "what is buried does not stand"
-        found = APPROVALS.decode(change.record.value)
-        self.found.append((found, change.record.value))
+        found, self.standing[change.key] = kept(change.key, change.record)
+        self.found.append(found)
         if found.state in OPEN:
             self.open.add(found.execution_id)
-        self.standing[change.key] = Standing(found.version, found.ended_at)
         reached = reach(change.record)
         self._check(change.key, reached)
         if reached is not None:

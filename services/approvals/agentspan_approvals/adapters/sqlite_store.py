@@ -14,12 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 from agentspan.eventlog import BEGINNING, Position
 from agentspan_approvals.domain import OPEN
 from agentspan_approvals.errors import ViewDamaged
-from agentspan_approvals.ports import Search
+from agentspan_approvals.ports import Kept, Search
 from agentspan_schemas import NewerVersion, Unreadable
 from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.codec import APPROVALS, encode
@@ -54,10 +55,8 @@ SELECT partition, COUNT(*), MIN(requested_at) FROM approvals WHERE state IN (?, 
 
 _OPEN_EXECUTIONS = "SELECT partition, execution_id FROM approvals WHERE state IN (?, ?)"
 
-_VALUES = "(?, ?, ?, ?, ?, ?, ?, ?)"
-_PUT = f"INSERT OR REPLACE INTO approvals VALUES {_VALUES}"
-
-_Row = tuple[str, str, str, str, str, str, int, bytes]
+_COLUMNS = "approval_id, execution_id, agent, tool, state, requested_at, record, partition"
+_PUT = f"INSERT OR REPLACE INTO approvals ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class SqliteApprovalStore:
@@ -112,15 +111,15 @@ class SqliteApprovalStore:
         if len(self._unsaved) >= MOST_UNSAVED:
             self._save()
 
-    def fill(self, partition: int, records: Iterable[tuple[ApprovalRecord, bytes]]) -> None:
-        """Records as they were published, and their bytes. What was asked for before is forgotten."""
+    def fill(self, partition: int, requests: Iterable[Kept]) -> None:
+        """Requests as they were published. What was asked for before is forgotten."""
         self._save()
         self._recent.clear()
         # sorted: neighbours share the pages of the indexes
-        rows = sorted([_row(record, partition, raw) for record, raw in records])
+        rows = sorted(requests)
         self._await_filled()
         if rows:
-            self._filling = self._filler.submit(self._fill, rows)
+            self._filling = self._filler.submit(self._fill, rows, partition)
 
     def get(self, approval_id: str) -> ApprovalRecord | None:
         """The request as it was put last."""
@@ -203,11 +202,13 @@ class SqliteApprovalStore:
         if filling is not None:
             filling.result()
 
-    def _fill(self, rows: Sequence[_Row]) -> None:
+    def _fill(self, requests: Sequence[Kept], partition: int) -> None:
         """By one statement: between two of them every other thread that has something to do would go first."""
-        statement = _PUT.replace(_VALUES, ", ".join([_VALUES] * len(rows)))
+        values = ", ".join([f"(?, ?, ?, ?, ?, ?, ?, {partition})"] * len(requests))
         with self._file:
-            self._file.execute(statement, [value for row in rows for value in row])
+            self._file.execute(
+                f"INSERT OR REPLACE INTO approvals ({_COLUMNS}) VALUES {values}", list(chain.from_iterable(requests))
+            )
         if _is_long(self._path):
             _write_back(self._path)
 
@@ -245,7 +246,8 @@ class SqliteApprovalStore:
         if not self._positions and not self._unsaved:
             return
         with self._undamaged() as db, db:
-            db.executemany(_PUT, [_row(record, at, encode(record)) for record, at in self._unsaved.values()])
+            rows = [(*Kept.of(record, encode(record)), at) for record, at in self._unsaved.values()]
+            db.executemany(_PUT, rows)
             positions = [(partition, str(position)) for partition, position in self._positions.items()]
             db.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", positions)
         self._forget_unsaved()
@@ -259,19 +261,6 @@ class SqliteApprovalStore:
     def _forget(self) -> None:
         self._forget_unsaved()
         self._recent.clear()
-
-
-def _row(record: ApprovalRecord, partition: int, raw: bytes) -> _Row:
-    return (
-        record.approval_id,
-        record.execution_id,
-        record.agent,
-        record.tool,
-        record.state,
-        record.requested_at.isoformat(),
-        partition,
-        raw,
-    )
 
 
 def _opened(path: Path | str) -> sqlite3.Connection:
