@@ -71,21 +71,13 @@ def encode_stamped(topic: str, partition: int, stamp: Stamp, record: Record) -> 
 
 def decode(message: Message) -> Record:
     """The record of a message."""
-    said = dict(headers_of(message))
-    type_, subject = said.get("ce_type"), said.get("ce_subject")
-    attributes = {
-        name[3:]: value.decode("utf-8", "replace") if type(value) is bytes else _text(value)
-        for name, value in said.items()
-        if name not in _UNREAD and name[:3] == "ce_"
-    }
-    key = message.key() if subject is None else subject
-    return Record(_text(type_), _text(key), message.value() or b"", attributes)
+    return _record(message, dict(headers_of(message)))
 
 
 def decode_stamped(message: Message) -> tuple[Stamp, Record]:
     """The record and its place; a stamp that counts for nobody where there is none."""
-    attributes = _attributes(message)
-    return _stamp(attributes), _record(message, attributes)
+    said = dict(headers_of(message))
+    return _stamp(said), _record(message, said)
 
 
 def decode_entry(message: Message) -> tuple[str, Record | None]:
@@ -113,34 +105,29 @@ def _moment(message: object) -> str:
     return moment(datetime.now(UTC))
 
 
-def _attributes(message: Message) -> dict[str, str]:
-    return {
-        name[3:]: value.decode("utf-8", "replace") if type(value) is bytes else _text(value)
-        for name, value in headers_of(message)
-        if name[:3] == "ce_"
-    }
-
-
 def headers_of(message: Message) -> list[tuple[str, str | bytes | None]]:
     """All of them, in their order."""
     headers = message.headers() or []
     return list(headers.items()) if isinstance(headers, dict) else headers
 
 
-def _record(message: Message, attributes: dict[str, str]) -> Record:
-    type_ = attributes.get("type", "")
-    key = attributes.get("subject")
-    for name in _ENVELOPE & attributes.keys():
-        del attributes[name]
-    return Record(type_, _text(message.key()) if key is None else key, message.value() or b"", attributes)
+def _record(message: Message, said: dict[str, str | bytes | None]) -> Record:
+    type_, subject = said.get("ce_type"), said.get("ce_subject")
+    attributes = {
+        name[3:]: value.decode("utf-8", "replace") if type(value) is bytes else _text(value)
+        for name, value in said.items()
+        if name not in _UNREAD and name[:3] == "ce_"
+    }
+    key = message.key() if subject is None else subject
+    return Record(_text(type_), _text(key), message.value() or b"", attributes)
 
 
-def _stamp(attributes: dict[str, str]) -> Stamp:
+def _stamp(said: dict[str, str | bytes | None]) -> Stamp:
     try:
-        epoch, n, takeover = (int(attributes[name]) for name in ("epoch", "n", "takeover"))
-    except (KeyError, ValueError):
+        epoch, n, takeover = int(said["ce_epoch"]), int(said["ce_n"]), int(said["ce_takeover"])  # type: ignore[arg-type]
+    except (KeyError, TypeError, ValueError):
         return NOBODYS
-    return Stamp(epoch, n, attributes.get("last") == "true", takeover)
+    return Stamp(epoch, n, _text(said.get("ce_last")) == "true", takeover)
 
 
 def _text(value: str | bytes | None) -> str:
