@@ -126,6 +126,29 @@ def test_leaving_a_run_says_that_it_goes_on(
     assert f"{RUN} goes on without you" in capsys.readouterr().err
 
 
+def test_one_who_leaves_while_a_run_starts_is_told_where_it_shows(
+    folder: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AgentRuntime, "start", interrupted)
+    assert run("cli_test_agents:helper", "Help me") == 130
+    assert "if it has begun, `agentspan agent list --agent helper` shows it" in capsys.readouterr().err
+
+
+def test_one_who_cuts_a_stop_short_is_told_what_becomes_of_the_calls(
+    folder: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def served(self: AgentRuntime, *agents: Agent, blocking: bool = True) -> None:
+        if blocking:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(AgentRuntime, "serve", served)
+    assert main(["agent", "serve", "cli_test_agents:helper"]) == 130
+    assert "cut short: a call that was running is run again by another worker, or" in capsys.readouterr().err
+
+
 def test_serving_says_what_until_it_is_interrupted(
     folder: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,9 @@
 """`agentspan server …` and data folders: which one is looked at, whose server answers, and how to name another."""
 
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -48,6 +52,18 @@ def test_a_server_that_answers_already_is_as_good_where_no_folder_is_named(
         monkeypatch.setenv("AGENTSPAN_PORT", other.url.rpartition(":")[2])
         assert commands.start(detach=True) == 0
     assert capsys.readouterr().err.startswith("a server of another data folder answers at http://localhost:")
+
+
+def test_a_detached_start_that_is_interrupted_leaves_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with subprocess.Popen(asleep) as child, socket.create_server(("127.0.0.1", 0)) as nobody:
+        monkeypatch.setenv("AGENTSPAN_PORT", str(nobody.getsockname()[1]))
+        nobody.close()
+        monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: child)
+        monkeypatch.setattr(commands, "_started", lambda *_: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            commands.start(tmp_path, detach=True)
+        assert child.wait() == -signal.SIGTERM
 
 
 @pytest.mark.parametrize(("level", "is_one"), [("debug", True), ("WARNING", True), ("loud", False), ("10", False)])

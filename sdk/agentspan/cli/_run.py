@@ -84,7 +84,11 @@ class Printer:
 def run(agent: Agent, prompt: str, metadata: Mapping[str, str], output: Format, target: str) -> ExitCode:
     """Start a run, serve its tools and follow it to its end: OK when it completed."""
     with AgentRuntime() as runtime:
-        handle = runtime.start(agent, prompt, metadata=metadata)
+        try:
+            handle = runtime.start(agent, prompt, metadata=metadata)
+        except KeyboardInterrupt:
+            say(f"interrupted while it starts; if it has begun, `agentspan agent list --agent {agent.name}` shows it")
+            return ExitCode.INTERRUPTED
         say(f"run {handle.execution_id}")
         try:
             code = _follow(handle, output)
@@ -115,7 +119,14 @@ def serve(agents: list[Agent], *, autostart: bool | None = None) -> None:
     with AgentRuntime(autostart=autostart) as runtime:
         runtime.serve(*agents, blocking=False)
         say(f"serving {', '.join(agent.name for agent in agents)}; Ctrl-C ends it")
-        runtime.serve(*agents)
+        try:
+            runtime.serve(*agents)  # the first Ctrl-C ends it in peace
+        except KeyboardInterrupt:
+            say(
+                "cut short: a call that was running is run again by another worker, or, if it may run once only, is in "
+                "doubt when its lease is over: `agentspan approvals list` shows it then"
+            )
+            raise
 
 
 async def stream(server: Server, execution_id: str, after: int, printer: Printer) -> None:

@@ -117,7 +117,11 @@ def _start_detached(settings: Settings) -> int:
             stderr=log,
             start_new_session=True,
         )
-    readiness = _started(settings, child)
+    try:
+        readiness = _started(settings, child)
+    except KeyboardInterrupt:
+        child.terminate()  # nobody waits for it any more, and a server that comes up later would surprise
+        raise
     if readiness != "ok":
         raise NotStarted(f"the server did not start; what it said is in {log_file}:\n{_tail(log_file, before)}")
     standing = _standing(settings)
