@@ -2,7 +2,7 @@
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
@@ -40,7 +40,23 @@ def test_a_write_is_not_answered_before_its_commit(server: Server) -> None:
     assert server.await_end(execution_id)["type"] == "done"
 
 
-def test_whatever_stands_beside_the_log_is_made_again_from_it(server: Server) -> None:
+def remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def damage(path: Path) -> None:
+    """All but the first page of a database, which still says that it is one."""
+    if path.suffix == ".sqlite3":
+        sqlite3.connect(path).close()  # what stands in the write-ahead log goes into the file
+        raw = path.read_bytes()
+        path.write_bytes(raw[:4096] + b"\xff" * (len(raw) - 4096))
+
+
+@pytest.mark.parametrize("harm", [remove, damage])
+def test_whatever_stands_beside_the_log_is_made_again_from_it(server: Server, harm: Callable[[Path], None]) -> None:
     server.record("ask", turn("", ("refund", {})), turn("Done."))
     gated = {"name": "refund", "input_schema": {"type": "object"}, "approval_required": True, "effects": "once"}
     definition = {"name": "till", "model": "replay/shop", "tools": [gated]}
@@ -49,11 +65,9 @@ def test_whatever_stands_beside_the_log_is_made_again_from_it(server: Server) ->
     server.await_event(execution_id, "waiting")
     before = [server.get(path) for path in ("/approvals", f"/executions/{execution_id}")]
     server.kill()
-    for path in server.data.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif not path.name.startswith("log.sqlite3"):
-            path.unlink()
+    for path in sorted(server.data.iterdir()):
+        if path.exists() and not path.name.startswith("log.sqlite3"):
+            harm(path)
     server.start()
     assert [server.get(path) for path in ("/approvals", f"/executions/{execution_id}")] == before
     assert server.decide(execution_id, "1-0", "reject").is_success
