@@ -1,6 +1,6 @@
 """The list: filters by URL and by form, counts, ranges of time, pages, and a browser without scripts."""
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from playwright.async_api import Page, expect
@@ -64,6 +64,11 @@ async def test_a_range_of_time_holds_what_started_in_it(site: Site, page: Page) 
     behind = (datetime.fromisoformat(started) + timedelta(microseconds=1)).isoformat().replace("+00:00", "Z")
     await page.goto(f"/executions?agent=shop&from={started}&to={behind}")
     assert await rows(page) == [run]
+    zoned = datetime.fromisoformat(started).astimezone(timezone(timedelta(hours=2))).isoformat()
+    await page.goto(f"/executions?agent=shop&from={zoned}&to={behind}")
+    assert await rows(page) == [run], "a + that nobody escaped"
+    listed = site.server.http.get(f"/executions?agent=shop&from={zoned}&to={behind}").json()["items"]
+    assert [item["execution_id"] for item in listed] == [run]
     await page.goto(f"/executions?agent=shop&to={started}")
     assert run not in await rows(page)
     await page.goto(f"/executions?agent=shop&from={started[:10]}&to={started[:10]}")

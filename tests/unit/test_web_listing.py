@@ -28,6 +28,9 @@ def test_every_filter_reaches_the_query() -> None:
     [
         ("from=2026-11-22&to=2026-11-22", DAY, DAY + timedelta(days=1)),
         ("from=2026-11-22T12:00%2B02:00", DAY + timedelta(hours=10), None),
+        ("from=2026-11-22T12:00+02:00", DAY + timedelta(hours=10), None),
+        ("from=2026-11-22T12:00:00.5+0200", DAY + timedelta(hours=10, seconds=0.5), None),
+        ("from=2026-11-22+10:00", DAY + timedelta(hours=10), None),
         ("from=2026-11-22T10:00", DAY + timedelta(hours=10), None),
         ("from=2026-11-22&from_time=10:30", DAY + timedelta(hours=10, minutes=30), None),
         ("to=2026-11-22&to_time=10:30:15", None, DAY + timedelta(hours=10, minutes=30, seconds=15)),

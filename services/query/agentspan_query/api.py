@@ -8,11 +8,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header
 from fastapi import Query as Param
+from pydantic import BeforeValidator
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
 from agentspan_doors import DoorError, known_parameters, not_found
-from agentspan_query.domain.filters import ExecutionFilter
+from agentspan_query.domain.filters import ExecutionFilter, with_plus
 from agentspan_query.errors import BadCursor, BadPosition, HistoryFailed, HistoryUnavailable, QueryError
 from agentspan_query.service import Query
 from agentspan_query.stream_doors import PING_S, problem_of, read_position
@@ -41,6 +42,8 @@ class StatusCounts(Wire):
     counts: dict[str, int]
 
 
+Moment = Annotated[datetime, BeforeValidator(with_plus)]
+
 MinPosition = Annotated[
     str | None, Param(pattern=POSITION, description="The `Agentspan-Position` of a write that must be seen")
 ]
@@ -59,8 +62,8 @@ def _add_lists(api: APIRouter, query: Query) -> None:
     async def executions(
         agent: str | None = None,
         status: Annotated[tuple[Status, ...], Param(description="May be repeated")] = (),
-        since: Annotated[datetime | None, Param(alias="from", description="Started at or after")] = None,
-        until: Annotated[datetime | None, Param(alias="to", description="Started before")] = None,
+        since: Annotated[Moment | None, Param(alias="from", description="Started at or after")] = None,
+        until: Annotated[Moment | None, Param(alias="to", description="Started before")] = None,
         tool: Annotated[str | None, Param(description="Called this tool")] = None,
         cursor: str | None = None,
         limit: Annotated[int, Param(ge=1, le=500)] = 50,
@@ -74,8 +77,8 @@ def _add_lists(api: APIRouter, query: Query) -> None:
     @api.get("/executions/counts", summary="Count executions by status")
     async def counts(
         agent: str | None = None,
-        since: Annotated[datetime | None, Param(alias="from")] = None,
-        until: Annotated[datetime | None, Param(alias="to")] = None,
+        since: Annotated[Moment | None, Param(alias="from")] = None,
+        until: Annotated[Moment | None, Param(alias="to")] = None,
         tool: str | None = None,
     ) -> StatusCounts:
         """Under the same filters as the list, its status aside."""

@@ -7,6 +7,7 @@ belongs to: a page is the same whether rows came in above it or not, and a curso
 import base64
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +17,12 @@ from agentspan_query.errors import BadCursor
 from agentspan_schemas.events import Status
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SPACED_ZONE = re.compile(r"(:\d\d(?:\.\d+)?) (\d\d:?\d\d)$")
+
+
+def with_plus(text: str) -> str:
+    """A moment with the `+` before its zone, which stands in a URL for a space where nobody escaped it."""
+    return _SPACED_ZONE.sub(r"\1+\2", text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
 
-from agentspan_query.domain.filters import ExecutionFilter
+from agentspan_query.domain.filters import ExecutionFilter, with_plus
 from agentspan_query.errors import QueryError
 from agentspan_schemas.events import Status
 
@@ -139,6 +139,7 @@ def _statuses(values: Sequence[str]) -> tuple[Status, ...]:
 
 def _edge(name: str, given: Mapping[str, str]) -> Edge | None:
     text, at = given.get(name), given.get(f"{name}_time")
+    text = with_plus(text) if text else None
     if text is None:
         if at is not None:
             raise BadFilter(name, f"the time {at!r} needs its date")
