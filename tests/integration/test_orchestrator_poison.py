@@ -18,7 +18,6 @@ from agentspan_orchestrator import owned
 from agentspan_orchestrator.alarms import SPARE, Alarms
 from agentspan_orchestrator.domain import decide
 from agentspan_orchestrator.owned import OwnedPartition
-from agentspan_orchestrator.states import States
 from agentspan_schemas import MAX_VALUE_BYTES, JsonObject
 from agentspan_schemas import commands as c
 from agentspan_schemas import events as e
@@ -30,7 +29,6 @@ from tests.support import orchestration
 from tests.support.orchestration import (
     AGENT,
     EXECUTION,
-    MemoryCaches,
     World,
     approve,
     ask,
@@ -216,17 +214,3 @@ async def test_timers_are_looked_for_only_while_there_are_some(monkeypatch: pyte
         await here.send(start())
         await here.send(ask("credit"))
         await here.until(lambda: looked[0] > 10)
-
-
-async def test_a_state_whose_outcome_is_under_way_is_not_forgotten_for_want_of_room() -> None:
-    world = World(MemoryLog(1))
-    async with process(world) as here:
-        await here.send(start())
-        state = world.cache(0).get(EXECUTION)
-    states = States(MemoryCaches().of(0), hot=1)
-    states.decided(EXECUTION, state)
-    for name in ("exec-b", "exec-c"):
-        states.decided(name, state)
-        states.released(name)
-    assert states.get(EXECUTION) is state
-    assert states.get("exec-b") is None

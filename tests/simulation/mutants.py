@@ -196,8 +196,9 @@ def _watched_for_ever(real: Any) -> Any:
 
 def _forgets_what_is_under_way(real: Any) -> Any:
     def forget_coldest(self: states.States) -> None:
-        while len(self._states) > self._hot:
-            self._states.popitem(last=False)
+        for kept, most in ((self._at_work, self._most_at_work), (self._parked, self._most_parked)):
+            while len(kept) > most:
+                kept.popitem(last=False)
 
     return forget_coldest
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agentspan_orchestrator.states import HOT_STATES
+from agentspan_orchestrator.states import STATES_PARKED
 from tests.simulation.clock import EPOCH, Stuck, VirtualLoop, run_virtual
 from tests.simulation.laws import LAWS
 from tests.simulation.world import simulate
@@ -41,7 +41,7 @@ def test_the_same_seed_is_the_same_log() -> None:
 
 @pytest.mark.parametrize("seed", range(1, 9))
 def test_a_state_that_was_forgotten_is_found_again_as_it_was(seed: int) -> None:
-    assert simulate(seed, hot=0).log_hash == simulate(seed, hot=HOT_STATES).log_hash
+    assert simulate(seed, hot=0).log_hash == simulate(seed, hot=STATES_PARKED).log_hash
 
 
 def test_the_same_seed_is_the_same_log_in_every_process() -> None:

@@ -13,7 +13,7 @@ from unittest.mock import patch
 from agentspan.eventlog import Record, Stored
 from agentspan_approvals.service import Approvals
 from agentspan_orchestrator import owned
-from agentspan_orchestrator.states import HOT_STATES, States
+from agentspan_orchestrator.states import STATES_PARKED, States
 from agentspan_schemas.codec import encode
 from tests.simulation.agents import AGENT, VERSION, Script
 from tests.simulation.auditor import Auditor
@@ -127,8 +127,8 @@ def simulate(seed: int, hot: int | None = None) -> Report:
     executions would never be forgotten by an owner as it is.
     """
     if hot is None:
-        hot = random.Random(f"{seed}/hot").choice((0, 1, HOT_STATES))
-    with patch.object(owned, "States", partial(States, hot=hot)):
+        hot = random.Random(f"{seed}/hot").choice((0, 1, STATES_PARKED))
+    with patch.object(owned, "States", partial(States, parked=hot, at_work=hot)):
         return run_virtual(lambda loop: _run(seed, loop))
 
 
