@@ -28,7 +28,7 @@ from agentspan.eventlog import (
     StorageFull,
     Stored,
 )
-from agentspan.eventlog._sqlite_store import Store, Transaction
+from agentspan.eventlog._sqlite_store import ROWS_AT_ONCE, Store, Transaction
 from agentspan.eventlog._tail import Tail
 from agentspan.eventlog.sqlite import SqliteLog
 
@@ -140,6 +140,21 @@ async def test_what_is_written_in_one_turn_of_the_loop_is_one_commit(
         put = log.table("t").put("k", RECORD)
         await asyncio.gather(put, *[owner.append([RECORD]) for owner in owners for _ in range(100)])
         assert len(commits) == 1
+
+
+@pytest.mark.parametrize(("records", "statements"), [(3, 1), (ROWS_AT_ONCE, 1), (ROWS_AT_ONCE + 1, 4)])
+def test_what_fits_into_one_statement_is_a_transaction_by_itself(path: Path, records: int, statements: int) -> None:
+    store = Store(path)
+    store.open_for_writing(1, None)
+    said: list[str] = []
+    store.connection.set_trace_callback(said.append)
+    with store.transaction() as transaction:
+        transaction.insert(0, [Stored(at, Stamp(1, at, True, 0), RECORD) for at in range(records)])
+    store.close()
+    assert len(said) == statements
+    again = Store(path)
+    assert again.head(0).end == records
+    again.close()
 
 
 async def test_closing_commits_what_was_written_just_before(path: Path) -> None:

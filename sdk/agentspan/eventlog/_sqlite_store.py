@@ -17,8 +17,9 @@ from agentspan.eventlog._records import Record, Stamp, Stored
 SCHEMA_VERSION = 1
 READ_BYTES = 8 * 1024 * 1024
 
-ROWS_AT_ONCE = 32
-"""So many records go into one statement: each statement lets go of Python's lock, and has to get it back."""
+ROWS_AT_ONCE = 128
+"""So many records go into one statement. Each statement lets go of Python's lock and has to get it back, some times
+over: while the event loop is busy that is milliseconds, in which all who wait for the commit wait."""
 
 _SCHEMA = """
 CREATE TABLE log (id TEXT NOT NULL, partitions INTEGER NOT NULL);
@@ -105,11 +106,19 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator["Transaction"]:
         """What is written inside is committed at its end: all of it, or nothing."""
+        transaction = Transaction()
+        yield transaction
+        statements = tuple(transaction.statements())
+        if len(statements) > 1:
+            self._execute_together(statements)
+        elif statements:  # which is a transaction by itself
+            self.connection.execute(*statements[0])
+
+    def _execute_together(self, statements: "Iterable[_Statement]") -> None:
         try:
             self.connection.execute("BEGIN IMMEDIATE")
-            transaction = Transaction(self.connection)
-            yield transaction
-            transaction.flush()
+            for statement in statements:
+                self.connection.execute(*statement)
             self.connection.execute("COMMIT")
         except BaseException:
             if self.connection.in_transaction:
@@ -144,9 +153,9 @@ class Store:
 class Transaction:
     """What goes into the file in one commit."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self) -> None:
         self._rows: dict[int, list[_Row]] = {}
+        self._entries: list[Entry] = []
 
     def insert(self, partition: int, records: Iterable[Stored]) -> None:
         """Append records to a partition; they are written together with all others of it."""
@@ -155,25 +164,31 @@ class Transaction:
 
     def put(self, entry: Entry) -> None:
         """Let an entry stand in its table, or delete it."""
-        if entry.record is None:
-            self._connection.execute("DELETE FROM entry WHERE name = ? AND entry_key = ?", (entry.name, entry.key))
-        else:
-            self._connection.execute(
-                "INSERT OR REPLACE INTO entry (name, entry_key, type, key, attributes, value) VALUES (?,?,?,?,?,?)",
-                (entry.name, entry.key, *_columns(entry.record)),
-            )
+        self._entries.append(entry)
 
-    def flush(self) -> None:
-        """Give the file all that was collected."""
+    def statements(self) -> Iterator["_Statement"]:
+        """What writes it, and nothing else."""
+        for entry in self._entries:
+            yield _put(entry)
         for partition, rows in self._rows.items():
             for first in range(0, len(rows), ROWS_AT_ONCE):
                 piece = rows[first : first + ROWS_AT_ONCE]
                 places = ",".join(["(?,?,?,?,?,?,?,?,?)"] * len(piece))
-                values = tuple(chain.from_iterable(piece))
-                self._connection.execute(f"INSERT INTO events_{partition:d} VALUES {places}", values)
+                yield f"INSERT INTO events_{partition:d} VALUES {places}", tuple(chain.from_iterable(piece))
 
+
+_Statement = tuple[str, Sequence[object]]
 
 _Row = tuple[int, int, int, bool, int, str, str, str, bytes]
+
+
+def _put(entry: Entry) -> _Statement:
+    if entry.record is None:
+        return "DELETE FROM entry WHERE name = ? AND entry_key = ?", (entry.name, entry.key)
+    return (
+        "INSERT OR REPLACE INTO entry (name, entry_key, type, key, attributes, value) VALUES (?,?,?,?,?,?)",
+        (entry.name, entry.key, *_columns(entry.record)),
+    )
 
 
 def _columns(record: Record) -> tuple[str, str, str, bytes]:
