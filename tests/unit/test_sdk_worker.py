@@ -1,6 +1,7 @@
 """The worker against a gateway in memory: nothing lost, nothing run twice, no grant used too late."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -54,6 +55,14 @@ async def test_an_idempotent_call_runs_and_its_result_is_kept_until_answered() -
     assert world.results() == ["1-0/1"] * 3
     assert world.tools.ran == ["exec-1/1-0/1"]
     assert not any(report.claims for report in world.gateway.reports)
+
+
+async def test_a_server_that_stays_away_is_told_once_and_that_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
+    async with running(World()) as world:
+        world.gateway.give(*[AWAY] * 3, tool_task("1-0"), *[AWAY] * 20, tool_task("1-1"), tool_task("1-2"))
+        await turned(lambda: len(world.tools.ran) == 3)
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert told == ["no calls are taken, trying again: away", "the server answers again"]
 
 
 async def test_what_queues_up_while_a_report_is_under_way_goes_into_the_next() -> None:

@@ -28,6 +28,8 @@ CAPACITY = 100
 
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
+TOLD_AFTER = 6
+"""So many pauses in a row are told: three seconds, in which a server that is started again is back."""
 GOODBYE_S = 1.0
 
 MALFORMED = "malformed"
@@ -138,8 +140,7 @@ class Worker:
         try:
             grant = await self._transport.open_session(request)
         except ServerUnavailable as error:
-            log.info("no session: %s", error)
-            await self._pause()
+            await self._pause(error)
             return None
         except AgentspanError as error:
             log.error("the gateway refuses this worker: %s", error)
@@ -168,11 +169,12 @@ class Worker:
         """A stream ends often, and opening the next one is a sign of life to the gateway; only NotFound ends this."""
         while True:
             tasks = self._transport.tasks(grant.session_id)
+            why: Exception | None = None
             try:
                 while True:
                     async with asyncio.timeout(grant.lease_s):
                         task = await anext(tasks)
-                    self._failures = 0
+                    self._answered()
                     if task is not None:
                         self._take(task)
             except StopAsyncIteration:
@@ -182,10 +184,10 @@ class Worker:
                 self._lost(grant)
                 return
             except (TimeoutError, AgentspanError) as error:
-                log.info("the stream of tasks broke: %s", str(error) or "nothing was heard for a lease")
+                why = error
             finally:
                 await tasks.aclose()
-            await self._pause()
+            await self._pause(why)
 
     async def _close(self, session: SessionGrant) -> None:
         try:
@@ -194,7 +196,15 @@ class Worker:
         except (AgentspanError, TimeoutError) as error:
             log.info("session %s was not closed, its lease ends it: %s", session.session_id, error)
 
-    async def _pause(self) -> None:
+    def _answered(self) -> None:
+        if self._failures >= TOLD_AFTER:
+            log.warning("the server answers again")
+        self._failures = 0
+
+    async def _pause(self, why: Exception | None = None) -> None:
+        if why is not None:
+            level = logging.WARNING if self._failures == TOLD_AFTER else logging.INFO
+            log.log(level, "no calls are taken, trying again: %s", str(why) or "nothing was heard for a lease")
         seconds = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**self._failures)
         self._failures = min(self._failures + 1, 16)
         await self._sleep(seconds)
