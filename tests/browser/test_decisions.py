@@ -108,6 +108,18 @@ async def test_what_a_call_cannot_run_with_is_told_and_can_be_mended(
     assert (await site.event(run, "approved"))["edited_args"] is None
 
 
+async def test_who_goes_back_to_the_list_does_not_find_there_what_was_decided(site: Site, page: Page) -> None:
+    runs = [await site.waiting() for _ in range(3)]
+    await site.listed()
+    for run in runs:
+        await page.goto(f"/executions/{run}")
+        await page.get_by_role("button", name="Approve").click()
+        await expect(page.get_by_role("status")).to_have_text("Approved issue_refund.")
+        await page.get_by_role("link", name="Waiting for a person").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Waiting for a person")
+        assert await page.get_by_role("link", name=run).count() == 0
+
+
 async def test_who_is_second_is_told_who_was_first(site: Site, page: Page) -> None:
     run = await site.waiting()
     await page.route("**/stream*", lambda route: route.abort())

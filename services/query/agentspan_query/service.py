@@ -38,11 +38,15 @@ class Query:
     ) -> ExecutionPage:
         """A page of the list, complete up to its `as_of`."""
         if at is not None:
-            self._check(at)
-            await _within(self._tail.is_projected(at.partition, at.offset + 1))
+            await self.lists(at)
         as_of = self._tail.complete_up_to(self._now())
         page = await self._history.executions(chosen, cursor=cursor, limit=limit)
         return ExecutionPage(items=page.items, cursor=page.cursor, as_of=as_of)
+
+    async def lists(self, at: At) -> None:
+        """Return when lists have that place of the log, or after a while in which they have not. Raises BadPosition."""
+        self._check(at)
+        await _within(self._tail.is_projected(at.partition, at.offset + 1))
 
     async def status_counts(self, chosen: ExecutionFilter) -> Mapping[Status, int]:
         """How many executions of the agent and the time have each status."""

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from agentspan_query.adapters.chdb_engine import Engine
 
 READY = b"ready\n"
+UNOPENED = 3
+"""The exit code where the engine can't open the folder."""
 _AUTHENTICATION_FAILED = 516
 _KEEP_ALIVE_S = 3600
 """Longer than any client keeps a connection: an insert is not sent again when its connection closes under it."""
@@ -156,7 +158,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.modules["pyarrow"] = None  # type: ignore[assignment]
     from agentspan_query.adapters.chdb_engine import Engine
 
-    engine = Engine(options.path, memory_bytes=options.memory_bytes)
+    try:
+        engine = Engine(options.path, memory_bytes=options.memory_bytes)
+    except RuntimeError as error:
+        print(f"the database in {str(options.path)!r} can't be opened: {error}", file=sys.stderr)
+        sys.exit(UNOPENED)
     try:
         uvloop.run(_serve(create_app(engine, password), socket.socket(fileno=options.fd), stdout))
     finally:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import shutil
 import socket
 import sys
 from asyncio.subprocess import PIPE
@@ -15,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from agentspan_query.adapters.chdb_server import READY
+from agentspan_query.adapters.chdb_server import READY, UNOPENED
 from agentspan_query.adapters.clickhouse import Address
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,12 @@ START_WITHIN_S = 60.0
 STOP_WITHIN_S = 10.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 30.0
+
+UNOPENED_TIMES = 3
+"""A folder that so many children in turn could not open is damaged, as a loss of power may leave it."""
+
+ROOM_BYTES = 64 * 1024 * 1024
+"""With less on the disk, that is why."""
 
 
 class Child(Protocol):
@@ -68,6 +75,7 @@ class ClickHouseChild:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._path = path
         self._command = _command(path, self._listener.fileno(), memory_bytes)
         self._spawn = spawn
         self._sleep = sleep
@@ -86,12 +94,19 @@ class ClickHouseChild:
         await self._ready.wait()
 
     async def run(self) -> None:
-        """Keep a child alive until cancelled, then stop it; start anew, ever less eagerly, when it ends by itself."""
-        pause_s = FIRST_PAUSE_S
+        """Keep a child alive until cancelled, then stop it; start anew, ever less eagerly, when it ends by itself.
+
+        A folder that the first of them can't open is put aside: all that it held is written again from the log.
+        """
+        pause_s, unopened = FIRST_PAUSE_S, 0
         try:
             while True:
                 if await self._serve_once():
-                    pause_s = FIRST_PAUSE_S
+                    pause_s, unopened = FIRST_PAUSE_S, -sys.maxsize
+                elif self._child is not None and self._child.returncode == UNOPENED:
+                    unopened += 1
+                    if unopened == UNOPENED_TIMES:
+                        self._put_aside()
                 log.warning("the embedded ClickHouse ended; it starts again in %.1f s", pause_s)
                 await self._sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -103,6 +118,7 @@ class ClickHouseChild:
         try:
             child = self._child = await self._spawn(self._command, self._listener.fileno())
         except OSError as error:
+            self._child = None
             log.error("the embedded ClickHouse could not be started: %s", error)
             return False
         try:
@@ -115,6 +131,14 @@ class ClickHouseChild:
         finally:
             self._ready.clear()
             await _stop(child)
+
+    def _put_aside(self) -> None:
+        aside = self._path.with_name(f"{self._path.name}.damaged")
+        if aside.exists() or shutil.disk_usage(self._path.parent).free < ROOM_BYTES:
+            log.error("the embedded ClickHouse can't open %s: make room there, and remove %s", self._path, aside)
+            return
+        self._path.rename(aside)
+        log.error("the embedded ClickHouse can't open its folder: it is %s now, history is made anew", aside)
 
     async def _started(self, child: Child) -> bool:
         assert child.stdin

@@ -33,7 +33,8 @@ class ClickHouseSink:
 
         async def write_events(begin: int, end: int) -> None:
             part = events[begin:end]
-            await self._database.insert("events", EventRow._fields, part, token=f"events:{self._token(part)}")
+            of_it = token if len(part) == len(events) else self._token(part)
+            await self._database.insert("events", EventRow._fields, part, token=f"events:{of_it}")
 
         async def write_executions(begin: int, end: int) -> None:
             part = "" if (begin, end) == (0, len(rows)) else f":{begin}-{end}"
@@ -88,12 +89,10 @@ class ClickHouseSink:
     def _token(self, events: Sequence[EventRow]) -> str:
         """The same rows, cut in the same way, have the same. When the last one happened is part of it: a log that is
         restored from an older copy has other events at the same offsets."""
-        begins: dict[int, int] = {}
-        ends: dict[int, str] = {}
-        for event in events:
-            begins.setdefault(event.partition, event.offset)
-            ends[event.partition] = f"{event.offset}@{event.at.isoformat()}"
-        return f"{self._log_id}:{_digest((number, begins[number], ends[number]) for number in begins)}"
+        last = {event.partition: event for event in events}
+        first = {event.partition: event for event in reversed(events)}
+        parts = [(number, first[number].offset, f"{end.offset}@{end.at.isoformat()}") for number, end in last.items()]
+        return f"{self._log_id}:{_digest(parts)}"
 
 
 async def in_halves(count: int, write: Callable[[int, int], Awaitable[None]]) -> Sequence[tuple[int, str]]:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -11,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from agentspan_query.domain.story import spent
-from agentspan_query.errors import BadCursor, HistoryFailed, HistoryUnavailable
+from agentspan_query.errors import BadCursor, BadPosition, HistoryFailed, HistoryUnavailable
 from agentspan_query.ports import Now
 from agentspan_query.service import PAGE, At, Query
 from agentspan_query.web.listing import PATH, STATUSES, BadFilter, Listing, parse, presets, tidied
@@ -24,6 +25,11 @@ ROWS = 50
 
 AGAIN_S = 2
 """How soon a page looks again for a history that is not there yet."""
+
+DECIDED = "agentspan-decided"
+"""The cookie with the place on the log of what this browser decided last."""
+
+_PLACE = re.compile(r"(\d{1,9}):(\d{1,18})")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -67,6 +73,7 @@ class _Web:
         listing = parse(request.query_params)
         if url := tidied(request.query_params, listing):
             return RedirectResponse(url, 303)
+        await self._see_own_decision(request)
         page, counts, agents = await asyncio.gather(
             self._query.executions(listing.chosen, cursor=listing.cursor, limit=ROWS),
             self._query.status_counts(listing.chosen),
@@ -84,6 +91,14 @@ class _Web:
             server=str(request.base_url).rstrip("/"),
             quickstart=self._quickstart,
         )
+
+    async def _see_own_decision(self, request: Request) -> None:
+        """Who decides and goes back to the list at once does not find there what was decided: the page's script keeps
+        the place of a decision on the log as a cookie, for some seconds."""
+        found = _PLACE.fullmatch(request.cookies.get(DECIDED, ""))
+        if found:
+            with suppress(BadPosition):  # of another server, which this browser spoke to as well
+                await self._query.lists(At(int(found[1]), int(found[2])))
 
     async def execution(self, request: Request) -> Response:
         """One execution: what waits first, then how it stands, then its events."""
@@ -134,7 +149,7 @@ def _position(request: Request) -> At | None:
     text = request.query_params.get("min_position")
     if text is None:
         return None
-    found = re.fullmatch(r"(\d{1,9}):(\d{1,18})", text)
+    found = _PLACE.fullmatch(text)
     if not found:
         raise BadFilter("min_position", f"{text!r} is no position on the log")
     return At(int(found[1]), int(found[2]))

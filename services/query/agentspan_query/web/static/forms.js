@@ -106,6 +106,7 @@ function post(url, body, key) {
 async function settle(form, response, done) {
   if (response.ok) {
     const position = response.headers.get("Agentspan-Position");
+    if (position) document.cookie = `agentspan-decided=${position}; path=/; max-age=10; samesite=strict`;
     await refresh(position);
     say(done, { focus: true });
     return;
