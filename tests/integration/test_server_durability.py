@@ -48,8 +48,12 @@ def remove(path: Path) -> None:
 
 
 def damage(path: Path) -> None:
-    """All but the first page of a database, which still says that it is one."""
-    if path.suffix == ".sqlite3":
+    """All but the first page of a database, which still says that it is one; of ClickHouse's files all."""
+    if path.is_dir():
+        for file in path.rglob("*"):
+            if file.is_file() and not file.is_symlink():
+                file.write_bytes(b"\xff" * file.stat().st_size)
+    elif path.suffix == ".sqlite3":
         sqlite3.connect(path).close()  # what stands in the write-ahead log goes into the file
         raw = path.read_bytes()
         path.write_bytes(raw[:4096] + b"\xff" * (len(raw) - 4096))

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from agentspan_query.adapters.chdb_server import READY
+from agentspan_query.adapters.chdb_server import READY, UNOPENED
 from agentspan_query.adapters.clickhouse_child import FIRST_PAUSE_S, LONGEST_PAUSE_S, Child, ClickHouseChild
 
 
@@ -30,9 +30,9 @@ class Played:
     """A process that has ended already; `serves`: it said that it is ready before."""
 
     pid = 4711
-    returncode = 1
 
-    def __init__(self, *, serves: bool) -> None:
+    def __init__(self, *, serves: bool, returncode: int = 1) -> None:
+        self.returncode = returncode
         self.input = Stdin()
         self.stdin = cast(asyncio.StreamWriter, self.input)
         self.stdout = asyncio.StreamReader()
@@ -49,8 +49,9 @@ class Played:
 class Stage:
     """Gives one process after another; raises what stands in a process's place. After the last, `run` is cancelled."""
 
-    def __init__(self, *plays: Played | OSError) -> None:
+    def __init__(self, *plays: Played | OSError, path: Path = Path("/nowhere")) -> None:
         self.plays = list(plays)
+        self.path = path
         self.pauses: list[float] = []
         self.commands: list[Sequence[str]] = []
 
@@ -68,7 +69,7 @@ class Stage:
             raise asyncio.CancelledError
 
     async def run(self) -> ClickHouseChild:
-        child = ClickHouseChild(Path("/nowhere"), memory_bytes=123, spawn=self.spawn, sleep=self.sleep)
+        child = ClickHouseChild(self.path, memory_bytes=123, spawn=self.spawn, sleep=self.sleep)
         with suppress(asyncio.CancelledError):
             await child.run()
         return child
@@ -104,3 +105,49 @@ async def test_the_password_goes_through_stdin_and_the_rest_through_the_command(
     assert child.address.password not in command
     assert tuple(command[4:6]) == ("--path", "/nowhere")
     assert tuple(command[8:10]) == ("--memory-bytes", "123")
+
+
+def unopened(count: int) -> list[Played]:
+    return [Played(serves=False, returncode=UNOPENED) for _ in range(count)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "history"
+    path.mkdir()
+    return path
+
+
+def names(folder: Path) -> list[str]:
+    """What stands beside the folder, and the folder."""
+    return sorted(path.name for path in folder.parent.iterdir())
+
+
+async def test_a_folder_that_children_cannot_open_is_put_aside(folder: Path) -> None:
+    await Stage(*unopened(2), path=folder).run()
+    assert names(folder) == ["history"], "somebody may have had it open"
+    await Stage(*unopened(3), Played(serves=True), path=folder).run()
+    assert names(folder) == ["history.damaged"]
+
+
+async def test_none_is_put_in_the_place_of_one_that_may_be_whole(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "history.damaged").mkdir()
+    await Stage(*unopened(9), path=folder).run()
+    assert names(folder) == ["history", "history.damaged"]
+    assert f"remove {tmp_path / 'history.damaged'}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "plays",
+    [
+        [*unopened(2), Played(serves=False), Played(serves=False)],
+        [Played(serves=True), *unopened(9)],
+        [*unopened(1), *[OSError("too many processes") for _ in range(9)]],
+    ],
+    ids=["it ended otherwise", "it was open before", "there is no process"],
+)
+async def test_a_folder_that_may_be_whole_stays(folder: Path, plays: list[Played | OSError]) -> None:
+    await Stage(*plays, path=folder).run()
+    assert names(folder) == ["history"]
