@@ -134,6 +134,18 @@ async def test_who_comes_back_to_the_tab_sees_the_list_as_it_is_now(site: Site, 
     await expect(page.get_by_label("From: date")).to_be_focused()
 
 
+async def test_the_keyboard_reaches_the_list_past_its_filters(site: Site, page: Page) -> None:
+    waiting = await site.waiting()
+    await site.listed()
+    await page.goto("/executions?status=waiting")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Skip to the list")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name=waiting)).to_be_focused()
+
+
 async def test_the_list_works_without_scripts(site: Site) -> None:
     waiting = await site.waiting()
     await site.listed()
