@@ -100,7 +100,9 @@ async def test_a_missing_recording_names_where_it_was_looked_for(tmp_path: Path)
     error = await failure(tmp_path, key="dev-7")
     assert error.kind == "recording_missing"
     assert str(tmp_path / "retail" / "dev-7.json") in error.message
-    assert "put the file there" in error.message
+    assert error.message.endswith("put the file there, or start the run with metadata={'recording': '<file>'}")
+    named = await failure(tmp_path, metadata={"recording": "dev-7"})
+    assert named.message.endswith("put the file there"), "it is named already"
 
 
 async def test_a_name_too_long_for_a_file_is_a_missing_recording(tmp_path: Path) -> None:

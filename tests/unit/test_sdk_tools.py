@@ -328,10 +328,10 @@ def test_results_become_json(result: Any, value: Any) -> None:
 @pytest.mark.parametrize(
     ("result", "says"),
     [
-        (object(), "returned a object that has no JSON form (builtins.object"),
-        ({"x": float("nan")}, "no JSON form (NaN and Infinity are no JSON"),
+        (object(), "returned a value of type object that has no JSON form (builtins.object"),
+        ({"x": float("nan")}, "no JSON form (NaN and Infinity are no JSON, nor is what is too deep);"),
         ("\ud800", "no JSON form"),
-        ({"x": threading.Lock()}, "returned a dict that has no JSON form (_thread.lock"),
+        ({"x": threading.Lock()}, "returned a value of type dict that has no JSON form (_thread.lock"),
     ],
 )
 def test_a_result_without_a_json_form_names_its_type(result: Any, says: str) -> None:

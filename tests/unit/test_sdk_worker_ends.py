@@ -92,7 +92,7 @@ async def test_a_worker_that_waits_for_its_last_calls_says_so(caplog: pytest.Log
     await turned(lambda: bool(caplog.messages))
     assert caplog.messages == [
         "stopping: exec-1/1-1/1, exec-1/1-2/1, exec-1/1-3/1 and 1 more may take up to 60 s to end; "
-        "a second Ctrl-C cuts that short"
+        "Ctrl-C now cuts that short"
     ]
     assert not waiting.done()
     for call in held.values():

@@ -42,8 +42,8 @@ def serialise(tool: str, result: object) -> Returned | Raised:
         return Raised(_no_json(tool, result, str(error)))
     try:
         value: JsonValue = from_json(raw, allow_inf_nan=False)
-    except ValueError as error:
-        return Raised(_no_json(tool, result, f"NaN and Infinity are no JSON, nor is what is too deep: {error}"))
+    except ValueError:
+        return Raised(_no_json(tool, result, "NaN and Infinity are no JSON, nor is what is too deep"))
     if len(raw) > MAX_RESULT_BYTES:
         message = (
             f"tool {tool!r} returned {len(raw)} bytes of JSON; a result is at most {MAX_RESULT_BYTES} bytes: "
@@ -64,7 +64,7 @@ def _plain(value: Any) -> Any:
 def _no_json(tool: str, result: object, said: str) -> Failure:
     why = said.removeprefix("Error serializing to JSON: ").removeprefix("TypeError: ")
     message = (
-        f"tool {tool!r} returned a {type(result).__qualname__} that has no JSON form ({why}); "
+        f"tool {tool!r} returned a value of type {type(result).__qualname__} that has no JSON form ({why}); "
         "return dicts, lists, strings, numbers, dataclasses or pydantic models"
     )
     return Failure(kind="unserialisable_result", message=message)

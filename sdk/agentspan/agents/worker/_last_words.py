@@ -25,7 +25,7 @@ async def in_hand_ended(
     if not slow or quietly_s == within_s:
         return
     keys = ", ".join(list(slow)[:NAMED]) + (f" and {len(slow) - NAMED} more" if len(slow) > NAMED else "")
-    log.warning("stopping: %s may take up to %g s to end; a second Ctrl-C cuts that short", keys, within_s)
+    log.warning("stopping: %s may take up to %g s to end; Ctrl-C now cuts that short", keys, within_s)
     await _still_there(slow, within_s - quietly_s)
 
 

@@ -117,7 +117,8 @@ def _find(folder: Path, request: ModelRequest) -> Path:
         if _exists(path):
             return path
     looked = " and ".join(repr(str(path)) for path in paths)
-    raise _refusal("recording_missing", f"no recording {file!r}: looked for {looked}; put the file there")
+    named = "" if "recording" in request.metadata else ", or start the run with metadata={'recording': '<file>'}"
+    raise _refusal("recording_missing", f"no recording {file!r}: looked for {looked}; put the file there{named}")
 
 
 def _exists(path: Path) -> bool:
