@@ -18,10 +18,12 @@ from agentspan.eventlog import (
     Change,
     Deposed,
     LogClosed,
+    LogDamaged,
     LogLocked,
     LogMismatch,
     Outcome,
     Ownership,
+    Position,
     Record,
     StaleEpoch,
     Stamp,
@@ -98,6 +100,30 @@ def test_a_file_that_is_no_log_is_refused(path: Path) -> None:
     path.write_bytes(b"no database at all" * 500)
     with pytest.raises(LogMismatch, match="not the file of a log"):
         SqliteLog.open(path, 1)
+
+
+def damage(path: Path, first: int) -> None:
+    """Every page from that one on."""
+    raw = path.read_bytes()
+    path.write_bytes(raw[: first * 4096] + b"\xff" * (len(raw) - first * 4096))
+
+
+async def read_all(path: Path) -> int:
+    async with opened(path) as log:
+        until = Position(await log.partition(0).end(), 1, 500)
+        return len([outcome async for outcome in log.partition(0).follow(until=until)])
+
+
+@pytest.mark.parametrize("first", [1, 8])
+async def test_a_damaged_log_is_told_as_one(path: Path, first: int) -> None:
+    """As it is opened, or as it is read."""
+    async with opened(path) as log:
+        owner = await log.partition(0).take_over("a")
+        await owner.append([RECORD] * 500)
+    assert await read_all(path) == 1
+    damage(path, first)
+    with pytest.raises(LogDamaged, match="put the last copy of it in its place"):
+        await read_all(path)
 
 
 async def test_the_commit_refuses_a_stale_epoch_and_commits_what_stands_beside_it(path: Path) -> None:

@@ -10,6 +10,7 @@
     ├── BeyondEnd         a position that this log has not reached: it belongs to another log
     ├── LogLocked         another process has this log open
     ├── LogMismatch       the stored log is not what was asked for
+    ├── LogDamaged        the stored log holds something else than was written
     └── LogClosed         this process has closed it
 
 A WriteError under an owner's append reaches its caller as the `__cause__` of Deposed.
@@ -54,6 +55,10 @@ class LogLocked(LogError):
 
 class LogMismatch(LogError):
     """The stored log has other partitions than asked for, or the schema of another version."""
+
+
+class LogDamaged(LogError):
+    """The stored log holds something else than was written: only a copy of it has what is lost."""
 
 
 class LogClosed(LogError):

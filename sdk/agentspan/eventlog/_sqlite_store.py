@@ -11,10 +11,12 @@ from pathlib import Path
 
 from pydantic_core import to_json
 
-from agentspan.eventlog._errors import LogMismatch
+from agentspan.eventlog._errors import LogDamaged, LogMismatch
 from agentspan.eventlog._records import Record, Stamp, Stored
 
 SCHEMA_VERSION = 1
+
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 READ_BYTES = 8 * 1024 * 1024
 
 ROWS_AT_ONCE = 128
@@ -61,10 +63,15 @@ class Store:
     """One connection to the file. It may be used from any thread, from one at a time."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
     def open_for_writing(self, partitions: int, max_page_count: int | None) -> str:
-        """Create what is missing; the log's id. Raises LogMismatch."""
+        """Create what is missing; the log's id. Raises LogMismatch or LogDamaged."""
+        with self._undamaged():
+            return self._opened(partitions, max_page_count)
+
+    def _opened(self, partitions: int, max_page_count: int | None) -> str:
         try:
             # FULL: the write-ahead log is synced in every commit, before anybody is told
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "fullfsync = ON"):
@@ -98,10 +105,11 @@ class Store:
 
     def head(self, partition: int) -> Head:
         """Where a partition ends, found from its last record, whose epoch is the last: stale ones are refused."""
-        last = self.connection.execute(
-            f"SELECT offset + 1, epoch FROM events_{partition:d} ORDER BY offset DESC LIMIT 1"
-        ).fetchone()
-        return Head(*last) if last else Head(0, 0)
+        with self._undamaged():
+            last = self.connection.execute(
+                f"SELECT offset + 1, epoch FROM events_{partition:d} ORDER BY offset DESC LIMIT 1"
+            ).fetchone()
+            return Head(*last) if last else Head(0, 0)
 
     @contextmanager
     def transaction(self) -> Iterator["Transaction"]:
@@ -127,13 +135,18 @@ class Store:
 
     def entries(self) -> list[Entry]:
         """What stands in all tables, in the order it was put."""
-        rows = self.connection.execute(
-            "SELECT name, entry_key, type, key, attributes, value FROM entry ORDER BY number"
-        )
-        return [Entry(name, key, _record(*columns)) for name, key, *columns in rows]
+        with self._undamaged():
+            rows = self.connection.execute(
+                "SELECT name, entry_key, type, key, attributes, value FROM entry ORDER BY number"
+            )
+            return [Entry(name, key, _record(*columns)) for name, key, *columns in rows]
 
     def read(self, partition: int, offset: int, limit: int) -> Sequence[Stored]:
-        """Up to `limit` records from `offset` on, fewer when they are large."""
+        """Up to `limit` records from `offset` on, fewer when they are large. Raises LogDamaged."""
+        with self._undamaged():
+            return self._read(partition, offset, limit)
+
+    def _read(self, partition: int, offset: int, limit: int) -> Sequence[Stored]:
         rows = self.connection.execute(
             f"SELECT * FROM events_{partition:d} WHERE offset >= ? ORDER BY offset LIMIT ?", (offset, limit)
         )
@@ -148,6 +161,18 @@ class Store:
 
     def close(self) -> None:
         self.connection.close()
+
+    @contextmanager
+    def _undamaged(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+                raise
+            raise LogDamaged(
+                f"the log {str(self._path)!r} is damaged ({error}): put the last copy of it in its place, or what"
+                " SQLite's `.recover` can read of it, and keep the file itself; until then nobody can go on with it"
+            ) from error
 
 
 class Transaction:
