@@ -1,12 +1,14 @@
 """The projection's one loop over all partitions: what is written together, when, and what a failure may not lose."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 
 from agentspan.eventlog.memory import MemoryLog
 from agentspan.eventlog.messages import log_record
-from agentspan_query import batch, projection
+from agentspan_query import batch, projection, sources
+from agentspan_query.items import Item
 from agentspan_query.projection import FLUSH_S, MANY_EVENTS, MOST_FLUSHES
 from tests.support.eventually import until
 from tests.support.projection_room import Tables, many, room
@@ -97,6 +99,36 @@ async def test_a_few_events_wait_once() -> None:
         await here.sleeper.wake()
         await here.caught_up()
         assert here.sleeper.slept == [FLUSH_S]
+
+
+async def test_the_rows_of_a_flood_are_made_in_many_turns_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "ROWS_A_TURN", 10)
+    made = Counter[int]()
+    turn, real = 0, batch.Batch.add
+
+    def counted(self: batch.Batch, item: Item) -> None:
+        made[turn] += 1
+        real(self, item)
+
+    async def turns() -> None:
+        nonlocal turn
+        while True:
+            await asyncio.sleep(0)
+            turn += 1
+
+    monkeypatch.setattr(batch.Batch, "add", counted)
+    async with room(MemoryLog(1), Tables()) as here:
+        await here.append(0, *many(45))
+        counting = asyncio.create_task(turns())
+        await here.sleeper.wake()
+        await until(lambda: made.total() > 0)
+        await here.append(0, *many(1, "late"))
+        await until(lambda: here.tables.rows)
+        await here.sleeper.wake()
+        await here.caught_up()
+        counting.cancel()
+        assert sorted(made.values()) == [1, 5, 10, 10, 10, 10]
+        assert here.tables.rows == [f"exec-{number}/1" for number in range(45)] + ["late-0/1"]
 
 
 async def test_many_events_wait_for_more_up_to_a_bound() -> None:
