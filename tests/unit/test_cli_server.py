@@ -114,6 +114,19 @@ def test_a_data_folder_that_nothing_can_be_written_to_is_named(
     assert "AGENTSPAN_DATA" in said
 
 
+@pytest.mark.parametrize("line", ["start", "start --detach"])
+def test_what_another_user_left_in_the_data_folder_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    log = tmp_path / "log.sqlite3"
+    log.touch()
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != log and may(path, mode))
+    monkeypatch.setenv("AGENTSPAN_PORT", "0")
+    assert main(["server", *line.split(), "--data", str(tmp_path)]) == 2
+    assert f"{str(log)!r} is not this user's to read and write" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("answer", [b'["ok"]', b'"ok"', b"<html>", b"{}"])
 def test_what_answers_and_is_no_server_is_told_as_none(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: bytes

@@ -194,7 +194,7 @@ class Settings(BaseSettings):
         return self
 
     def make_data_folder(self) -> None:
-        """For this user alone, where there is none yet. Raises SettingsError when nothing can be written there."""
+        """For this user alone, where there is none yet. Raises SettingsError when it or its files can't be written."""
         try:
             self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
             tempfile.TemporaryFile(dir=self.data).close()
@@ -203,6 +203,12 @@ class Settings(BaseSettings):
                 f"nothing can be written to the data folder {str(self.data)!r} ({error.strerror}): name another with"
                 " --data or AGENTSPAN_DATA, or let this user write there"
             ) from error
+        for file in self.data.iterdir():
+            if not os.access(file, os.R_OK | os.W_OK) and file.exists():  # else it went while it was looked at
+                raise SettingsError(
+                    f"{str(file)!r} is not this user's to read and write, as when another user's server made it: chown"
+                    " what is in the data folder, or name another with --data or AGENTSPAN_DATA"
+                )
 
     def kafka(self) -> "KafkaConfig":
         """How to reach the cluster that `log` names. Raises SettingsError."""
