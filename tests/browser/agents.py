@@ -46,7 +46,7 @@ def charge_card(amount_usd: float) -> None:
 
 shop = Agent(name="shop", model="replay/shop", tools=[lookup_customer, issue_refund, suspend_account])
 desk = Agent(name="desk", model="replay/shop", tools=[lookup_customer])
-post = Agent(name="post-office-of-the-department-for-returns-and-complaints", model="replay/shop", tools=[send_letter])
+post = Agent(name="post_office_of_the_department_for_returns_and_complaints", model="replay/shop", tools=[send_letter])
 fragile = Agent(name="fragile", model="replay/shop", tools=[charge_card])
 
 
