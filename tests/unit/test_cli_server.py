@@ -14,6 +14,7 @@ import pytest
 
 from agentspan.cli import main
 from agentspan_standalone import errors
+from agentspan_standalone.settings import Settings
 from tests.unit.cli_server import Answer, problem, serving
 
 HEAVY = ("agentspan.agents", "agentspan_standalone", "agentspan_schemas", "aiohttp", "rich")
@@ -125,6 +126,12 @@ def test_what_another_user_left_in_the_data_folder_is_named(
     monkeypatch.setenv("AGENTSPAN_PORT", "0")
     assert main(["server", *line.split(), "--data", str(tmp_path)]) == 2
     assert f"{str(log)!r} is not this user's to read and write" in capsys.readouterr().err
+
+
+def test_what_a_volume_has_of_its_own_is_let_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "lost+found").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "lost+found")
+    Settings.given(data=tmp_path).make_data_folder()
 
 
 @pytest.mark.parametrize("answer", [b'["ok"]', b'"ok"', b"<html>", b"{}"])

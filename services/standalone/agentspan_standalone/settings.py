@@ -32,8 +32,6 @@ _CLICKHOUSE = re.compile(r"https?://([^/?#@:\s]+@)?(\[[0-9A-Fa-f:.]+\]|[^/?#@:\s
 
 _HOST = re.compile(r"\[[0-9a-f:.]+\]|[^/?#@:,*\s\[\]]+")
 
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-
 MOST_DAYS = 36_500
 MOST_LEASE_S = 86_400.0
 
@@ -155,13 +153,6 @@ class Settings(BaseSettings):
                 )
         return found
 
-    @field_validator("log_level")
-    @classmethod
-    def _names_a_level(cls, level: str) -> str:
-        if level.upper() not in LEVELS:
-            raise SettingsError(f"AGENTSPAN_LOG_LEVEL: {level!r} is none of {', '.join(LEVELS)}")
-        return level
-
     @model_validator(mode="after")
     def _ports_apart(self) -> Self:
         if self.metrics_port is not None and self.metrics_port == self.port:
@@ -203,7 +194,7 @@ class Settings(BaseSettings):
                 f"nothing can be written to the data folder {str(self.data)!r} ({error.strerror}): name another with"
                 " --data or AGENTSPAN_DATA, or let this user write there"
             ) from error
-        for file in self.data.iterdir():
+        for file in self.data.glob("*.sqlite3*"):  # what else is there, as a volume's lost+found, is nobody's business
             if not os.access(file, os.R_OK | os.W_OK) and file.exists():  # else it went while it was looked at
                 raise SettingsError(
                     f"{str(file)!r} is not this user's to read and write, as when another user's server made it: chown"
