@@ -17,7 +17,7 @@ from agentspan_standalone.settings import Settings
         ("LEASE_S", "0", "lease_s"),
         ("HISTORY_DAYS", "1000000", "history_days"),
         ("HISTORY_DAYS", "0", "history_days"),
-        ("LOG_LEVEL", "loud", "AGENTSPAN_LOG_LEVEL: 'loud' is none of DEBUG, INFO"),
+        ("LOG_LEVEL", "loud", "AGENTSPAN_LOG_LEVEL='loud' is no level: write one of DEBUG, INFO"),
         ("CLICKHOUSE", "ch.example:8123", "AGENTSPAN_CLICKHOUSE.* names no ClickHouse server: write http://"),
         ("CLICKHOUSE", "ftp://ch.example", "AGENTSPAN_CLICKHOUSE"),
         ("CLICKHOUSE", "http://ch.example:99999", "AGENTSPAN_CLICKHOUSE"),
