@@ -56,7 +56,7 @@ SELECT partition, COUNT(*), MIN(requested_at) FROM approvals WHERE state IN (?, 
 _OPEN_EXECUTIONS = "SELECT partition, execution_id FROM approvals WHERE state IN (?, ?)"
 
 _COLUMNS = "approval_id, execution_id, agent, tool, state, requested_at, record, partition"
-_PUT = f"INSERT OR REPLACE INTO approvals ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_PLACES = "(?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class SqliteApprovalStore:
@@ -203,12 +203,8 @@ class SqliteApprovalStore:
             filling.result()
 
     def _fill(self, requests: Sequence[Kept], partition: int) -> None:
-        """By one statement: between two of them every other thread that has something to do would go first."""
-        values = ", ".join([f"(?, ?, ?, ?, ?, ?, ?, {partition})"] * len(requests))
         with self._file:
-            self._file.execute(
-                f"INSERT OR REPLACE INTO approvals ({_COLUMNS}) VALUES {values}", list(chain.from_iterable(requests))
-            )
+            _put(self._file, [(*request, partition) for request in requests])
         if _is_long(self._path):
             _write_back(self._path)
 
@@ -246,8 +242,7 @@ class SqliteApprovalStore:
         if not self._positions and not self._unsaved:
             return
         with self._undamaged() as db, db:
-            rows = [(*Kept.of(record, encode(record)), at) for record, at in self._unsaved.values()]
-            db.executemany(_PUT, rows)
+            _put(db, [(*Kept.of(record, encode(record)), at) for record, at in self._unsaved.values()])
             positions = [(partition, str(position)) for partition, position in self._positions.items()]
             db.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", positions)
         self._forget_unsaved()
@@ -261,6 +256,13 @@ class SqliteApprovalStore:
     def _forget(self) -> None:
         self._forget_unsaved()
         self._recent.clear()
+
+
+def _put(db: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    """By one statement: between two of them every other thread that has something to do would go first."""
+    if rows:
+        places = ", ".join([_PLACES] * len(rows))
+        db.execute(f"INSERT OR REPLACE INTO approvals ({_COLUMNS}) VALUES {places}", list(chain.from_iterable(rows)))
 
 
 def _opened(path: Path | str) -> sqlite3.Connection:
