@@ -122,3 +122,12 @@ def test_nothing_told_is_no_time() -> None:
 )
 def test_a_call_is_free_while_it_may_run_and_no_worker_has_it(name: str, kind: str, free: list[str]) -> None:
     assert [call.tool for call in until(name, kind).free.values()] == free
+
+
+@pytest.mark.parametrize("name", [name for name in STORED if name.startswith(("refund", "in-doubt"))])
+def test_a_decision_is_told_with_the_call_that_it_was_about(name: str) -> None:
+    events = stored(name)
+    asked = {event.call_id: event.args for event in events if isinstance(event, e.ToolCall)}
+    made = told(events).decisions
+    assert made
+    assert [decision.proposed for decision in made] == [asked[decision.call_id] for decision in made]

@@ -44,6 +44,8 @@ class Decision:
     reason: str | None = None
     edited_args: JsonObject | None = None
     """What the call ran with, where that is not what the model proposed."""
+    proposed: JsonObject = field(default_factory=dict)
+    """What the model proposed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,10 @@ def _stopped(s: Story, call: PendingCall) -> Story:
 
 
 def _decided(s: Story, call_id: str, decision: Decision | None) -> Story:
-    decisions = (*s.decisions, decision) if decision else s.decisions
+    decisions = s.decisions
+    if decision:
+        call = s.asked.get(call_id)
+        decisions = (*decisions, replace(decision, proposed=call.args) if call else decision)
     return replace(s, pending=_without(s.pending, call_id), decisions=decisions)
 
 
