@@ -19,8 +19,12 @@ from agentspan_schemas import Unreadable
 
 logger = logging.getLogger(__name__)
 
-FILLED_AT_ONCE = 1000
+TAKEN_AT_ONCE = 1000
 """After so many, everybody else has a turn."""
+
+FILLED_AT_ONCE = 4000
+"""With each lot, however small, most pages of the view's indexes are written again. SQLite takes 32,766 values
+at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ async def _filled(
         if len(reading.found) >= FILLED_AT_ONCE:
             store.fill(number, reading.found)
             reading.found.clear()
+        if len(reading.found) % TAKEN_AT_ONCE == 0:
             await asyncio.sleep(0)
     store.fill(number, reading.found)
 

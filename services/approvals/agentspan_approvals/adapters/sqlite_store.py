@@ -9,9 +9,9 @@ read.
 
 import os
 import sqlite3
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from itertools import chain
@@ -30,6 +30,12 @@ RECENT_EXECUTIONS = 500
 
 WRITE_BACK_BYTES = 16 * 1024 * 1024
 """So much goes into the write-ahead log before the file itself is written: many pages are the same ones again."""
+
+CACHED_KB = 16 * 1024
+"""So much of the file stays in memory once it was used: all of its indexes, while a view is restored."""
+
+FILLED_AHEAD = 2
+"""So many lots of requests wait for the one that is being written."""
 
 _SHAPE = 2
 
@@ -68,7 +74,7 @@ class SqliteApprovalStore:
         self._is_damaged = False
         self._written_back: Future[None] | None = None
         self._filler = ThreadPoolExecutor(1, thread_name_prefix="approvals-filled")
-        self._filling: Future[None] | None = None
+        self._filling: deque[Future[None]] = deque()
         self._unsaved: dict[str, tuple[ApprovalRecord, int]] = {}
         self._positions: dict[int, Position] = {}
         self._recent: OrderedDict[str, dict[str, ApprovalRecord]] = OrderedDict()
@@ -117,9 +123,9 @@ class SqliteApprovalStore:
         self._recent.clear()
         # sorted: neighbours share the pages of the indexes
         rows = sorted(requests)
-        self._await_filled()
         if rows:
-            self._filling = self._filler.submit(self._fill, rows, partition)
+            self._await_filled(but=FILLED_AHEAD)
+            self._filling.append(self._filler.submit(self._fill, rows, partition))
 
     def get(self, approval_id: str) -> ApprovalRecord | None:
         """The request as it was put last."""
@@ -187,6 +193,8 @@ class SqliteApprovalStore:
             raise ViewDamaged(f"the view {self._path} of the approvals is damaged: {error}") from error
 
     def _make_anew(self) -> None:
+        wait(self._filling)
+        self._filling.clear()
         self._forget()
         self._file.close()
         _put_away(self._path)
@@ -197,10 +205,9 @@ class SqliteApprovalStore:
         with self._undamaged() as db:
             return [APPROVALS.decode(record) for _, record in db.execute(_PIECE, (partition, after))]
 
-    def _await_filled(self) -> None:
-        filling, self._filling = self._filling, None
-        if filling is not None:
-            filling.result()
+    def _await_filled(self, *, but: int = 0) -> None:
+        while len(self._filling) > but:
+            self._filling.popleft().result()
 
     def _fill(self, requests: Sequence[Kept], partition: int) -> None:
         with self._file:
@@ -309,6 +316,7 @@ def _connect(path: Path | str) -> sqlite3.Connection:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA wal_autocheckpoint = 0")
+    db.execute(f"PRAGMA cache_size = -{CACHED_KB}")
     db.executescript(_TABLES)
     db.execute(f"PRAGMA user_version = {_SHAPE}")
     return db
