@@ -270,7 +270,7 @@ class Partition:
         self._around.observer.deposed(self._number, fenced=any(isinstance(cause, Fenced) for cause in causes))
         full = any(isinstance(cause, StorageFull) for cause in causes)
         self.unavailable = (
-            "the disk that holds the log is full: nothing was accepted; free some space and send again"
+            "the disk that holds the log is full; free some space and send again"
             if full
             else "the partition is changing hands; try again in a moment"
         )
