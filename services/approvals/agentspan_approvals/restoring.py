@@ -23,7 +23,7 @@ TAKEN_AT_ONCE = 1000
 """After so many, everybody else has a turn."""
 
 FILLED_AT_ONCE = 4000
-"""With each lot, however small, most pages of the view's indexes are written again. SQLite takes 32,766 values
+"""With each lot, however small, most pages of the view's indexes are written again. A file takes some 32,000 values
 at once."""
 
 

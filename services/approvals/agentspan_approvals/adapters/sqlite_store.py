@@ -31,8 +31,17 @@ RECENT_EXECUTIONS = 500
 WRITE_BACK_BYTES = 16 * 1024 * 1024
 """So much goes into the write-ahead log before the file itself is written: many pages are the same ones again."""
 
-CACHED_KB = 16 * 1024
-"""So much of the file stays in memory once it was used: all of its indexes, while a view is restored."""
+CACHED_KB = 2_000
+"""So much of the file stays in memory once it was used."""
+
+CACHED_KB_FILLING = 16 * 1024
+"""The same while a view is restored: all of its indexes."""
+
+SAVED_AT_ONCE = 32
+"""So many requests go into one statement; between two, every other thread that has something to do goes first."""
+
+STATEMENTS_KEPT = 16
+"""So many statements stay prepared: one that fills a view takes some megabytes."""
 
 FILLED_AHEAD = 2
 """So many lots of requests wait for the one that is being written."""
@@ -74,6 +83,8 @@ class SqliteApprovalStore:
         self._is_damaged = False
         self._written_back: Future[None] | None = None
         self._filler = ThreadPoolExecutor(1, thread_name_prefix="approvals-filled")
+        self._is_wide = False
+        """Whether more of the file stays in memory, as while it is filled."""
         self._filling: deque[Future[None]] = deque()
         self._unsaved: dict[str, tuple[ApprovalRecord, int]] = {}
         self._positions: dict[int, Position] = {}
@@ -184,6 +195,7 @@ class SqliteApprovalStore:
         begins anew. Raises ViewDamaged."""
         try:
             self._await_filled()
+            self._keep_in_memory(wide=False)
             yield self._file
         except (sqlite3.DatabaseError, Unreadable) as error:
             if not _is_damage(error):
@@ -199,7 +211,7 @@ class SqliteApprovalStore:
         self._file.close()
         _put_away(self._path)
         self._file = _connect(self._path)
-        self._is_damaged = False
+        self._is_damaged = self._is_wide = False
 
     def _piece(self, partition: int, after: str) -> Sequence[ApprovalRecord]:
         with self._undamaged() as db:
@@ -209,7 +221,13 @@ class SqliteApprovalStore:
         while len(self._filling) > but:
             self._filling.popleft().result()
 
+    def _keep_in_memory(self, *, wide: bool) -> None:
+        if wide != self._is_wide:
+            self._file.execute(f"PRAGMA cache_size = -{CACHED_KB_FILLING if wide else CACHED_KB}")
+            self._is_wide = wide
+
     def _fill(self, requests: Sequence[Kept], partition: int) -> None:
+        self._keep_in_memory(wide=True)
         with self._file:
             _put(self._file, [(*request, partition) for request in requests])
         if _is_long(self._path):
@@ -249,7 +267,9 @@ class SqliteApprovalStore:
         if not self._positions and not self._unsaved:
             return
         with self._undamaged() as db, db:
-            _put(db, [(*Kept.of(record, encode(record)), at) for record, at in self._unsaved.values()])
+            rows = [(*Kept.of(record, encode(record)), at) for record, at in self._unsaved.values()]
+            for first in range(0, len(rows), SAVED_AT_ONCE):
+                _put(db, rows[first : first + SAVED_AT_ONCE])
             positions = [(partition, str(position)) for partition, position in self._positions.items()]
             db.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", positions)
         self._forget_unsaved()
@@ -266,10 +286,9 @@ class SqliteApprovalStore:
 
 
 def _put(db: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
-    """By one statement: between two of them every other thread that has something to do would go first."""
-    if rows:
-        places = ", ".join([_PLACES] * len(rows))
-        db.execute(f"INSERT OR REPLACE INTO approvals ({_COLUMNS}) VALUES {places}", list(chain.from_iterable(rows)))
+    """By one statement."""
+    places = ", ".join([_PLACES] * len(rows))
+    db.execute(f"INSERT OR REPLACE INTO approvals ({_COLUMNS}) VALUES {places}", list(chain.from_iterable(rows)))
 
 
 def _opened(path: Path | str) -> sqlite3.Connection:
@@ -312,7 +331,7 @@ def _write_back(path: Path | str) -> None:
 
 
 def _connect(path: Path | str) -> sqlite3.Connection:
-    db = sqlite3.connect(path, check_same_thread=False)
+    db = sqlite3.connect(path, check_same_thread=False, cached_statements=STATEMENTS_KEPT)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA wal_autocheckpoint = 0")
