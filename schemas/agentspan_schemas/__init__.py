@@ -19,7 +19,15 @@ from agentspan_schemas._base import (
     Usage,
     Wire,
 )
-from agentspan_schemas.errors import ContractError, NewerVersion, NotCanonical, TooLarge, UnknownType, Unreadable
+from agentspan_schemas.errors import (
+    ContractError,
+    NameRepeated,
+    NewerVersion,
+    NotCanonical,
+    TooLarge,
+    UnknownType,
+    Unreadable,
+)
 
 __all__ = [
     "MAX_DEPTH",
@@ -32,6 +40,7 @@ __all__ = [
     "JsonObject",
     "JsonSchema",
     "Moment",
+    "NameRepeated",
     "NewerVersion",
     "NotCanonical",
     "Request",

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from agentspan_schemas.errors import Unreadable
+from agentspan_schemas.errors import NameRepeated, Unreadable
+from agentspan_schemas.names import each_once
 
 Headers = Sequence[tuple[str, bytes]]
 """As a topic has them: names may repeat; the last one counts."""
@@ -28,7 +29,8 @@ class CloudEvent:
 
 
 def read(headers: Headers, value: bytes) -> CloudEvent:
-    """The event in any of the three forms. Raises Unreadable for a structured one that is none."""
+    """The event in any of the three forms. Raises Unreadable for a structured one that is none, NameRepeated for one
+    that no two readers would take alike."""
     texts = {name: raw.decode("utf-8", "replace") for name, raw in headers}
     if texts.get("content-type", "").startswith(STRUCTURED):
         return _structured(value)
@@ -60,7 +62,9 @@ def moment(at: datetime) -> str:
 
 def _structured(value: bytes) -> CloudEvent:
     try:
-        fields = json.loads(value)
+        fields = json.loads(value, object_pairs_hook=each_once)
+    except NameRepeated:
+        raise
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"a structured CloudEvent is expected here, not JSON: {error}", value) from error
     if not isinstance(fields, dict):

@@ -44,6 +44,11 @@ REASONS = (
     Reason("unreadable", "both", "it is neither JSON nor a CloudEvent: mend the sender, then discard"),
     Reason("invalid", "both", "a field is missing or wrong, and the message names it: mend the sender, then discard"),
     Reason("invalid_request", "both", "a field does not fit, and the message names it: mend the sender, then discard"),
+    Reason(
+        "field_repeated",
+        "both",
+        "a name stands twice in one object, so that readers would differ about it: mend the sender, then discard",
+    ),
     Reason("newer_version", "both", "upgrade the server, then replay"),
     Reason("too_large", "both", "one message is at most 1 MiB: have a reference sent instead, then discard"),
     Reason("unknown_agent", "tickets", "serve the agent, then replay"),

@@ -5,6 +5,7 @@
     │   ├── UnknownType       a type that this version does not know
     │   └── NewerVersion      written by a later version of the contract
     ├── TooLarge              over MAX_VALUE_BYTES
+    ├── NameRepeated          JSON with a name twice in one object
     └── NotCanonical          a value that RFC 8785 has no form for
 
 Unreadable errors keep the bytes: nothing is lost, a dead-letter topic or a later version can have them.
@@ -35,6 +36,15 @@ class NewerVersion(Unreadable):
 
 class TooLarge(ContractError):
     """A message over the limit; the text names both sizes."""
+
+
+class NameRepeated(ContractError):
+    """JSON in which `.name` stands twice in one object: the last would count here, and the first for another reader,
+    as a proxy that checks it or a person."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name!r} stands twice: leave one, so that all read the same")
+        self.name = name
 
 
 class NotCanonical(ContractError):

@@ -126,6 +126,10 @@ CASES = [
          headers={"Agentspan-User": "a b"}, wrong="Agentspan-User"),
     Case("a client that is none", "POST", "/executions", 422, INVALID, "sdk", body=START,
          headers={"Agentspan-Client": "fax"}, wrong="Agentspan-Client"),
+    Case("a start of two agents", "POST", "/executions", 400, "field_repeated", "'agent' stands twice", headers=JSON,
+         raw=b'{"agent": "desk", "prompt": "x", "agent": "anthropic"}', wrong="agent"),
+    Case("a ticket with two ids", "POST", "/tickets", 400, "field_repeated", "'id' stands twice", headers=JSON,
+         raw=b'{"id": "T-2", "id": "T-3", "agent": "desk", "text": "hello"}', wrong="id"),
     Case("a ticket without an id", "POST", "/tickets", 422, INVALID, "id", body=TICKET | {"id": ""}, wrong="id"),
     Case("a ticket for nobody", "POST", "/tickets", 404, "unknown_agent", "'desk'", body=TICKET | {"agent": "dusk"}),
     Case("a ticket with a number that JSON has not", "POST", "/tickets", 422, INVALID, "finite", headers=JSON,
@@ -162,7 +166,7 @@ CASES = [
          raw=b'{"decision": "reject", "decision": "approve", "args_hash": "' + b"0" * 64 + b'"}', headers=JSON,
          wrong="decision"),
     Case("edited args that have one twice", "POST", "/approvals/{waiting}.1-0/decision", 400, "field_repeated",
-         "'amount_usd' twice", raw=b'{"decision": "approve", "args_hash": "' + b"0" * 64
+         "'amount_usd' stands twice", raw=b'{"decision": "approve", "args_hash": "' + b"0" * 64
          + b'", "edited_args": {"amount_usd": 2, "amount_usd": 20}}', headers=JSON, wrong="amount_usd"),
     decision("an unknown execution", "exec-none.1-0", DECISION, 404, "unknown_execution", "agentspan agent list"),
     decision("an unknown call", "{waiting}.7-0", DECISION, 404, "unknown_call", "'1-0'"),
@@ -182,6 +186,9 @@ CASES = [
          "nothing to resolve", body={"attempt": 1, "outcome": "failed"}),
     Case("a resolution that is none", "POST", "/executions/{waiting}/calls/1-0/resolve", 422, INVALID, "'not_run'",
          body={"attempt": 1, "outcome": "perhaps"}, wrong="outcome"),
+    Case("a resolution that says two things", "POST", "/executions/{waiting}/calls/1-0/resolve", 400, "field_repeated",
+         "'outcome' stands twice", raw=b'{"attempt": 1, "outcome": "failed", "outcome": "not_run"}', headers=JSON,
+         wrong="outcome"),
     # reads
     Case("an unknown execution", "GET", "/executions/exec-none", 404, "unknown_execution", "agentspan agent list"),
     Case("events of an unknown one", "GET", "/executions/exec-none/events", 404, "unknown_execution", "agent list"),

@@ -1,5 +1,6 @@
 """What stands in a body and is no JSON: refused at FastAPI's routes as at the plain ones, never an internal error."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -7,6 +8,7 @@ import pytest
 from fastapi import APIRouter
 
 from agentspan_doors import JsonRoute, create_app
+from agentspan_schemas import MAX_VALUE_BYTES
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.http import ReasonRequest, ResolutionRequest
 
@@ -54,6 +56,30 @@ async def test_what_no_message_can_carry_is_refused_as_no_json(path: str, body: 
     async with client() as http:
         answer = await http.post(path, content=body)
     assert (answer.status_code, answer.json()["code"]) == (400, "not_json"), answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "name"),
+    [
+        ("/reason", b'{"reason": "a", "reason": "b"}', "reason"),
+        ("/resolve", RESOLVE % b'{"id": 1, "id": 2}', "id"),
+        ("/agent", b'{"name": "desk", "model": "replay/desk", "name": "till"}', "name"),
+    ],
+)
+async def test_a_name_that_stands_there_twice_is_refused(path: str, body: bytes, name: str) -> None:
+    async with client() as http:
+        answer = await http.post(path, content=body)
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (400, "field_repeated", name)
+
+
+async def test_a_body_without_a_length_that_is_too_large_is_told_as_one() -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b" " * (MAX_VALUE_BYTES // 2)
+
+    async with client() as http:
+        answer = await http.post("/reason", content=parts())
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large"), answer.text
 
 
 async def test_whole_characters_come_through_as_they_are() -> None:

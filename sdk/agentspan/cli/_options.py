@@ -5,7 +5,6 @@ The words are the contract's, repeated because importing it would make `--help` 
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -140,20 +139,18 @@ def read_range(since: str | None, until: str | None) -> Range:
 
 def edited_args(text: str) -> dict[str, Any]:
     """The arguments of --args. Raises BadParameter for what is no JSON object."""
+    from agentspan_schemas import NameRepeated
+    from agentspan_schemas.names import each_once
+
     try:
-        value = json.loads(text, object_pairs_hook=_each_once)
+        value = json.loads(text, object_pairs_hook=each_once)
+    except NameRepeated as error:
+        raise typer.BadParameter(f"--args: {error}") from None
     except ValueError as error:
         raise typer.BadParameter(f"--args is not JSON ({error}): write it as '{{\"amount_usd\": 20}}'") from None
     if not isinstance(value, dict):
         raise typer.BadParameter("--args is a JSON object, such as '{\"amount_usd\": 20}'")
     return value
-
-
-def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise typer.BadParameter(f"--args has {twice[0]!r} twice: leave one")
-    return dict(pairs)
 
 
 def pair(text: str) -> tuple[str, str]:

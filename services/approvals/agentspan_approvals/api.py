@@ -97,7 +97,7 @@ def decide_route(approvals: Approvals) -> Route:
         record = await _get(approvals, approval_id, answer.position)
         return Said(json_of(record), headers=((b"agentspan-position", (answer.position or "").encode()),))
 
-    return write_route(DECIDE, DecisionRequest, decide, names_once=True)
+    return write_route(DECIDE, DecisionRequest, decide)
 
 
 async def _get(approvals: Approvals, approval_id: str, position: str | None = None) -> ApprovalRecord:

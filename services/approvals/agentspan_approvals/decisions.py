@@ -11,7 +11,7 @@ from agentspan.eventlog.commands import Commands
 from agentspan.eventlog.intake import DeadLetters, Delivery, Intake, Rejected, Source, Work
 from agentspan_approvals.decision_ids import DecisionId
 from agentspan_approvals.ports import Now, Sleep
-from agentspan_schemas import NewerVersion, TooLarge, Unreadable
+from agentspan_schemas import NameRepeated, NewerVersion, TooLarge, Unreadable
 from agentspan_schemas import commands as c
 from agentspan_schemas.answers import RefusalCode
 from agentspan_schemas.approvals import Decision
@@ -19,6 +19,7 @@ from agentspan_schemas.cloudevents import read
 from agentspan_schemas.codec import DECISIONS, describe
 from agentspan_schemas.http import DecisionRequest
 from agentspan_schemas.ids import split_approval_id
+from agentspan_schemas.names import refuse_repeated
 
 NOBODYS: frozenset[RefusalCode] = frozenset({"unknown_execution", "unknown_call", "not_gated"})
 """Refusals of a decision that is about no request at all."""
@@ -76,7 +77,12 @@ def decide_command(delivery: Delivery) -> c.Decide:
 
 def _decision(delivery: Delivery) -> Decision:
     try:
-        return DECISIONS.decode(read(delivery.headers, delivery.value).data)
+        raw = read(delivery.headers, delivery.value).data
+        decision = DECISIONS.decode(raw)
+        refuse_repeated(raw)
+        return decision
+    except NameRepeated as error:
+        raise Rejected("field_repeated", f"a decision is about exactly what was written: {error}") from error
     except NewerVersion as error:
         raise Rejected("newer_version", str(error)) from error
     except Unreadable as error:

@@ -1,4 +1,4 @@
-"""How FastAPI's routes read a body: as the plain doors do, by pydantic's parser.
+"""How FastAPI's routes read a body: as the plain doors do, by pydantic's parser, and with each name once.
 
 Apart because Python's own takes for a text what no message can carry: half of a character, as `"\\ud800"`.
 """
@@ -11,6 +11,10 @@ from fastapi.routing import APIRoute
 from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
+
+from agentspan_doors.problems import name_repeated
+from agentspan_schemas import NameRepeated
+from agentspan_schemas.names import refuse_repeated
 
 
 class JsonRoute(APIRoute):
@@ -28,7 +32,12 @@ class JsonRoute(APIRoute):
 
 class _Request(Request):
     async def json(self) -> Any:
+        raw = await self.body()
         try:
-            return from_json(await self.body())
+            value = from_json(raw)
+            refuse_repeated(raw)
+        except NameRepeated as error:
+            raise name_repeated(error) from error
         except ValueError as error:
             raise json.JSONDecodeError(str(error), "", 0) from error  # which FastAPI knows how to answer
+        return value

@@ -4,9 +4,8 @@ Apart because FastAPI takes as long to solve a route's dependencies as all the r
 application that reads the headers once, and answers by two messages.
 """
 
-import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
@@ -15,9 +14,10 @@ from starlette.types import Receive, Scope, Send
 
 from agentspan_doors.callers import Caller, Headers, caller_of, key_of
 from agentspan_doors.openapi import PlainDoor
-from agentspan_doors.problems import MEDIA_TYPE, DoorError, invalid_request
-from agentspan_schemas import MAX_VALUE_BYTES
+from agentspan_doors.problems import MEDIA_TYPE, DoorError, invalid_request, name_repeated
+from agentspan_schemas import MAX_VALUE_BYTES, NameRepeated
 from agentspan_schemas.http import Problem
+from agentspan_schemas.names import refuse_repeated
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -58,12 +58,10 @@ class Plain:
         await send({"type": "http.response.body", "body": said.body})
 
 
-def write_route(
-    door: PlainDoor, takes: type[M], act: Callable[[Asked[M]], Awaitable[Said]], *, names_once: bool = False
-) -> Route:
+def write_route(door: PlainDoor, takes: type[M], act: Callable[[Asked[M]], Awaitable[Said]]) -> Route:
     """The route of a door that a caller writes through. What `act` raises is answered as everywhere.
 
-    With `names_once` a body in which a name stands twice in one object is refused. That reads it a second time, 5 µs.
+    A body in which a name stands twice in one object is refused. That reads it a second time, 2 µs.
     """
 
     async def answer(scope: Scope, receive: Receive) -> Said:
@@ -72,31 +70,15 @@ def write_route(
             return said_of(invalid_request({"type": "missing", "loc": (), "msg": "a body is missing"}))
         try:
             body = takes.__pydantic_validator__.validate_json(raw)
+            refuse_repeated(raw)
         except ValidationError as error:
             return said_of(invalid_request(error.errors(include_url=False)[0]))
-        if names_once:
-            refuse_repeated(raw)
+        except NameRepeated as error:
+            raise name_repeated(error) from error
         headers = headers_of(scope)
         return await act(Asked(body, caller_of(headers), key_of(headers), scope["path_params"]))
 
     return Route(door.path, Plain(answer), methods=[door.method], name=door.operation_id)
-
-
-def refuse_repeated(raw: bytes) -> None:
-    """Raises DoorError for JSON in which a name stands twice in one object: the last would count here, and the first
-    for another reader, as a proxy that checks it or a person."""
-    json.loads(raw, object_pairs_hook=_each_once, parse_int=str, parse_float=str)
-
-
-def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        name = next(name for name in names if names.count(name) > 1)
-        raise DoorError(
-            400, "field_repeated", f"the body has {name!r} twice: leave one, so that all read the same", field=name
-        )
-    return found
 
 
 def json_of(message: BaseModel) -> bytes:

@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from agentspan_schemas import NameRepeated
 from agentspan_schemas.answers import Answer, RefusalCode
 from agentspan_schemas.http import PROBLEM_TYPE, Problem
 
@@ -45,11 +46,14 @@ _TITLES = {
 }
 
 
-class DoorError(Exception):
-    """An error with its HTTP status; whoever raises it says what the caller can do."""
+class DoorError(HTTPException):
+    """An error with its HTTP status; whoever raises it says what the caller can do.
+
+    An HTTPException, as those alone get out of a body that FastAPI reads: all else there would be its own 400.
+    """
 
     def __init__(self, status: int, code: str, detail: str, **more: object) -> None:
-        super().__init__(detail)
+        super().__init__(status, detail)
         self.problem = _problem(status, code, detail, **more)
 
 
@@ -61,6 +65,11 @@ def _problem(status: int, code: str, detail: str, **more: object) -> Problem:
 def not_found(what: str, name: str, hint: str) -> DoorError:
     """404 for a thing of that name."""
     return DoorError(404, f"unknown_{what}", f"there is no {what} {name!r}; {hint}")
+
+
+def name_repeated(error: NameRepeated) -> DoorError:
+    """400 for a body that no two readers need take alike."""
+    return DoorError(400, "field_repeated", f"the body: {error}", field=error.name)
 
 
 def accepted(answer: Answer) -> Answer:

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentspan_doors.problems import DoorError, problem_response
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Unforeseen:
@@ -34,6 +34,6 @@ class Unforeseen:
         except Exception:
             if begun or scope["type"] != "http":
                 raise
-            log.exception("%s %s failed", scope["method"], scope["path"])
+            logger.exception("%s %s failed", scope["method"], scope["path"])
             detail = "the server failed at this in a way that nobody foresaw; its log has the details"
             await problem_response(DoorError(500, "internal", detail).problem)(scope, receive, send)

@@ -12,10 +12,11 @@ from agentspan.eventlog.intake import DeadLetters, Delivery, Intake, Rejected, S
 from agentspan_orchestrator.ingest_mapping import Envelope
 from agentspan_orchestrator.ports import Now, Sleep
 from agentspan_orchestrator.starts import CannotStart, Starts
-from agentspan_schemas import NewerVersion, Unreadable
+from agentspan_schemas import NameRepeated, NewerVersion, Unreadable
 from agentspan_schemas.cloudevents import CloudEvent, read
 from agentspan_schemas.codec import TICKETS
 from agentspan_schemas.ids import execution_id_for
+from agentspan_schemas.names import refuse_repeated
 from agentspan_schemas.tickets import Ticket
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -65,6 +66,9 @@ def _opened(delivery: Delivery) -> tuple[CloudEvent, dict[str, object]]:
     try:
         event = read(delivery.headers, delivery.value)
         fields = from_json(event.data, allow_inf_nan=False)
+        refuse_repeated(event.data)
+    except NameRepeated as error:
+        raise Rejected("field_repeated", f"which ticket is meant, nobody can tell: {error}") from error
     except ValueError as error:  # an Unreadable is one, too
         raise Rejected("unreadable", f"neither a CloudEvent nor JSON: {error}") from error
     if not isinstance(fields, dict):
