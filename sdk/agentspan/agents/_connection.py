@@ -26,7 +26,7 @@ from agentspan.agents._reconcile import Reconciler, Served
 from agentspan.agents._tools import Tool
 from agentspan.agents.worker import SystemClock, ToolLimits, ToolRunner, ToolThreads, Worker
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 GOODBYE_S = 3.0
 
@@ -121,7 +121,7 @@ class Connection:
 
 def _say_the_end(working: asyncio.Task[None]) -> None:
     if not working.cancelled() and (error := working.exception()) is not None:
-        log.error("the worker ended, and runs no tools any more", exc_info=error)
+        logger.error("the worker ended, and runs no tools any more", exc_info=error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from agentspan_schemas import events as e
 from agentspan_schemas.codec import EVENTS
 from agentspan_schemas.http import Delta
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class EventType(StrEnum):
@@ -100,7 +100,7 @@ def read_event(data: str) -> AgentEvent | None:
     try:
         return view(EVENTS.decode(data.encode()))
     except Unreadable as error:
-        log.warning("an event that this version cannot read was skipped: %s", error)
+        logger.warning("an event that this version cannot read was skipped: %s", error)
         return None
 
 

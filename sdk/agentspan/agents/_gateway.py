@@ -9,7 +9,7 @@ from agentspan_schemas.codec import TASKS
 from agentspan_schemas.http import ReportAnswer, SessionGrant, SessionRequest, WorkerReport
 from agentspan_schemas.tasks import ToolTask
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PING = b'"ping"'
 
@@ -50,6 +50,6 @@ def _task(line: bytes) -> ToolTask | None:
     try:
         task = TASKS.decode(line)
     except Unreadable as error:
-        log.error("a task that this version cannot read was left alone: %s", error)
+        logger.error("a task that this version cannot read was left alone: %s", error)
         return None
     return task if isinstance(task, ToolTask) else None

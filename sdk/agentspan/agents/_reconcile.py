@@ -22,7 +22,7 @@ from agentspan.agents.worker import ToolThreads
 from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.http import ResolutionRequest
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 AGAIN_S = 15.0
 
@@ -59,7 +59,7 @@ class Reconciler:
                 async for record in records:
                     await self._reconcile(record, tool)
         except AgentspanError as error:
-            log.info("calls in doubt of %r can't be looked at now: %s", tool.name, error)
+            logger.info("calls in doubt of %r can't be looked at now: %s", tool.name, error)
 
     async def _reconcile(self, record: ApprovalRecord, tool: Tool[..., Any]) -> None:
         """A call that the server refuses something about keeps no other from being asked about."""
@@ -70,9 +70,9 @@ class Reconciler:
             if request is not None:
                 await self._client.resolve(record.execution_id, record.call_id, request)
         except Conflict as error:
-            log.info("call %s of %r was resolved by somebody else: %s", record.call_id, tool.name, error)
+            logger.info("call %s of %r was resolved by somebody else: %s", record.call_id, tool.name, error)
         except RequestFailed as error:
-            log.warning("call %s of %r can't be resolved from here: %s", record.call_id, tool.name, error)
+            logger.warning("call %s of %r can't be resolved from here: %s", record.call_id, tool.name, error)
 
     async def _ask(self, record: ApprovalRecord, tool: Tool[..., Any]) -> CallOutcome | None:
         assert tool.reconciler is not None
@@ -94,13 +94,13 @@ class Reconciler:
         try:
             said: object = await asyncio.wrap_future(self._threads.submit(ask))
         except ValidationError as error:
-            log.warning("the args of call %s don't fit reconcile of %r: %s", record.call_id, tool.name, error)
+            logger.warning("the args of call %s don't fit reconcile of %r: %s", record.call_id, tool.name, error)
             return None
         except Exception:
-            log.exception("reconcile of %r raised for call %s", tool.name, record.call_id)
+            logger.exception("reconcile of %r raised for call %s", tool.name, record.call_id)
             return None
         if said is not None and not isinstance(said, CallOutcome):
-            log.error("reconcile of %r returned %r; it returns a CallOutcome or None", tool.name, said)
+            logger.error("reconcile of %r returned %r; it returns a CallOutcome or None", tool.name, said)
             return None
         return said
 
@@ -113,7 +113,7 @@ def _resolution(attempt: int, tool: Tool[..., Any], outcome: CallOutcome) -> Res
         case Returned():
             return ResolutionRequest(attempt=attempt, outcome="succeeded", value=result.value, reason=outcome.reason)
         case Raised():
-            log.error("reconcile of %r: %s", tool.name, result.error.message)
+            logger.error("reconcile of %r: %s", tool.name, result.error.message)
             return None
         case _:
             assert_never(result)

@@ -18,7 +18,7 @@ from agentspan.agents._problems import error_of
 from agentspan_schemas.errors import describe
 from agentspan_schemas.http import Delta, Follow, StreamEnd, StreamOpened, StreamProblem, StreamRequest
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 RECONNECT_FOR_S = 300.0
 """How long a broken stream is opened again before its readers are told that the server is gone."""
@@ -171,11 +171,11 @@ class Streams:
             except ServerUnavailable as error:
                 if self._is_gone():
                     self._fail(error)
-                log.info("the stream of events broke, opening it again: %s", error)
+                logger.info("the stream of events broke, opening it again: %s", error)
             except AgentspanError as error:
                 self._fail(error)
             except Exception as error:
-                log.exception("the stream of events can't be read")
+                logger.exception("the stream of events can't be read")
                 self._fail(ServerError(f"the stream of events is not of the expected shape: {error!r}"))
             finally:
                 self._stream_id = None
@@ -288,7 +288,7 @@ class Streams:
     def _take_problem(self, said: StreamProblem) -> None:
         error = error_of(said.problem)
         if isinstance(error, ServerUnavailable) and said.execution_id in self._readers:
-            log.info("events of %s can't be read now, asking again: %s", said.execution_id, error)
+            logger.info("events of %s can't be read now, asking again: %s", said.execution_id, error)
             asyncio.get_running_loop().call_later(LONGEST_PAUSE_S, self._say_again, said.execution_id)
         else:
             self._end(said.execution_id, error)

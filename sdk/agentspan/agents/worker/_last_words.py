@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 QUIETLY_S = 2.0
 """What takes no longer is not worth a word, nor is what a program that has ended leaves behind: it waits no longer."""
@@ -25,7 +25,7 @@ async def in_hand_ended(
     if not slow or quietly_s == within_s:
         return
     keys = ", ".join(list(slow)[:NAMED]) + (f" and {len(slow) - NAMED} more" if len(slow) > NAMED else "")
-    log.warning("stopping: %s may take up to %g s to end; Ctrl-C now cuts that short", keys, within_s)
+    logger.warning("stopping: %s may take up to %g s to end; Ctrl-C now cuts that short", keys, within_s)
     await _still_there(slow, within_s - quietly_s)
 
 

@@ -21,7 +21,7 @@ from agentspan.agents.worker._threads import ToolThreads
 from agentspan_schemas import Failure
 from agentspan_schemas.tasks import ToolTask
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FindTool = Callable[[str, str], Tool[..., Any] | None]
 """The tool of that agent and name, or None."""
@@ -118,7 +118,7 @@ async def _finish(result: Any) -> Any:
 
 
 def _raised(tool: Tool[..., Any], context: ToolContext, error: BaseException) -> Raised:
-    log.warning("tool %r raised in %s, call %s", tool.name, context.execution_id, context.call_id, exc_info=error)
+    logger.warning("tool %r raised in %s, call %s", tool.name, context.execution_id, context.call_id, exc_info=error)
     message = f"{type(error).__name__}: {error}"[:MAX_MESSAGE].encode(errors="replace").decode()
     return Raised(Failure(kind="exception", message=message))
 

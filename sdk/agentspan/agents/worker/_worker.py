@@ -21,7 +21,7 @@ from agentspan_schemas import Failure
 from agentspan_schemas.http import ClaimItem, ItemAnswer, ResultItem, SessionGrant, SessionRequest
 from agentspan_schemas.tasks import ToolTask
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 CAPACITY = 100
 """How many tools one worker runs at once; a call that finds no place is not claimed yet."""
@@ -143,7 +143,7 @@ class Worker:
             await self._pause(error)
             return None
         except AgentspanError as error:
-            log.error("the gateway refuses this worker: %s", error)
+            logger.error("the gateway refuses this worker: %s", error)
             self._refused = error
             self._announced.set()
             await self._pause()
@@ -178,9 +178,9 @@ class Worker:
                     if task is not None:
                         self._take(task)
             except StopAsyncIteration:
-                log.debug("the stream of tasks ended; opening the next one")
+                logger.debug("the stream of tasks ended; opening the next one")
             except NotFound as error:
-                log.info("the session is gone, opening another: %s", error)
+                logger.info("the session is gone, opening another: %s", error)
                 self._lost(grant)
                 return
             except (TimeoutError, AgentspanError) as error:
@@ -194,17 +194,17 @@ class Worker:
             async with asyncio.timeout(GOODBYE_S):
                 await self._transport.close(session.session_id)
         except (AgentspanError, TimeoutError) as error:
-            log.info("session %s was not closed, its lease ends it: %s", session.session_id, error)
+            logger.info("session %s was not closed, its lease ends it: %s", session.session_id, error)
 
     def _answered(self) -> None:
         if self._failures >= TOLD_AFTER:
-            log.warning("the server answers again")
+            logger.warning("the server answers again")
         self._failures = 0
 
     async def _pause(self, why: Exception | None = None) -> None:
         if why is not None:
             level = logging.WARNING if self._failures == TOLD_AFTER else logging.INFO
-            log.log(level, "no calls are taken, trying again: %s", str(why) or "nothing was heard for a lease")
+            logger.log(level, "no calls are taken, trying again: %s", str(why) or "nothing was heard for a lease")
         seconds = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**self._failures)
         self._failures = min(self._failures + 1, 16)
         await self._sleep(seconds)
@@ -230,7 +230,7 @@ class Worker:
             if answer.accepted:
                 self._remember(key)
             else:
-                log.warning("the result of %s was refused: %s", key, answer.message)
+                logger.warning("the result of %s was refused: %s", key, answer.message)
         finally:
             del self._held[key]
 
@@ -243,11 +243,11 @@ class Worker:
         entry = self._outbox.put("claim", claim)
         granted = await entry.answer
         if not granted.accepted:
-            log.info("claim of %s was refused: %s", task.task_key, granted.message)
+            logger.info("claim of %s was refused: %s", task.task_key, granted.message)
             return None
         outcome, timing = await self._timed(task, lambda: self._admits(entry))
         if isinstance(outcome, TooLate):
-            log.warning("the grant of %s came too late; declined", task.task_key)
+            logger.warning("the grant of %s came too late; declined", task.task_key)
             await self._outbox.put("decline", claim).answer
             return None
         return _result(task, outcome, timing, claim.claim_id)
@@ -263,7 +263,7 @@ class Worker:
         try:
             outcome = await self._run_tool(task, admit)
         except Exception as error:
-            log.exception("running %s failed", task.task_key)
+            logger.exception("running %s failed", task.task_key)
             outcome = Raised(Failure(kind="worker_error", message=f"{type(error).__name__}: {error}"))
         return outcome, _Timing(began_at, max(0.0, (self._clock.boottime() - began) * 1000))
 
@@ -296,7 +296,7 @@ class Worker:
             self._lost(session)
             return False
         except ServerUnavailable as error:
-            log.info("report not answered, sending it again: %s", error)
+            logger.info("report not answered, sending it again: %s", error)
             return False
         except AgentspanError as error:
             self._refuse(batch, error)
@@ -315,7 +315,7 @@ class Worker:
             self._outbox.split(batch)
             return
         [entry] = batch
-        log.error("the gateway refuses a %s: %s", entry.kind, error)
+        logger.error("the gateway refuses a %s: %s", entry.kind, error)
         self._outbox.answer(entry, ItemAnswer(accepted=False, code=MALFORMED, message=str(error)))
 
 

@@ -19,7 +19,7 @@ from typing import Protocol
 from agentspan_query.adapters.chdb_server import READY, UNOPENED
 from agentspan_query.adapters.clickhouse import Address
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MEMORY_BYTES = 1024 * 1024 * 1024
 """The engine's limit; the process itself takes some 300 MB more."""
@@ -107,7 +107,7 @@ class ClickHouseChild:
                     unopened += 1
                     if unopened == UNOPENED_TIMES:
                         self._put_aside()
-                log.warning("the embedded ClickHouse ended; it starts again in %.1f s", pause_s)
+                logger.warning("the embedded ClickHouse ended; it starts again in %.1f s", pause_s)
                 await self._sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         finally:
@@ -119,13 +119,13 @@ class ClickHouseChild:
             child = self._child = await self._spawn(self._command, self._listener.fileno())
         except OSError as error:
             self._child = None
-            log.error("the embedded ClickHouse could not be started: %s", error)
+            logger.error("the embedded ClickHouse could not be started: %s", error)
             return False
         try:
             if not await self._started(child):
                 return False
             self._ready.set()
-            log.info("the embedded ClickHouse serves on port %d as process %d", self.address.port, child.pid)
+            logger.info("the embedded ClickHouse serves on port %d as process %d", self.address.port, child.pid)
             await child.wait()
             return True
         finally:
@@ -135,10 +135,10 @@ class ClickHouseChild:
     def _put_aside(self) -> None:
         aside = self._path.with_name(f"{self._path.name}.damaged")
         if aside.exists() or shutil.disk_usage(self._path.parent).free < ROOM_BYTES:
-            log.error("the embedded ClickHouse can't open %s: make room there, and remove %s", self._path, aside)
+            logger.error("the embedded ClickHouse can't open %s: make room there, and remove %s", self._path, aside)
             return
         self._path.rename(aside)
-        log.error("the embedded ClickHouse can't open its folder: it is %s now, history is made anew", aside)
+        logger.error("the embedded ClickHouse can't open its folder: it is %s now, history is made anew", aside)
 
     async def _started(self, child: Child) -> bool:
         assert child.stdin
@@ -148,7 +148,7 @@ class ClickHouseChild:
             async with asyncio.timeout(START_WITHIN_S):
                 return await child.stdout.readline() == READY
         except TimeoutError:
-            log.error("the embedded ClickHouse did not start within %.0f s", START_WITHIN_S)
+            logger.error("the embedded ClickHouse did not start within %.0f s", START_WITHIN_S)
             return False
 
 

@@ -16,7 +16,7 @@ from agentspan_schemas.tasks import WorkerSession
 from agentspan_tool_runner.domain.peers import LOOK_AGAIN, News, Peers
 from agentspan_tool_runner.ports import Now, Sleep
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 RENEW_S = 2.0
 GATHER_S = 0.1
@@ -91,7 +91,7 @@ class Announcer:
         told = await asyncio.gather(*map(self._put, changed), return_exceptions=True)
         for session_id, error in zip(changed, told, strict=True):
             if isinstance(error, LogError):
-                log.warning("session %r could not be announced: %s", session_id, error)
+                logger.warning("session %r could not be announced: %s", session_id, error)
                 self._changed[session_id] = None
             elif isinstance(error, BaseException):
                 raise error
@@ -134,7 +134,7 @@ class Announcer:
         try:
             session = _session(change.record)
         except Unreadable as error:
-            log.error("session %r was announced in a way that cannot be read: %s", change.key, error)
+            logger.error("session %r was announced in a way that cannot be read: %s", change.key, error)
             return News()
         if session.gateway_id != self.gateway_id:
             return self.peers.heard(session, self._now())
@@ -151,7 +151,7 @@ class Announcer:
             self._tell(self.peers.expire(now))
             self._tell(LOOK_AGAIN)
             for session_id in self.peers.to_bury(now):
-                log.warning("session %r died long ago: its record is deleted", session_id)
+                logger.warning("session %r died long ago: its record is deleted", session_id)
                 self.changed(session_id)
 
     def _tell(self, news: News) -> None:

@@ -23,7 +23,7 @@ from agentspan_tool_runner.ports import Chance, DefinitionOf, Deltas, Now, Sleep
 from agentspan_tool_runner.service.announcer import Announcer
 from agentspan_tool_runner.service.words import Words
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
@@ -170,10 +170,10 @@ class ModelLane:
         try:
             missing = self._providers.check(definition)
         except Exception:  # a plug-in's mistake: the call itself will say what is wrong
-            log.exception("the provider of model %r could not be checked", definition.model)
+            logger.exception("the provider of model %r could not be checked", definition.model)
             return
         if missing:
-            log.warning("model %r is left to others while there are any: %s", definition.model, missing)
+            logger.warning("model %r is left to others while there are any: %s", definition.model, missing)
             self._rules.lacks[definition.model] = None
             self._changed()
 
@@ -203,7 +203,7 @@ class ModelLane:
         except ModelError as error:
             return self._failed(task, error)
         except Exception as error:  # a plug-in's mistake must not stop the others' calls
-            log.exception("the provider of task %r failed", task.task_key)
+            logger.exception("the provider of task %r failed", task.task_key)
             message = f"the model provider failed with {type(error).__name__}; the server's log has the details"
             return self._failed(task, ModelError("provider_failed", message, retryable=True))
         finally:
@@ -245,7 +245,7 @@ class ModelLane:
 
     def _failed(self, task: ModelTask, error: ModelError) -> ModelFailed:
         message = mended_text(error.message)
-        log.warning("model call %r failed: %s: %s", task.task_key, error.kind, message)
+        logger.warning("model call %r failed: %s: %s", task.task_key, error.kind, message)
         return ModelFailed(
             command_id=f"{task.task_key}/result",
             execution_id=task.execution_id,
@@ -263,10 +263,10 @@ class ModelLane:
             try:
                 answer = await self._commands.submit(command)
             except (Unavailable, OutcomeUnknown) as error:
-                log.info("%r is sent again: %s", command.command_id, error)
+                logger.info("%r is sent again: %s", command.command_id, error)
                 await self._sleep(pause_s * (0.5 + self._chance() / 2))
                 pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
                 continue
             if answer.refusal is not None:
-                log.info("%r was refused: %s", command.command_id, answer.refusal.message)
+                logger.info("%r was refused: %s", command.command_id, answer.refusal.message)
             return

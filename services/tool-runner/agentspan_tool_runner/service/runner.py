@@ -18,7 +18,7 @@ from agentspan_tool_runner.ports import Chance, DefinitionOf, Deltas, NewId, Now
 from agentspan_tool_runner.service.gateway import Gateway
 from agentspan_tool_runner.service.model_lane import ModelLane
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class ToolRunner:
@@ -109,7 +109,7 @@ class ToolRunner:
         try:
             task = _task(change.record)
         except Unreadable as error:
-            log.error("task %r cannot be read and is left alone: %s", change.key, error)
+            logger.error("task %r cannot be read and is left alone: %s", change.key, error)
             return
         match task:
             case ModelTask():
