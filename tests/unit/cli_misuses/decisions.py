@@ -65,7 +65,7 @@ DECISIONS: list[Misuse] = [
         'agent respond exec-a1b2c3 --approve --args \'{"amount_usd": 2, "amount_usd": 20}\'',
         "",
         2,
-        helped("agent respond", "--args: 'amount_usd' stands twice"),
+        helped("agent respond", "--args: 'amount_usd' stands twice: leave one, so that all read the same"),
     ),
     (
         "agent respond exec-a1b2c3.2-0 --approve --call 3-0",
