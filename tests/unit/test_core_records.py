@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from agentspan_orchestrator.domain import GRANT_S, granted_tasks, open_tasks, timers
+from agentspan_orchestrator.domain import GRANT_S, granted_keys, open_tasks, timers
 from agentspan_schemas import events as e
 from agentspan_schemas.answers import Refused, Repeated, Winner
 from agentspan_schemas.canonical import args_hash
@@ -192,7 +192,7 @@ def test_a_grant_says_which_claim_of_whom_may_run_the_code_and_how_long() -> Non
     grant = run.only(e.ToolStarted)
     assert (grant.call_id, grant.attempt, grant.claim_id, grant.worker) == ("1-0", 1, "claim-1", "ann@shop/1")
     assert grant.grant_s == GRANT_S
-    assert granted_tasks(run.living) == ((f"{EXECUTION}/1-0/1", "claim-1"),)
+    assert granted_keys(run.living) == (f"{EXECUTION}/1-0/1",)
 
 
 def test_a_result_says_who_ran_which_attempt_for_how_long() -> None:

@@ -16,7 +16,7 @@ from agentspan_orchestrator.domain import (
     due_commands,
     dump_state,
     evolve,
-    granted_tasks,
+    granted_keys,
     load_state,
     next_due,
     open_tasks,
@@ -116,7 +116,7 @@ def test_any_events_in_any_order_make_a_state_that_can_be_looked_at_and_kept(sou
         state = evolve(state, event)
     assert state is not None
     open_tasks(state, T0)
-    granted_tasks(state)
+    granted_keys(state)
     timers(state)
     next_due(state)
     due_commands(state, T0)

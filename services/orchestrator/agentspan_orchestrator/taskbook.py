@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import assert_never
 
 from agentspan.eventlog import CaughtUp, Change, Record, Table
-from agentspan_orchestrator.domain import Execution, granted_tasks, open_tasks
+from agentspan_orchestrator.domain import Execution, granted_keys, open_tasks
 from agentspan_orchestrator.leases import Watch
 from agentspan_orchestrator.ports import Now
 from agentspan_schemas import TooLarge
@@ -130,7 +130,7 @@ class TaskBook:
         return key in self._open.get(_execution_id(key), ())
 
     def _watch_granted(self, state: Execution) -> None:
-        out = tuple(key for key, _ in granted_tasks(state))
+        out = granted_keys(state)
         for key in self._granted.pop(state.execution_id, ()):
             if key not in out:
                 self._watch.over(key)

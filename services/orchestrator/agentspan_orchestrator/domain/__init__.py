@@ -9,7 +9,7 @@ from agentspan_orchestrator.domain.outcome import Draft, Outcome
 from agentspan_orchestrator.domain.rules import GRANT_S, schema_error, schema_problem
 from agentspan_orchestrator.domain.snapshot import SNAPSHOT_VERSION, dump_state, load_state
 from agentspan_orchestrator.domain.state import Call, Execution, Grant, ModelStep
-from agentspan_orchestrator.domain.tasks import granted_tasks, has_work, open_tasks
+from agentspan_orchestrator.domain.tasks import granted_keys, has_work, open_tasks
 from agentspan_orchestrator.domain.timers import Timer, due_commands, next_due, timers
 from agentspan_orchestrator.domain.turns import read_output
 
@@ -28,7 +28,7 @@ __all__ = [
     "dump_state",
     "evolve",
     "evolve_note",
-    "granted_tasks",
+    "granted_keys",
     "has_work",
     "load_state",
     "next_due",

@@ -23,15 +23,10 @@ def has_work(state: Execution) -> bool:
     return state.model_step is not None or any(call.phase in ("open", "granted") for call in state.calls)
 
 
-def granted_tasks(state: Execution) -> tuple[tuple[str, str], ...]:
-    """`(task key, claim_id)` of the granted calls that are out: they have no task, but somebody must hold them."""
-    return tuple(
-        [
-            (task_key_for(state.execution_id, call.call_id, call.attempt), call.grant.claim_id)
-            for call in state.calls
-            if call.phase == "granted" and call.grant is not None
-        ]
-    )
+def granted_keys(state: Execution) -> tuple[str, ...]:
+    """The task keys of the granted calls that are out: they have no task, but somebody must hold them."""
+    granted = [call for call in state.calls if call.phase == "granted"]
+    return tuple([task_key_for(state.execution_id, call.call_id, call.attempt) for call in granted])
 
 
 def _due(step: Call | ModelStep, now: datetime) -> bool:
