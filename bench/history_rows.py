@@ -31,9 +31,6 @@ AGENTS = ("billing", "fraud", "onboarding", "returns", "support")
 MONTHS = 12
 FIRST_MONTH = datetime(2025, 10, 1, tzinfo=UTC)
 EVENTS_EACH = 10
-ENDINGS = 3
-"""Ways in which the tenth event leaves an execution: done, failed, waiting again."""
-
 WAITING_SEQ = 5
 """The event after which an execution waits for a person, and is in `executions` as waiting."""
 

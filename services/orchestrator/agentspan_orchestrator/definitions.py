@@ -38,10 +38,6 @@ class Definitions:
         """The definition of that version, or the one of that name that was registered last."""
         return self._known.get((name, version or self._latest.get(name, "")))
 
-    def version(self, name: str) -> str | None:
-        """The version that was registered last."""
-        return self._latest.get(name)
-
     def all(self) -> tuple[AgentDefinition, ...]:
         """The last version of each agent."""
         return tuple(self._known[item] for item in sorted(self._latest.items()))
