@@ -1,4 +1,5 @@
-"""The live consumer's sign of life, without a broker: librdkafka's own failure cannot be brought about."""
+"""The live consumer without a broker: its sign of life, as librdkafka's own failure cannot be brought about, what it
+asks before it reads, and when it rests."""
 
 import queue
 from collections.abc import Callable, Sequence
@@ -25,12 +26,22 @@ class StubConsumer:
     def __init__(self, settings: dict[str, Any], logger: object) -> None:
         self.assigned: list[tuple[str, int, int]] = []
         self.asked = 0
+        self.said: list[str] = []
         self.closed = False
         self.coming: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.made.append(self)
 
     def incremental_assign(self, places: Sequence[TopicPartition]) -> None:
         self.assigned += [(place.topic, place.partition, place.offset) for place in places]
+        self.said += [f"assign {place.topic} {place.partition}" for place in places]
+
+    def incremental_unassign(self, places: Sequence[TopicPartition]) -> None:
+        self.said += [f"unassign {place.topic} {place.partition}" for place in places]
+
+    def list_topics(self, topic: str, timeout: float) -> None:
+        self.said.append(f"ask {topic}")
+        if not self.reaches:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
 
     def poll(self, timeout: float) -> Message | None:
         try:
@@ -98,6 +109,27 @@ async def test_a_consumer_that_is_quiet_and_well_stays() -> None:
     await until(lambda: bool(StubConsumer.made) and StubConsumer.made[0].asked > 2)
     assert len(StubConsumer.made) == 1
     assert not StubConsumer.made[0].closed
+    await live.close()
+
+
+@pytest.mark.parametrize("reaches", [True, False])
+async def test_a_consumer_asks_where_a_topic_is_before_it_reads_the_first_partition_of_it(
+    monkeypatch: pytest.MonkeyPatch, reaches: bool
+) -> None:
+    """Unasked it would wait for librdkafka's next look round, up to a second. Without an answer it does."""
+    monkeypatch.setattr(StubConsumer, "reaches", reaches)
+    monkeypatch.setattr(_kafka_pulse, "SILENT_S", 3600.0)
+    live, sink = Live(KafkaConfig(bootstrap="localhost:1")), Kept(0)
+    for place in (PLACE, Place("t", 1), Place("other", 0)):
+        live.attach(place, 0, sink)
+    live.detach(Place("other", 0), sink)
+    live.attach(Place("other", 1), 0, sink)
+    await until(lambda: bool(StubConsumer.made) and StubConsumer.made[0].said[-1:] == ["assign other 1"])
+    assert StubConsumer.made[0].said == [
+        "ask t", "assign t 0", "assign t 1",
+        "ask other", "assign other 0", "unassign other 0",
+        "ask other", "assign other 1",
+    ]  # fmt: skip
     await live.close()
 
 

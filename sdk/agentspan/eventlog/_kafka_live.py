@@ -5,6 +5,7 @@ nothing is asked for a sign of life, and replaced when it has none (see `_kafka_
 """
 
 import asyncio
+import contextlib
 import logging
 import queue
 import threading
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from agentspan.eventlog._errors import LogError
 from agentspan.eventlog._kafka_config import KafkaConfig
@@ -25,6 +26,10 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.025
 """How long a new follower may wait for its turn."""
+
+TOLD_WITHIN_S = 1.0
+"""So long may a broker take to say where a topic is. Unasked, a consumer hears of one that is new to it only with
+librdkafka's next look round, up to a second later."""
 
 BATCH = 500
 FETCH_WAIT_MS = 25
@@ -157,6 +162,9 @@ class Live:
     def _attach(self, consumer: Consumer, place: Place, offset: int, sink: Sink) -> None:
         if place in self._sinks:
             consumer.incremental_unassign([TopicPartition(*place)])
+        elif all(each.topic != place.topic for each in self._sinks):
+            with contextlib.suppress(KafkaException):  # what is wrong is found when it reads
+                consumer.list_topics(place.topic, timeout=TOLD_WITHIN_S)  # by any broker: here all others wait for it
         self._sinks[place] = sink
         consumer.incremental_assign([TopicPartition(*place, offset)])
 
