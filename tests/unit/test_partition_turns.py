@@ -14,7 +14,7 @@ from agentspan.eventlog.messages import command_record
 from agentspan_orchestrator import owned
 from agentspan_orchestrator.adapters.memory_cache import MemoryStateCache
 from agentspan_orchestrator.definitions import Definitions
-from agentspan_orchestrator.ports import Released, Unobserved
+from agentspan_orchestrator.ports import OnRelease, Unobserved
 from agentspan_orchestrator.service import Orchestrator
 from agentspan_schemas import commands as c
 from tests.simulation.clock import VirtualLoop, run_virtual
@@ -33,7 +33,7 @@ class Counting(Unobserved):
         self.under_way = 0
         self.most = 0
 
-    def appending(self, command: str, answer: str) -> Released:
+    def appending(self, command: str, answer: str) -> OnRelease:
         self.decided += 1
         self.under_way += 1
         self.most = max(self.most, self.under_way)

@@ -19,8 +19,7 @@ from agentspan.eventlog.messages import log_record
 from agentspan_orchestrator.alarms import Alarms
 from agentspan_orchestrator.definitions import Definitions
 from agentspan_orchestrator.domain import Draft, Execution, Outcome, decide, due_commands, has_work, next_due
-from agentspan_orchestrator.ports import UNOBSERVED, Now, Observer, Row, StateCache
-from agentspan_orchestrator.ports import Released as Acknowledge
+from agentspan_orchestrator.ports import UNOBSERVED, Now, Observer, OnRelease, Row, StateCache
 from agentspan_orchestrator.snapshots import Snapshots
 from agentspan_orchestrator.states import States
 from agentspan_orchestrator.taskbook import TaskBook
@@ -55,7 +54,7 @@ class _UnderWay(NamedTuple):
     state: Execution | None
     command_offset: str | None
     released: asyncio.Future[Released]
-    acknowledge: Acknowledge
+    on_release: OnRelease
 
 
 class OwnedPartition:
@@ -113,8 +112,8 @@ class OwnedPartition:
         records, outcome = self._records(command, outcome, definition, command_offset)
         released = self._ownership.append(records)
         self._states.decided(command.execution_id, outcome.state)
-        acknowledge = self._observer.appending(command.type, _answer(outcome))
-        self._send(_UnderWay(command.execution_id, outcome.state, command_offset, released, acknowledge))
+        on_release = self._observer.appending(command.type, _answer(outcome))
+        self._send(_UnderWay(command.execution_id, outcome.state, command_offset, released, on_release))
 
     def unreadable(self, record: Record, why: str, command_offset: str) -> None:
         """Keep the bytes of what can't be decided beside the events: whole, where a message can hold them."""
@@ -131,8 +130,8 @@ class OwnedPartition:
         )
         released = self._ownership.append([log_record(note, command_offset)])
         self._states.decided(record.key, None)
-        acknowledge = self._observer.appending("unreadable", "unreadable")
-        self._send(_UnderWay(record.key, None, command_offset, released, acknowledge))
+        on_release = self._observer.appending("unreadable", "unreadable")
+        self._send(_UnderWay(record.key, None, command_offset, released, on_release))
 
     async def room(self) -> None:
         """Return when another outcome may be sent on its way."""
@@ -199,13 +198,11 @@ class OwnedPartition:
         self, command: c.Command, outcome: Outcome, definition: AgentDefinition | None, command_offset: str | None
     ) -> tuple[Sequence[Record], Outcome]:
         """The outcome's records; where one is too large for any message, those of a failure that says so."""
-        messages = outcome.events or ((outcome.note,) if outcome.note else ())
         try:
-            return [log_record(message, command_offset) for message in messages], outcome
+            return [log_record(message, command_offset) for message in outcome.messages], outcome
         except TooLarge as error:
             smaller = self._instead(command, Failure(kind="too_large", message=str(error)), definition)
-            messages = smaller.events or ((smaller.note,) if smaller.note else ())
-            return [log_record(message, command_offset) for message in messages], smaller
+            return [log_record(message, command_offset) for message in smaller.messages], smaller
 
     def _instead(self, command: c.Command, failure: Failure, definition: AgentDefinition | None) -> Outcome:
         """What comes of a command that can't be carried out as it is: its step fails, or it is refused."""
@@ -218,7 +215,7 @@ class OwnedPartition:
         now = self._now()
         states: dict[str, Execution] = {}
         for item in batch:
-            item.acknowledge()
+            item.on_release()
             self.command_offset = item.command_offset or self.command_offset
             if item.state is not None:
                 states[item.execution_id] = item.state

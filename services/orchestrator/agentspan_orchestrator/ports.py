@@ -15,8 +15,8 @@ Sleep = Callable[[float], Awaitable[None]]
 """Seconds."""
 
 
-Released = Callable[[], None]
-"""To be called when an outcome is released."""
+OnRelease = Callable[[], None]
+"""Called when an outcome is released."""
 
 
 class Observer(Protocol):
@@ -34,7 +34,7 @@ class Observer(Protocol):
         """An ownership has ended: a later owner stands on the log, or a write has failed."""
         ...
 
-    def appending(self, command: str, answer: str) -> Released:
+    def appending(self, command: str, answer: str) -> OnRelease:
         """A command of this type was decided, and its outcome is on its way to the log."""
         ...
 
@@ -48,7 +48,7 @@ class Unobserved:
 
     def deposed(self, partition: int, *, fenced: bool) -> None: ...
 
-    def appending(self, command: str, answer: str) -> Released:
+    def appending(self, command: str, answer: str) -> OnRelease:
         return _nothing
 
 

@@ -1,5 +1,6 @@
 """What `decide` returns, and the draft it is written on: events that are complete the moment they are drafted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -25,8 +26,13 @@ class Outcome:
     note: Refused | Repeated | None = None
 
     @property
+    def messages(self) -> Sequence[Event | Refused | Repeated]:
+        """What it leaves on the log."""
+        return self.events or ((self.note,) if self.note else ())
+
+    @property
     def answer(self) -> Answer:
-        """The answer to the sender, as the log gives it to him."""
+        """The answer to the sender, as the log gives it."""
         return answer_to(self.note or self.events[-1])
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 
 from agentspan.eventlog.intake import DeadLetters
-from agentspan_orchestrator.ports import Released
+from agentspan_orchestrator.ports import OnRelease
 from agentspan_schemas.dead_letters import why
 from agentspan_standalone.metrics.catalogue import SECONDS
 from agentspan_standalone.metrics.exposition import Labels, Sample, Times
@@ -51,7 +51,7 @@ class Measured:
         """As `Observer` says."""
         (self._fencings if fenced else self._write_failures)[partition] += 1
 
-    def appending(self, command: str, answer: str) -> Released:
+    def appending(self, command: str, answer: str) -> OnRelease:
         """As `Observer` says."""
         return partial(self._released, (command, answer), self._clock())
 
