@@ -1,6 +1,7 @@
 """`agentspan agent run|serve`: an agent from a module in the current folder, and how its run ends here."""
 
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,26 +116,45 @@ def test_detached_json_is_the_reference(folder: Path, server: FakeServer, capsys
     assert json.loads(capsys.readouterr().out)["execution_id"] == RUN
 
 
-def test_leaving_a_run_says_that_it_goes_on(
-    folder: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def interrupted(*_: object) -> Any:
-        raise KeyboardInterrupt
+SIGNALS = pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 
-    monkeypatch.setattr(AgentRuntime, "iterate", interrupted)
-    assert run("cli_test_agents:helper", "Help me") == 130
+
+@SIGNALS
+def test_leaving_a_run_says_that_it_goes_on(
+    signum: signal.Signals,
+    code: int,
+    folder: Path,
+    server: FakeServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(AgentRuntime, "iterate", lambda *_: signal.raise_signal(signum))
+    assert run("cli_test_agents:helper", "Help me") == code
     assert f"{RUN} goes on without you" in capsys.readouterr().err
 
 
+@SIGNALS
 def test_one_who_leaves_while_a_run_starts_is_told_where_it_shows(
-    folder: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    signum: signal.Signals,
+    code: int,
+    folder: Path,
+    server: FakeServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def interrupted(*_: object, **__: object) -> Any:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(AgentRuntime, "start", interrupted)
-    assert run("cli_test_agents:helper", "Help me") == 130
+    monkeypatch.setattr(AgentRuntime, "start", lambda *_, **__: signal.raise_signal(signum))
+    assert run("cli_test_agents:helper", "Help me") == code
     assert "if it has begun, `agentspan agent list --agent helper` shows it" in capsys.readouterr().err
+
+
+@SIGNALS
+def test_a_second_signal_leaves_what_is_in_hand(
+    signum: signal.Signals, code: int, folder: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AgentRuntime, "iterate", lambda *_: signal.raise_signal(signum))
+    monkeypatch.setattr(AgentRuntime, "close", lambda *_: signal.raise_signal(signum))
+    assert run("cli_test_agents:helper", "Help me") == code
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_one_who_cuts_a_stop_short_is_told_what_becomes_of_the_calls(

@@ -24,6 +24,7 @@ class ExitCode(IntEnum):
     NOT_FOUND = 4
     DECIDED = 5
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 @dataclass(frozen=True, slots=True)

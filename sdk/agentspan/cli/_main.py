@@ -4,9 +4,12 @@ Nothing heavy is imported here or by the modules that declare commands: `agentsp
 """
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, Never
 
 import typer
 
@@ -30,6 +33,7 @@ Exit codes:
   4    there is no such run, call, approval or dead letter
   5    somebody else decided first, or handled the dead letter
   130  interrupted
+  143  terminated
 """
 
 
@@ -102,6 +106,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         from typer.completion import completion_init  # type: ignore[attr-defined]  # it names the shells
 
         completion_init()
+    with _termination_as_interrupt() as terminated:
+        code = _ended(argv)
+    return ExitCode.TERMINATED if terminated and code == ExitCode.INTERRUPTED else code
+
+
+def _ended(argv: Sequence[str] | None) -> int:
     try:
         ended = app(args=list(argv) if argv is not None else None, prog_name=PROGRAM, standalone_mode=False)
     except SystemExit as left:
@@ -113,6 +123,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _told(error, sys.argv[1:] if argv is None else argv)
     return ended if isinstance(ended, int) else 0
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[list[int]]:
+    """A process manager's SIGTERM ends a command as Ctrl-C does; those that came. Only the main thread may say so."""
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+
+    def interrupt(signum: int, _: object) -> Never:
+        came.append(signum)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _left(code: object) -> int:
