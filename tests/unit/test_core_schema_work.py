@@ -159,6 +159,11 @@ def test_a_value_may_have_to_be_a_schema_itself(value: JsonValue, problem: str |
     assert schema_problem(value, schema) == problem
 
 
+def test_what_nothing_fits_is_told_with_its_place() -> None:
+    """jsonschema forgets the place of a schema that is false: those below leave it out."""
+    assert schema_problem([None], {"prefixItems": [False]}) == "0: False schema does not allow None"
+
+
 NAMES = st.sampled_from(["a", "b", "ab"])
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.sampled_from([None, True, 0, 1, 1.5, "", "a", "b"]),
@@ -167,7 +172,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 LEAVES = st.sampled_from(
     [
-        True, False, {}, {"type": "object"}, {"type": "array"}, {"type": "string"}, {"type": ["integer", "null"]},
+        True, {"not": {}}, {}, {"type": "object"}, {"type": "array"}, {"type": "string"}, {"type": ["integer", "null"]},
         {"const": 1}, {"enum": ["a", {}]}, {"required": ["a"]}, {"minItems": 2}, {"maxProperties": 1}, {"minimum": 1},
         {"pattern": "b"}, {"$ref": "#/$defs/one"}, {"$ref": "#/$defs/two"}, {"$ref": "#two"}, {"$dynamicRef": "#two"},
         {"dependentRequired": {"a": ["b"]}}, {"uniqueItems": True},
