@@ -7,7 +7,7 @@ import pytest
 from agentspan_schemas.tasks import WorkerSession
 from agentspan_tool_runner.domain.dispatch import MAX_IN_HAND, Dispatcher, Handout, Session
 from agentspan_tool_runner.domain.peers import LOOK_AGAIN, Peers
-from agentspan_tool_runner.domain.turns import SETTLE, ranking
+from agentspan_tool_runner.domain.rendezvous import SETTLE, ranking
 from tests.support.tool_runner import REFUND, START, tool_task
 
 LEASE = timedelta(seconds=10)

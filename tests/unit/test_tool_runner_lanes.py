@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from agentspan_schemas.tasks import MODEL_LANE, WorkerSession
 from agentspan_tool_runner.domain.lanes import ORPHANED_FOR, PATIENCE, LaneRules
 from agentspan_tool_runner.domain.peers import LOOK_AGAIN, Peers
-from agentspan_tool_runner.domain.turns import SETTLE, ranking
+from agentspan_tool_runner.domain.rendezvous import SETTLE, ranking
 from tests.support.tool_runner import START
 
 LEASE = timedelta(seconds=10)

@@ -15,7 +15,7 @@ from itertools import takewhile
 
 from agentspan_schemas.tasks import ToolTask
 from agentspan_tool_runner.domain.peers import Fit, News, Peers, fit_of
-from agentspan_tool_runner.domain.turns import Turn, ranking
+from agentspan_tool_runner.domain.rendezvous import Rendezvous, ranking
 
 MAX_IN_HAND = 200
 """So many tasks at most are in one session's hand; the others wait for it, or for another worker."""
@@ -53,19 +53,19 @@ class Session:
         """Whether something can be given to it."""
         return self.listening and len(self.hand) < MAX_IN_HAND
 
-    def fits(self) -> Iterator[Fit]:
+    def offers(self) -> Iterator[Fit]:
         """All that it can take."""
         return ((agent, tool, schema) for agent, tools in self.tools.items() for tool, schema in tools.items())
 
-    def has_tool_of(self, task: ToolTask) -> bool:
-        """Whether it can take this task."""
+    def fits(self, task: ToolTask) -> bool:
+        """Whether it can take this task, as `WorkerSession` says of others'."""
         return self.tools.get(task.agent, {}).get(task.tool) == task.input_schema_hash
 
 
 @dataclass(slots=True)
 class _Open:
     task: ToolTask
-    turn: Turn = field(default_factory=Turn)
+    rendezvous: Rendezvous = field(default_factory=Rendezvous)
 
 
 class Dispatcher:
@@ -179,7 +179,7 @@ class Dispatcher:
         return self._hand_out(keys, now)
 
     def _fitting_keys(self, sessions: Iterable[Session]) -> Iterator[str]:
-        fits = {fit: None for session in sessions for fit in session.fits()}
+        fits = {fit: None for session in sessions for fit in session.offers()}
         return (key for fit in fits for key in self._by_fit.get(fit, ()))
 
     def _hand_out(self, keys: Iterable[str], now: datetime, *, free: bool = False) -> list[Handout]:
@@ -190,7 +190,7 @@ class Dispatcher:
         entry = self._open.get(key)
         if entry is None or key in self._settled or self._is_in_hand(key):
             return None
-        fitting = [session for session in self.sessions.values() if session.has_tool_of(entry.task)]
+        fitting = [session for session in self.sessions.values() if session.fits(entry.task)]
         if not fitting or not self._is_ours(entry, fitting, now, free):
             return None
         takers = [session for session in fitting if session.has_room]
@@ -214,4 +214,4 @@ class Dispatcher:
         if not others:
             return True
         key, nodes = entry.task.task_key, others | {self._gateway_id}
-        return entry.turn.is_ours(key, self._gateway_id, nodes, now, step_in=self._lease, free=free)
+        return entry.rendezvous.is_ours(key, self._gateway_id, nodes, now, step_in=self._lease, free=free)

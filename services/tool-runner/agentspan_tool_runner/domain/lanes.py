@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from agentspan_tool_runner.domain.peers import News, Peers
-from agentspan_tool_runner.domain.turns import EVER, Turn
+from agentspan_tool_runner.domain.rendezvous import LONG_AGO, Rendezvous
 
 ORPHANED_FOR = 3
 """So many leases a dead lane's call waits for the owner's word, which comes after two; then anybody makes it."""
@@ -21,8 +21,8 @@ PATIENCE = 6
 @dataclass(slots=True)
 class _Call:
     model: str | None
-    turn: Turn = field(default_factory=Turn)
-    not_before: datetime = EVER
+    rendezvous: Rendezvous = field(default_factory=Rendezvous)
+    not_before: datetime = LONG_AGO
 
 
 class LaneRules:
@@ -95,6 +95,6 @@ class LaneRules:
             return True
         pause = timedelta() if able or not self._peers.met_lanes else self._peers.lease * PATIENCE
         nodes = able or others | us
-        return self._lane in nodes and call.turn.is_ours(
+        return self._lane in nodes and call.rendezvous.is_ours(
             key, self._lane, nodes, now, step_in=self._peers.lease, free=free, pause=pause
         )

@@ -10,7 +10,7 @@ from agentspan_schemas.tasks import MODEL_LANE, WorkerSession
 from agentspan_tool_runner.domain.dispatch import Dispatcher, Session
 from agentspan_tool_runner.domain.lanes import LaneRules
 from agentspan_tool_runner.domain.peers import LOOK_AGAIN, Peers
-from agentspan_tool_runner.domain.turns import SETTLE, Turn, ranking
+from agentspan_tool_runner.domain.rendezvous import SETTLE, Rendezvous, ranking
 from tests.support.tool_runner import START, tool_task
 
 LEASE = timedelta(seconds=10)
@@ -37,7 +37,7 @@ def test_who_leaves_takes_nobody_elses_turn_away(nodes: frozenset[str], key: str
 def test_one_takes_a_new_task_at_once_and_each_next_one_a_lease_after_the_one_before(
     nodes: frozenset[str], key: str
 ) -> None:
-    turns = {node: Turn() for node in nodes}
+    turns = {node: Rendezvous() for node in nodes}
     order = ranking(key, nodes)
 
     def takers(after: timedelta, *, free: bool = False) -> set[str]:
@@ -68,7 +68,7 @@ def test_a_new_leader_waits_only_where_the_one_before_is_still_there(
     before: set[str], after: set[str], waits: bool
 ) -> None:
     key, named = _named()
-    turn = Turn()
+    turn = Rendezvous()
 
     def ours(nodes: set[str], at: timedelta, *, free: bool) -> bool:
         return turn.is_ours(key, named["us"], {named[n] for n in nodes}, START + at, step_in=LEASE, free=free)

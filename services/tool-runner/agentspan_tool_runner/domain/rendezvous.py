@@ -12,8 +12,7 @@ from hashlib import blake2b
 SETTLE = timedelta(seconds=0.5)
 """So long a newcomer leaves alone what another one may just have taken: until that would have been announced."""
 
-
-EVER = datetime.min.replace(tzinfo=UTC)
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def ranking(key: str, nodes: Collection[str]) -> list[str]:
@@ -22,11 +21,11 @@ def ranking(key: str, nodes: Collection[str]) -> list[str]:
 
 
 @dataclass(slots=True)
-class Turn:
+class Rendezvous:
     """Who was found to be the first for one task, and since when that one could have taken it."""
 
     leader: str | None = None
-    ready: datetime = EVER
+    ready: datetime = LONG_AGO
 
     def is_ours(
         self,
