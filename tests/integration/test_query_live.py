@@ -157,6 +157,29 @@ async def test_without_history_a_read_that_needs_it_says_so_and_loses_nothing(
             assert await read.query.execution(EXECUTION) is not None
 
 
+async def test_nobody_is_told_that_there_is_none_of_what_was_written_behind_what_was_seen(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while the brokers are away: a start was answered, and its events cannot be read yet."""
+    monkeypatch.setattr(query_service, "SEEN_WITHIN_S", 0.05)
+    world = World(MemoryLog(1))
+    async with process(world) as here, reading(world, database) as read:
+        unseen = At(0, 99)
+        for asked in (
+            lambda: read.query.execution(EXECUTION, at=unseen),
+            lambda: read.query.exists(EXECUTION, at=unseen),
+            lambda: read.query.events(EXECUTION, after=0, limit=10, at=unseen),
+        ):
+            with pytest.raises(HistoryUnavailable, match="position of your write"):
+                await asked()
+        await here.send(start())
+        await read.projected()
+        assert await read.query.exists(EXECUTION, at=unseen), "what is there is shown as it is"
+        assert len(await read.query.events(EXECUTION, after=0, limit=10, at=unseen)) == 2
+        with pytest.raises(HistoryUnavailable, match="position of your write"):
+            await read.query.events(EXECUTION, after=2, limit=10, at=unseen)
+
+
 async def test_a_position_of_another_log_is_refused(database: Database) -> None:
     world = World(MemoryLog(1))
     async with process(world), reading(world, database) as read:

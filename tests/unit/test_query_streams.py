@@ -7,6 +7,7 @@ import asyncio
 
 import pytest
 
+from agentspan_query import service as query_service
 from agentspan_query.errors import BadPosition, HistoryUnavailable, TooManyFollowed, UnknownExecution
 from agentspan_query.streams import At, Broken, Ended, EventStream, Following, Logged, Passing
 from agentspan_schemas.http import Delta
@@ -168,6 +169,23 @@ async def test_without_history_the_client_is_told_and_can_follow_it_again() -> N
         client.stream.follow(Following(FIRST))
         await client.until(1 + LAST)
         assert client.seqs(FIRST) == [1, 2, 3, 4]
+
+
+async def test_whoever_has_just_written_is_told_to_ask_again_and_not_that_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As while the brokers are away: a start was answered, and its events cannot be read yet."""
+    monkeypatch.setattr(query_service, "SEEN_WITHIN_S", 0.05)
+    async with room() as one:
+        client = Client(one.query.open_stream())
+        client.stream.follow(Following(FIRST, at=At(0, 99)))
+        [told] = await client.until(1)
+        assert isinstance(told, Broken)
+        assert isinstance(told.error, HistoryUnavailable)
+        await one.begin(FIRST)
+        client.stream.follow(Following(FIRST, at=At(0, 99)))
+        await client.until(1 + 2)
+        assert client.seqs(FIRST) == [1, 2]
 
 
 async def test_following_again_begins_again_and_unfollowing_ends() -> None:

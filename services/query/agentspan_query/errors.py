@@ -7,7 +7,7 @@ QueryError
 ├── TooManyFollowed        one stream follows no more executions
 ├── EventMissing           an event of an execution can't be read, or history lacks it
 ├── WrittenLater           a later release wrote it, and has to read it
-├── HistoryUnavailable     ClickHouse does not answer now; the same again later
+├── HistoryUnavailable     ClickHouse does not answer now, or a write is not seen yet; the same again later
 ├── HistoryFailed          ClickHouse refused the statement; `.code` is its number
 │   └── RowsRefused        it refused rows for what they hold: never will it take them
 ├── MigrationError         the tables are of another release, or a migration was edited
@@ -56,7 +56,8 @@ class WrittenLater(QueryError):
 
 
 class HistoryUnavailable(QueryError):
-    """ClickHouse does not answer. Nothing is lost: the log has it all, and the same request works later."""
+    """ClickHouse does not answer, or the log was not read so far. Nothing is lost: the log has it all, and the same
+    request works later."""
 
 
 class HistoryFailed(QueryError):

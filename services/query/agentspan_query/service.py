@@ -25,7 +25,8 @@ PAGE = 500
 
 
 class Query:
-    """History and the live end together. Raises HistoryUnavailable where it needs a history that is not there."""
+    """History and the live end together. Raises HistoryUnavailable where it needs a history that is not there, or finds
+    nothing and has not seen the write that it was asked to see."""
 
     def __init__(self, *, log: Log, history: History, tail: Tail, now: Now) -> None:
         self._log = log
@@ -58,12 +59,13 @@ class Query:
 
     async def execution(self, execution_id: str, *, at: At | None = None) -> ExecutionView | None:
         """One execution as it stands now; None: there is none."""
-        await self.see(at)
+        seen = await self.see(at)
         newest = self._tail.events(execution_id)
         if newest and isinstance(newest[0].event, Started):
             return execution_view(newest[0].event, newest[-1].event)
         edges = await self._edges(execution_id)
         if edges is None:
+            _found_nothing(seen)
             return None
         first, last = edges
         newest = self._tail.events(execution_id)
@@ -71,7 +73,13 @@ class Query:
 
     async def events(self, execution_id: str, *, after: int, limit: int, at: At | None = None) -> Sequence[StoredEvent]:
         """The events of an execution with a seq above `after`, in order."""
-        await self.see(at)
+        seen = await self.see(at)
+        found = await self._events(execution_id, after, limit)
+        if not found:
+            _found_nothing(seen)
+        return found
+
+    async def _events(self, execution_id: str, after: int, limit: int) -> Sequence[StoredEvent]:
         newest = self._tail.events(execution_id)
         if newest and newest[0].event.seq <= after + 1:
             return [_stored(item) for item in newest if item.event.seq > after][:limit]
@@ -117,18 +125,22 @@ class Query:
 
     async def exists(self, execution_id: str, *, at: At | None = None) -> bool:
         """Whether there is such an execution."""
-        await self.see(at)
-        return bool(self._tail.events(execution_id)) or await self._edges(execution_id) is not None
+        seen = await self.see(at)
+        found = bool(self._tail.events(execution_id)) or await self._edges(execution_id) is not None
+        if not found:
+            _found_nothing(seen)
+        return found
 
     async def _edges(self, execution_id: str) -> tuple[Started, ReadEvent] | None:
         await self._complete(execution_id)
         return await self._history.edges(execution_id)
 
-    async def see(self, at: At | None) -> None:
-        """Return when that place on the log was seen, or after a while in which it was not. Raises BadPosition."""
-        if at is not None:
-            self._check(at)
-            await _within(self._tail.reached(at.partition, at.offset))
+    async def see(self, at: At | None) -> bool:
+        """Whether that place on the log was seen, now or within a while. Raises BadPosition."""
+        if at is None:
+            return True
+        self._check(at)
+        return await _within(self._tail.reached(at.partition, at.offset))
 
     def _check(self, at: At) -> None:
         if at.partition >= self._log.partitions:
@@ -144,6 +156,15 @@ class Query:
             raise HistoryUnavailable(
                 "history is still being written from the log; try again in a moment (GET /readyz says if it waits)"
             )
+
+
+def _found_nothing(seen: bool) -> None:
+    """Nobody hears that there is none of what he has just written: while brokers are away, nothing new is seen."""
+    if not seen:
+        raise HistoryUnavailable(
+            f"nothing is there yet: the log was not read up to the position of your write within {SEEN_WITHIN_S:g} s;"
+            " try again in a moment"
+        )
 
 
 async def _within(condition: Awaitable[None]) -> bool:

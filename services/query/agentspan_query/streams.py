@@ -103,11 +103,11 @@ Sent = Logged | Passing | Ended | Broken
 class Reads(Protocol):
     """What a stream reads when its client was late."""
 
-    async def see(self, at: At | None) -> None: ...
+    async def see(self, at: At | None) -> bool: ...
 
     async def events(self, execution_id: str, *, after: int, limit: int) -> Sequence[StoredEvent]: ...
 
-    async def execution(self, execution_id: str) -> ExecutionView | None: ...
+    async def execution(self, execution_id: str, *, at: At | None = None) -> ExecutionView | None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -280,7 +280,7 @@ class EventStream:
         self._break(followed, unread[0].problem if unread else EventMissing(execution_id, seq))
 
     async def _is_over(self, followed: _Followed) -> bool:
-        view = await self._reads.execution(followed.asked.execution_id)
+        view = await self._reads.execution(followed.asked.execution_id, at=followed.asked.at)
         if view is None:
             raise UnknownExecution(followed.asked.execution_id)
         return view.status in TERMINAL and view.seq <= followed.after
