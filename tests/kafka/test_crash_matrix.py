@@ -101,9 +101,13 @@ def test_three_owners_that_race_for_every_partition(killed: Matrix) -> None:
 def race(matrix: Matrix) -> None:
     """All victims take everything, again and again, until three partitions were each served by all of them."""
     before = [len(each.served()) for each in matrix.victims]
-    for each in matrix.victims:
-        each.race()
-    eventually(lambda: contested(matrix, before), "three owners have had one and the same partition")
+
+    def raced() -> bool:
+        for each in matrix.victims:
+            each.race()  # until it is so: a slow machine takes longer than one race lasts
+        return contested(matrix, before)
+
+    eventually(raced, "three owners have had one and the same partition")
 
 
 def contested(matrix: Matrix, before: list[int]) -> bool:
