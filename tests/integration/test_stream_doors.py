@@ -85,6 +85,14 @@ def test_the_same_by_get_for_a_browser(server: Server) -> None:
         assert until_done(coming, 2) == {first: ["done"], second: HELLO}
 
 
+def test_who_asks_for_a_streams_headers_alone_has_them_at_once(server: Server) -> None:
+    run = server.begin("hello")
+    for path in (f"/streams?follow={run}", f"/executions/{run}/stream"):
+        answer = server.http.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["content-type"].startswith("text/event-stream")
+
+
 def test_what_is_not_there_and_what_is_over_is_said(server: Server) -> None:
     run = server.begin("hello")
     server.await_end(run)

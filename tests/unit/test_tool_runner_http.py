@@ -140,6 +140,16 @@ async def test_a_newer_stream_ends_the_older_one(worker: Worker) -> None:
             assert await older.content.read() == b""
 
 
+async def test_who_asks_for_the_headers_alone_ends_no_stream(worker: Worker) -> None:
+    session_id = await worker.hello()
+    async with worker.tasks(session_id) as answer:
+        assert await line(answer) == PING
+        async with worker.http.head(f"{worker.server.url}/sessions/{session_id}/tasks") as refused:
+            assert refused.status == 405
+        worker.server.gateway.opened(tool_task(1))
+        assert ToolTask.model_validate(await line(answer)) == tool_task(1)
+
+
 async def test_a_client_that_goes_away_is_noticed_and_what_comes_meanwhile_is_given_to_its_next_stream(
     worker: Worker,
 ) -> None:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from agentspan.eventlog.commands import OutcomeUnknown, Unavailable
 from agentspan_doors import problems
 from agentspan_doors.guard import LOOPBACK, Guard
+from agentspan_doors.head import without_body
 from agentspan_doors.measured import Measured, Requests
 from agentspan_doors.openapi import Document, PlainDoor, completed
 from agentspan_doors.table import Table
@@ -35,7 +36,12 @@ class Application(FastAPI):
     plain_routes: tuple[Route, ...] = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._table.find(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        is_http = scope["type"] == "http"
+        found = self._table.find(scope["method"], scope["path"]) if is_http else None
+        if is_http and scope["method"] == "HEAD":
+            send = without_body(scope, send)
+            if found is None:
+                scope["method"] = "GET"
         if found is None:
             await super().__call__(scope, receive, send)
             return

@@ -55,6 +55,8 @@ class _Doors:
         return _json(encode(grant), 201)
 
     async def tasks(self, request: Request) -> Response:
+        if request.method == "HEAD":  # it would end the stream of who listens
+            raise DoorError(405, "method_not_allowed", "a session's tasks are handed to who asks for them: GET them")
         return _TaskLines(self._gateway, request.path_params["session_id"])
 
     async def report(self, scope: Scope, receive: Receive) -> Said:
