@@ -166,7 +166,7 @@ def _signature(name: str, found: Any) -> str:
         if parameter.annotation is not parameter.empty
         else parameter
         for parameter in signature.parameters.values()
-        if parameter.name not in ("self", "cls", "unknown") and not parameter.name.startswith("_")
+        if parameter.name not in ("self", "cls") and not parameter.name.startswith("_")
     ]
     returns = signature.return_annotation
     shown = signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)

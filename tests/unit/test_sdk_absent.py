@@ -1,6 +1,7 @@
 """What comparable products have and this one has not: refused by name with what to do instead, never ignored."""
 
 import importlib
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -177,16 +178,30 @@ def test_a_misspelt_option_says_what_there_is(where: str, call: Callable[..., An
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: start(AGENT, "x", idempotencykey="k"), r"start\(\) .* did you mean 'idempotency_key'\?"),  # type: ignore[arg-type]
-        (lambda: run(AGENT, "x", on_evnt=print), r"run\(\) .* did you mean 'on_event'\?"),  # type: ignore[arg-type]
-        (lambda: serve(AGENT, block=True), r"serve\(\) .* did you mean 'blocking'\?"),  # type: ignore[arg-type]
-        (lambda: configure(server="x"), r"configure\(\) .* did you mean 'server_url'\?"),  # type: ignore[arg-type]
+        (lambda: start(AGENT, "x", idempotencykey="k"), r"start\(\) .* did you mean 'idempotency_key'\?"),  # type: ignore[call-arg]
+        (lambda: run(AGENT, "x", on_evnt=print), r"run\(\) .* did you mean 'on_event'\?"),  # type: ignore[call-arg]
+        (lambda: serve(AGENT, block=True), r"serve\(\) .* did you mean 'blocking'\?"),  # type: ignore[call-arg]
+        (lambda: configure(server="x"), r"configure\(\) .* did you mean 'server_url'\?"),  # type: ignore[call-arg]
+        (lambda: Agent("a", modle="p/m"), r"Agent\(\) .* did you mean 'model'\?"),  # type: ignore[call-arg]
+        (lambda: start(AGENT, promt="x"), r"start\(\) .* did you mean 'prompt'\?"),  # type: ignore[call-arg]
+        (lambda: AgentHandle(execution="exec-a"), r"AgentHandle\(\) .* did you mean 'execution_id'\?"),  # type: ignore[call-arg]
+        (lambda: testing.mock_run(AGENT, "x", event=[]), r"mock_run\(\) .* did you mean 'events'\?"),  # type: ignore[call-arg]
+        (lambda: tool(aproval_required=True)(body), r"@tool .* did you mean 'approval_required'\?"),  # type: ignore[call-overload]
         (lambda: tool(retry=1)(body), r"@tool .* did you mean 'retries'\?"),  # type: ignore[call-overload]
     ],
 )
 def test_a_near_miss_is_named(call: Callable[[], Any], says: str) -> None:
     with pytest.raises(TypeError, match=says):
         call()
+
+
+@pytest.mark.parametrize("function", [start, start_async, run, AgentRuntime.serve_async, Agent.__init__])
+def test_a_function_that_looks_at_its_options_shows_itself(function: Callable[..., Any]) -> None:
+    own = inspect.unwrap(function)
+    assert own is not function
+    assert inspect.signature(function) == inspect.signature(own)
+    assert function.__doc__ == own.__doc__
+    assert inspect.iscoroutinefunction(function) is inspect.iscoroutinefunction(own)
 
 
 @pytest.mark.parametrize("twin", [start_async, run_async, stream_async])

@@ -261,8 +261,8 @@ def test_an_agent_is_a_definition() -> None:
 @pytest.mark.parametrize(
     ("make", "error", "says"),
     [
-        (lambda: Agent("a", "p/m", temprature=1), TypeError, "no option 'temprature'; did you mean 'temperature'?"),  # type: ignore[arg-type]
-        (lambda: Agent("a", "p/m", tool=[]), TypeError, "no option 'tool'; did you mean 'tools'?"),  # type: ignore[arg-type]
+        (lambda: Agent("a", "p/m", temprature=1), TypeError, "no option 'temprature'; did you mean 'temperature'?"),  # type: ignore[call-arg]
+        (lambda: Agent("a", "p/m", tool=[]), TypeError, "no option 'tool'; did you mean 'tools'?"),  # type: ignore[call-arg]
         (lambda: Agent("a", "gpt"), ConfigurationError, "agent 'a': model 'gpt' names no provider"),
         (lambda: Agent("a b", "p/m"), ConfigurationError, "agent 'a b': a name has no spaces; write 'a_b'"),
         (lambda: Agent("a&b", "p/m"), ConfigurationError, "agent 'a&b': name"),

@@ -3,11 +3,17 @@
 Apart from the places that refuse, so that nothing is ever accepted and ignored, and one table says what is missing.
 """
 
-from collections.abc import Iterable, Mapping
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ParamSpec, TypeVar, cast
 
 from agentspan.agents._errors import NotSupported
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _TEAM = "one agent runs at a time; call another from a tool with start(), or chain runs in your own code"
 _GUARD = "check inside the tool, require approval, or give the agent an output_type"
@@ -155,14 +161,45 @@ METHODS: Mapping[str, str] = {
 """Methods that one might look for on a handle or a runtime."""
 
 
-def refuse(where: str, given: Mapping[str, Any], absent: Mapping[str, str], options: Iterable[str]) -> None:
-    """Raise for the first option that `where` does not have: NotSupported with what to do instead, else TypeError."""
+def takes(where: str, absent: Mapping[str, str] = MappingProxyType({})) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A function that refuses an option that it does not have: NotSupported with what to do instead, else TypeError.
+
+    It looks before Python does, which would miss the option that was meant and not name the one that was misspelt.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        known = _named(function)
+
+        @functools.wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            _refuse(where, kwargs, absent, known)
+            return function(*args, **kwargs)
+
+        @functools.wraps(function)
+        async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
+            _refuse(where, kwargs, absent, known)
+            return await cast(Any, function(*args, **kwargs))
+
+        return cast("Callable[P, R]", awaited) if inspect.iscoroutinefunction(function) else called
+
+    return decorate
+
+
+def _named(function: Callable[..., Any]) -> frozenset[str]:
+    """What can be given by its name."""
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = inspect.signature(function).parameters.values()
+    return frozenset(each.name for each in parameters if each.kind in named) - {"self"}
+
+
+def _refuse(where: str, given: Iterable[str], absent: Mapping[str, str], known: frozenset[str]) -> None:
     for option in given:
+        if option in known:
+            continue
         if instead := absent.get(option):
             raise NotSupported(f"{where} has no option {option!r}: {instead}")
-        known = sorted(options)
-        close = get_close_matches(option, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}"
+        close = get_close_matches(option, sorted(known), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(sorted(known))}"
         raise TypeError(f"{where} has no option {option!r}; {hint}")
 
 

@@ -3,29 +3,17 @@
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from typing import Any, Never
+from typing import Any
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from agentspan.agents._absent import AGENT_OPTIONS, refuse
+from agentspan.agents._absent import AGENT_OPTIONS, takes
 from agentspan.agents._errors import ConfigurationError
 from agentspan.agents._signature import PlainSchema
 from agentspan.agents._tools import Tool
 from agentspan_schemas import JsonSchema
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.errors import describe
-
-_OPTIONS = (
-    "name",
-    "model",
-    "instructions",
-    "tools",
-    "output_type",
-    "max_turns",
-    "max_tokens",
-    "temperature",
-    "timeout_s",
-)
 
 
 class Agent:
@@ -51,6 +39,7 @@ class Agent:
     Raises ConfigurationError for what cannot work, TypeError for an option that it does not have.
     """
 
+    @takes("Agent()", AGENT_OPTIONS)
     def __init__(
         self,
         name: str,
@@ -62,9 +51,7 @@ class Agent:
         max_tokens: int = 4096,
         temperature: float | None = None,
         timeout_s: float | None = None,
-        **unknown: Never,
     ) -> None:
-        refuse("Agent()", unknown, AGENT_OPTIONS, _OPTIONS)
         _check_names(name, model)
         self.name = name
         self.model = model

@@ -7,9 +7,9 @@ runtime's methods, which tests hold together: these are what editors, `help` and
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any
 
-from agentspan.agents._absent import CONFIGURE_OPTIONS, refuse
+from agentspan.agents._absent import CONFIGURE_OPTIONS, SERVE_OPTIONS, START_OPTIONS, takes
 from agentspan.agents._agent import Agent
 from agentspan.agents._discovery import server_url as checked_url
 from agentspan.agents._errors import ConfigurationError
@@ -66,7 +66,8 @@ def default_runtime() -> AgentRuntime:
     return _DEFAULT.get()
 
 
-def configure(*, server_url: str | None = None, autostart: bool | None = None, **unknown: Never) -> None:
+@takes("configure()", CONFIGURE_OPTIONS)
+def configure(*, server_url: str | None = None, autostart: bool | None = None) -> None:
     """Say which server the default runtime uses, before it is first used. What is not named stays as it was.
 
     Args:
@@ -77,7 +78,6 @@ def configure(*, server_url: str | None = None, autostart: bool | None = None, *
 
     Raises ConfigurationError after the first use (`shutdown` makes that undone), TypeError for an unknown option.
     """
-    refuse("configure()", unknown, CONFIGURE_OPTIONS, ("server_url", "autostart"))
     given = {"server_url": server_url and checked_url(server_url), "autostart": autostart}
     _DEFAULT.configure({name: value for name, value in given.items() if value is not None})
 
@@ -94,6 +94,7 @@ async def shutdown_async() -> None:
         await runtime.close_async()
 
 
+@takes("start()", START_OPTIONS)
 def start(
     agent: Agent,
     prompt: str,
@@ -101,14 +102,14 @@ def start(
     metadata: Mapping[str, Any] | None = None,
     idempotency_key: str | None = None,
     timeout_s: float | None = None,
-    **unknown: Never,
 ) -> "AgentHandle":
     """Start a run on the default runtime: `AgentRuntime.start` says what the options mean."""
     return default_runtime().start(
-        agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s, **unknown
+        agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s
     )
 
 
+@takes("start_async()", START_OPTIONS)
 async def start_async(
     agent: Agent,
     prompt: str,
@@ -116,14 +117,14 @@ async def start_async(
     metadata: Mapping[str, Any] | None = None,
     idempotency_key: str | None = None,
     timeout_s: float | None = None,
-    **unknown: Never,
 ) -> "AgentHandle":
     """`start`, awaited."""
     return await default_runtime().start_async(
-        agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s, **unknown
+        agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s
     )
 
 
+@takes("run()", START_OPTIONS)
 def run(
     agent: Agent,
     prompt: str,
@@ -132,7 +133,6 @@ def run(
     idempotency_key: str | None = None,
     timeout_s: float | None = None,
     on_event: "Callable[[AgentEvent], object] | None" = None,
-    **unknown: Never,
 ) -> "AgentResult":
     """Start a run on the default runtime and wait for its result: see `AgentRuntime.run`."""
     return default_runtime().run(
@@ -142,10 +142,10 @@ def run(
         idempotency_key=idempotency_key,
         timeout_s=timeout_s,
         on_event=on_event,
-        **unknown,
     )
 
 
+@takes("run_async()", START_OPTIONS)
 async def run_async(
     agent: Agent,
     prompt: str,
@@ -154,7 +154,6 @@ async def run_async(
     idempotency_key: str | None = None,
     timeout_s: float | None = None,
     on_event: "Callable[[AgentEvent], object] | None" = None,
-    **unknown: Never,
 ) -> "AgentResult":
     """`run`, awaited."""
     return await default_runtime().run_async(
@@ -164,10 +163,10 @@ async def run_async(
         idempotency_key=idempotency_key,
         timeout_s=timeout_s,
         on_event=on_event,
-        **unknown,
     )
 
 
+@takes("stream()", START_OPTIONS)
 def stream(
     agent: Agent,
     prompt: str,
@@ -175,14 +174,14 @@ def stream(
     metadata: Mapping[str, Any] | None = None,
     idempotency_key: str | None = None,
     timeout_s: float | None = None,
-    **unknown: Never,
 ) -> "AgentStream[AgentEvent]":
     """Start a run on the default runtime and iterate its events: see `AgentRuntime.stream`."""
     return default_runtime().stream(
-        agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s, **unknown
+        agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s
     )
 
 
+@takes("stream_async()", START_OPTIONS)
 async def stream_async(
     agent: Agent,
     prompt: str,
@@ -190,19 +189,20 @@ async def stream_async(
     metadata: Mapping[str, Any] | None = None,
     idempotency_key: str | None = None,
     timeout_s: float | None = None,
-    **unknown: Never,
 ) -> "AsyncAgentStream[AgentEvent]":
     """`stream`, awaited."""
     return await default_runtime().stream_async(
-        agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s, **unknown
+        agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s
     )
 
 
-def serve(*agents: Agent, blocking: bool = True, **unknown: Never) -> None:
+@takes("serve()", SERVE_OPTIONS)
+def serve(*agents: Agent, blocking: bool = True) -> None:
     """Run these agents' tools on the default runtime, until interrupted: see `AgentRuntime.serve`."""
-    default_runtime().serve(*agents, blocking=blocking, **unknown)
+    default_runtime().serve(*agents, blocking=blocking)
 
 
-async def serve_async(*agents: Agent, blocking: bool = True, **unknown: Never) -> None:
+@takes("serve_async()", SERVE_OPTIONS)
+async def serve_async(*agents: Agent, blocking: bool = True) -> None:
     """`serve`, awaited."""
-    await default_runtime().serve_async(*agents, blocking=blocking, **unknown)
+    await default_runtime().serve_async(*agents, blocking=blocking)

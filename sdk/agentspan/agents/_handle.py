@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Never, overload
 
-from agentspan.agents._absent import missing_method
+from agentspan.agents._absent import missing_method, takes
 from agentspan.agents._errors import ConfigurationError, ResultTimeout
 from agentspan.agents._events import AgentDelta, AgentEvent
 from agentspan.agents._handle_async import AsyncTwins
@@ -31,6 +31,7 @@ class AgentHandle(AsyncTwins):
         runtime: How to reach the server; None: the default runtime.
     """
 
+    @takes("AgentHandle()")
     def __init__(self, execution_id: str, runtime: "AgentRuntime | None" = None) -> None:
         from agentspan.agents._default import default_runtime  # here: a runtime makes handles
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Never, ParamSpec, Self, TypeVar
 
-from agentspan.agents._absent import CONFIGURE_OPTIONS, SERVE_OPTIONS, START_OPTIONS, missing_method, refuse
+from agentspan.agents._absent import CONFIGURE_OPTIONS, SERVE_OPTIONS, START_OPTIONS, missing_method, takes
 from agentspan.agents._agent import Agent
 from agentspan.agents._discovery import autostarts, server_url
 from agentspan.agents._errors import AgentspanError, ConfigurationError
@@ -36,9 +36,6 @@ CLOSE_S = 10.0
 EXIT_S = 2.0
 """How long the end of the program waits for them."""
 
-START = ("metadata", "idempotency_key", "timeout_s")
-RUN = (*START, "on_event")
-
 
 class AgentRuntime:
     """A connection to a server; use it as a context manager, sync or async, or `close` it.
@@ -52,8 +49,8 @@ class AgentRuntime:
         autostart: Whether one may be started; None: unless AGENTSPAN_AUTOSTART is 0.
     """
 
-    def __init__(self, server_url: str | None = None, *, autostart: bool | None = None, **unknown: Never) -> None:
-        refuse("AgentRuntime()", unknown, CONFIGURE_OPTIONS, ("server_url", "autostart"))
+    @takes("AgentRuntime()", CONFIGURE_OPTIONS)
+    def __init__(self, server_url: str | None = None, *, autostart: bool | None = None) -> None:
         self._given_url = server_url
         self._autostart = autostart
         self._lock = threading.Lock()
@@ -90,13 +87,14 @@ class AgentRuntime:
 
     # Serving
 
-    def serve(self, *agents: Agent, blocking: bool = True, **unknown: Never) -> None:
+    @takes("serve()", SERVE_OPTIONS)
+    def serve(self, *agents: Agent, blocking: bool = True) -> None:
         """Run these agents' tools whenever a run calls them, until closed.
 
         Returns when the server knows of them (`blocking=False`), or when the program is interrupted or terminated:
         then the tools in hand get a few seconds to finish. Raises what ended the worker, should anything.
         """
-        _check_served(agents, unknown)
+        _check_served(agents)
         if not blocking:
             self.call(self._announce(agents))
             return
@@ -109,9 +107,10 @@ class AgentRuntime:
         finally:
             self.close()
 
-    async def serve_async(self, *agents: Agent, blocking: bool = True, **unknown: Never) -> None:
+    @takes("serve_async()", SERVE_OPTIONS)
+    async def serve_async(self, *agents: Agent, blocking: bool = True) -> None:
         """`serve`, awaited: with `blocking` until it is closed or cancelled."""
-        _check_served(agents, unknown)
+        _check_served(agents)
         if not blocking:
             await self.call_async(self._announce(agents))
             return
@@ -125,6 +124,7 @@ class AgentRuntime:
 
     # Runs. The options are written out in each: editors, `help` and the reference show what stands in a signature.
 
+    @takes("start()", START_OPTIONS)
     def start(
         self,
         agent: Agent,
@@ -133,7 +133,6 @@ class AgentRuntime:
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
-        **unknown: Never,
     ) -> "AgentHandle":
         """Start a run and serve its tools from this process.
 
@@ -142,9 +141,9 @@ class AgentRuntime:
             idempotency_key: The same key again is the same run, not another one.
             timeout_s: After how long a run without an answer fails; None: as its agent says.
         """
-        refuse("start()", unknown, START_OPTIONS, START)
         return self._handle(self.call(self._start(agent, prompt, metadata, idempotency_key, timeout_s)))
 
+    @takes("start_async()", START_OPTIONS)
     async def start_async(
         self,
         agent: Agent,
@@ -153,12 +152,11 @@ class AgentRuntime:
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
-        **unknown: Never,
     ) -> "AgentHandle":
         """`start`, awaited."""
-        refuse("start_async()", unknown, START_OPTIONS, START)
         return self._handle(await self.call_async(self._start(agent, prompt, metadata, idempotency_key, timeout_s)))
 
+    @takes("run()", START_OPTIONS)
     def run(
         self,
         agent: Agent,
@@ -168,14 +166,12 @@ class AgentRuntime:
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
         on_event: "Callable[[AgentEvent], object] | None" = None,
-        **unknown: Never,
     ) -> "AgentResult":
         """Start a run and wait for its result; for ever, where a call waits for a person who does not come.
 
         Args:
             on_event: Called with each event, in the caller's thread: `event.type == "waiting"` is the place to ask.
         """
-        refuse("run()", unknown, START_OPTIONS, RUN)
         handle = self.start(agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s)
         stream = handle.stream(after=0)
         for event in stream:
@@ -183,6 +179,7 @@ class AgentRuntime:
                 on_event(event)
         return stream.get_result()
 
+    @takes("run_async()", START_OPTIONS)
     async def run_async(
         self,
         agent: Agent,
@@ -192,10 +189,8 @@ class AgentRuntime:
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
         on_event: "Callable[[AgentEvent], object] | None" = None,
-        **unknown: Never,
     ) -> "AgentResult":
         """`run`, awaited."""
-        refuse("run_async()", unknown, START_OPTIONS, RUN)
         handle = await self.start_async(
             agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s
         )
@@ -205,6 +200,7 @@ class AgentRuntime:
                 on_event(event)
         return await stream.get_result()
 
+    @takes("stream()", START_OPTIONS)
     def stream(
         self,
         agent: Agent,
@@ -213,13 +209,12 @@ class AgentRuntime:
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
-        **unknown: Never,
     ) -> "AgentStream[AgentEvent]":
         """Start a run and iterate its events: `start(...).stream()`."""
-        refuse("stream()", unknown, START_OPTIONS, START)
         handle = self.start(agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s)
         return handle.stream()
 
+    @takes("stream_async()", START_OPTIONS)
     async def stream_async(
         self,
         agent: Agent,
@@ -228,10 +223,8 @@ class AgentRuntime:
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
-        **unknown: Never,
     ) -> "AsyncAgentStream[AgentEvent]":
         """`stream`, awaited: `async for event in await runtime.stream_async(agent, prompt)`."""
-        refuse("stream_async()", unknown, START_OPTIONS, START)
         handle = await self.start_async(
             agent, prompt, metadata=metadata, idempotency_key=idempotency_key, timeout_s=timeout_s
         )
@@ -362,8 +355,7 @@ class AgentRuntime:
             self.close(EXIT_S)
 
 
-def _check_served(agents: Sequence[Agent], unknown: Mapping[str, Any]) -> None:
-    refuse("serve()", unknown, SERVE_OPTIONS, ("blocking",))
+def _check_served(agents: Sequence[Agent]) -> None:
     if not agents:
         raise ConfigurationError("serve() needs at least one agent")
     for agent in agents:

@@ -3,11 +3,11 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Generic, Never, ParamSpec, TypeVar, overload
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from pydantic import ValidationError
 
-from agentspan.agents._absent import TOOL_OPTIONS, refuse
+from agentspan.agents._absent import TOOL_OPTIONS, takes
 from agentspan.agents._errors import ConfigurationError
 from agentspan.agents._outcome import Reconcile
 from agentspan.agents._signature import Signature, read_signature
@@ -17,17 +17,6 @@ from agentspan_schemas.errors import describe
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_OPTIONS = (
-    "name",
-    "approval_required",
-    "effects",
-    "timeout_s",
-    "retries",
-    "approval_expires_s",
-    "concurrency",
-    "reconcile",
-)
 
 
 class Tool(Generic[P, R]):
@@ -124,6 +113,7 @@ def tool(
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 
 
+@takes("@tool", TOOL_OPTIONS)
 def tool(
     function: Callable[..., Any] | None = None,
     /,
@@ -136,7 +126,6 @@ def tool(
     approval_expires_s: float | None = None,
     concurrency: int | None = None,
     reconcile: Reconcile | None = None,
-    **unknown: Never,
 ) -> Any:
     """Make a function a tool: `@tool`, or `@tool(approval_required=True)`.
 
@@ -165,7 +154,6 @@ def tool(
 
     Raises ConfigurationError for options that contradict each other.
     """
-    refuse("@tool", unknown, TOOL_OPTIONS, _OPTIONS)
 
     def decorate(function: Callable[..., Any]) -> Tool[..., Any]:
         options = {

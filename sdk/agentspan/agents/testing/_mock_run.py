@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any, Literal
 
+from agentspan.agents._absent import takes
 from agentspan.agents._agent import Agent
 from agentspan.agents._errors import ConfigurationError
 from agentspan.agents._result import AgentResult
@@ -33,6 +34,7 @@ from agentspan_schemas import events as e
 __tracebackhide__ = of_the_test(ScriptError)
 
 
+@takes("mock_run()")
 def mock_run(
     agent: Agent,
     prompt: str,
