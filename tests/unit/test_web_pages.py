@@ -95,6 +95,21 @@ async def test_before_the_first_run_the_list_says_how_to_begin() -> None:
     assert "AGENTSPAN_SERVER_URL=http://localhost:7000 python hello.py" in page.text
 
 
+@pytest.mark.parametrize(
+    ("said", "address"),
+    [
+        ("https", "https://agentspan.example.com"),
+        ("HTTPS, http", "https://agentspan.example.com"),
+        ("http", "http://agentspan.example.com"),
+        ("javascript", "http://agentspan.example.com"),
+    ],
+)
+async def test_behind_a_proxy_it_says_the_address_that_the_browser_asked_for(said: str, address: str) -> None:
+    async with browsing(Told()) as client:
+        page = await client.get("/", headers={"Host": "agentspan.example.com", "X-Forwarded-Proto": said})
+    assert f"AGENTSPAN_SERVER_URL={address} python hello.py" in page.text
+
+
 def test_the_quickstart_is_a_program_with_an_agent() -> None:
     source = (HERE / "templates" / "quickstart.py.txt").read_text()
     ast.parse(source)

@@ -88,7 +88,7 @@ class _Web:
             statuses=STATUSES,
             presets=presets(self._now()),
             here="waiting" if listing == Listing(statuses=("waiting",)) else "executions",
-            server=str(request.base_url).rstrip("/"),
+            server=_address(request),
             quickstart=self._quickstart,
         )
 
@@ -136,6 +136,14 @@ class _Web:
     def _problem(self, status: int, title: str, detail: str, **more: Any) -> Response:
         shown = {"clear": False, "refresh_s": None, "why": None, "here": "", **more}
         return self._pages.page("problem.html", status=status, title=title, detail=detail, **shown)
+
+
+def _address(request: Request) -> str:
+    """The server's, as the browser asked for it. A proxy that speaks https says so; it is told to nobody but who sent it,
+    and so believed of everybody."""
+    said = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+    scheme = said if said in ("http", "https") else request.url.scheme
+    return str(request.base_url.replace(scheme=scheme)).rstrip("/")
 
 
 def _number(request: Request, name: str) -> int:
