@@ -139,8 +139,8 @@ class _Web:
 
 
 def _address(request: Request) -> str:
-    """The server's, as the browser asked for it. A proxy that speaks https says so; it is told to nobody but who sent it,
-    and so believed of everybody."""
+    """The server's, as the browser asked for it. That a proxy speaks https is told to nobody but who said so, and so
+    believed of everybody."""
     said = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
     scheme = said if said in ("http", "https") else request.url.scheme
     return str(request.base_url.replace(scheme=scheme)).rstrip("/")
