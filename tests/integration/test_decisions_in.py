@@ -8,8 +8,8 @@ import pytest
 from agentspan_schemas import commands as c
 from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.canonical import args_hash
+from agentspan_schemas.cloudevents import Headers
 from tests.support.approvals import Office
-from tests.support.intake import Headers
 from tests.support.orchestration import ARGS, EXECUTION, Process, approve, ask, start
 
 CALL = f"{EXECUTION}.1-0"

@@ -21,9 +21,10 @@ from agentspan_orchestrator.starts import Starts
 from agentspan_schemas import commands as c
 from agentspan_schemas import events as e
 from agentspan_schemas.answers import Answer
+from agentspan_schemas.cloudevents import Headers
 from agentspan_schemas.ids import execution_id_for
 from agentspan_schemas.tickets import Ticket, TicketMapping
-from tests.support.intake import Headers, MemoryDeadLetters, MemoryTopic
+from tests.support.intake import MemoryDeadLetters, MemoryTopic
 from tests.support.orchestration import World, process
 
 TICKET: dict[str, Any] = {"id": "T-1", "source": "crm", "agent": "support", "text": "My invoice is wrong"}

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentspan.eventlog._kafka_config import KafkaConfig
 from agentspan.eventlog._kafka_messages import Encoded
-from agentspan.eventlog._kafka_producer import Landed, Producing
+from agentspan.eventlog._kafka_producer import Landed, Producing, nobody_asks
 
 Moment = Literal["before", "between", "after"]
 Action = Literal["kill", "freeze"]
@@ -83,7 +83,7 @@ def watched_producing(failpoints: Failpoints) -> type[Producing]:
             super().__init__(config)
 
         def send(
-            self, topic: str, partition: int, records: Sequence[Encoded], landed: Landed
+            self, topic: str, partition: int, records: Sequence[Encoded], landed: Landed = nobody_asks
         ) -> asyncio.Future[Sequence[int]]:
             if failpoints.over:
                 return asyncio.get_running_loop().create_future()

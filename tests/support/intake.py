@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 from agentspan.eventlog import FateUnknown
 from agentspan.eventlog.intake import Delivery
+from agentspan_schemas.cloudevents import Headers
 from agentspan_schemas.dead_letters import Why, original, why
-
-Headers = tuple[tuple[str, bytes], ...]
 
 
 class MemoryTopic:

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agentspan_doors import create_app
+from agentspan_schemas.cloudevents import Headers
 from agentspan_schemas.dead_letters import Why
 from agentspan_standalone.app import make_app
 from agentspan_standalone.composition import Services, now
@@ -173,7 +174,7 @@ class Letters:
     def __init__(self) -> None:
         self.fails = False
 
-    async def put(self, key: bytes | None, value: bytes, headers: tuple[tuple[str, bytes], ...]) -> None:
+    async def put(self, key: bytes | None, value: bytes, headers: Headers) -> None:
         if self.fails:
             raise OSError("no broker")
 

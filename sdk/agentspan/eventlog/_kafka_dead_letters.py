@@ -7,17 +7,16 @@ from collections.abc import Awaitable
 
 from agentspan.eventlog._kafka_connection import Connection
 from agentspan.eventlog._kafka_messages import Encoded
+from agentspan.eventlog._kafka_producer import ANY_PARTITION
 from agentspan.eventlog._kafka_topics import MAX_LETTER_BYTES
+from agentspan_schemas.cloudevents import Headers
 from agentspan_schemas.dead_letters import OMITTED, PREFIX
 from agentspan_schemas.topics import Topic, dlq_name
 
-ANY_PARTITION = -1
 HEADER_BYTES = 16
 """At most so many around the bytes of one header, its key or its value."""
 
 BATCH_BYTES = 256
-
-Headers = tuple[tuple[str, bytes], ...]
 
 
 class KafkaDeadLetters:
@@ -31,7 +30,7 @@ class KafkaDeadLetters:
         """A record that was compressed may be larger than any message may be here: of it, the letter says where it
         stands."""
         letter = _letter(key, value, headers)
-        return self._producing.send(self._topic, ANY_PARTITION, [letter], _wherever)
+        return self._producing.send(self._topic, ANY_PARTITION, [letter])
 
 
 def _letter(key: bytes | None, value: bytes, headers: Headers) -> Encoded:
@@ -40,7 +39,3 @@ def _letter(key: bytes | None, value: bytes, headers: Headers) -> Encoded:
         return Encoded(key, value, list(headers))
     added = [(name, raw) for name, raw in headers if name.startswith(PREFIX)]
     return Encoded(None, b"", [*added, (OMITTED, f"{size} bytes".encode())])
-
-
-def _wherever(_: int, __: int) -> None:
-    """Nobody asks where a dead letter landed."""

@@ -8,13 +8,12 @@ from collections.abc import AsyncIterator, Awaitable
 from agentspan.eventlog._kafka_connection import Connection, TopicFacts
 from agentspan.eventlog._kafka_live import Place
 from agentspan.eventlog._kafka_messages import Encoded
+from agentspan.eventlog._kafka_producer import ANY_PARTITION
 from agentspan.eventlog._kafka_source import delivery_of
 from agentspan.eventlog.intake import Delivery
+from agentspan_schemas.cloudevents import Headers
 
-ANY_PARTITION = -1
 READ_LIMIT = 100
-
-Headers = tuple[tuple[str, bytes], ...]
 
 
 class KafkaLetterbox:
@@ -45,8 +44,4 @@ class KafkaLetterbox:
         return self._write(self._dead_letters.name, partition, Encoded(key, value, list(headers)))
 
     def _write(self, topic: str, partition: int, record: Encoded) -> Awaitable[object]:
-        return self._connection.producing.send(topic, partition, [record], _wherever)
-
-
-def _wherever(_: int, __: int) -> None:
-    """Nobody asks where it landed."""
+        return self._connection.producing.send(topic, partition, [record])

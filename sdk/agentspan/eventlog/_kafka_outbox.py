@@ -8,8 +8,7 @@ from collections.abc import Awaitable
 from agentspan.eventlog._kafka_connection import Connection, TopicFacts
 from agentspan.eventlog._kafka_messages import Encoded
 from agentspan.eventlog._murmur2 import partition_for
-
-Headers = tuple[tuple[str, bytes], ...]
+from agentspan_schemas.cloudevents import Headers
 
 
 class KafkaOutbox:
@@ -22,8 +21,4 @@ class KafkaOutbox:
     def send(self, key: str, value: bytes, headers: Headers) -> Awaitable[object]:
         """Queue a message; awaiting returns when it is acknowledged, or raises a WriteError."""
         partition = partition_for(key, self._topic.partitions)
-        return self._producing.send(self._topic.name, partition, [Encoded(key, value, list(headers))], _wherever)
-
-
-def _wherever(_: int, __: int) -> None:
-    """Nobody asks where it landed."""
+        return self._producing.send(self._topic.name, partition, [Encoded(key, value, list(headers))])

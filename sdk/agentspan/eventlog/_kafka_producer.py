@@ -29,6 +29,12 @@ POLL_S = 0.1
 Landed = Callable[[int, int], None]
 """Told which record of a write landed, and at which offset."""
 
+ANY_PARTITION = -1
+
+
+def nobody_asks(index: int, offset: int) -> None:
+    """Where it landed."""
+
 
 class _Write:
     """Records that are acknowledged together."""
@@ -63,7 +69,7 @@ class Producing:
         self._closed = False
 
     def send(
-        self, topic: str, partition: int, records: Sequence[Encoded], landed: Landed
+        self, topic: str, partition: int, records: Sequence[Encoded], landed: Landed = nobody_asks
     ) -> asyncio.Future[Sequence[int]]:
         """Queue records; the future has their offsets, -1 for one that stands where nobody knows."""
         write = _Write(topic, partition, records, landed)

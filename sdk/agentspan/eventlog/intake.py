@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 from agentspan.eventlog._errors import LogError
 from agentspan_schemas import MAX_VALUE_BYTES
+from agentspan_schemas.cloudevents import Headers
 from agentspan_schemas.dead_letters import Why, original
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class Delivery:
     key: bytes | None
     value: bytes
     """Empty where there is none."""
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Headers = ()
 
 
 class Source(Protocol):
@@ -52,7 +53,7 @@ class Source(Protocol):
 class DeadLetters(Protocol):
     """Where records go that could not be taken."""
 
-    def put(self, key: bytes | None, value: bytes, headers: tuple[tuple[str, bytes], ...]) -> Awaitable[object]:
+    def put(self, key: bytes | None, value: bytes, headers: Headers) -> Awaitable[object]:
         """Awaiting returns when it is acknowledged, or raises a WriteError."""
         ...
 

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 from agentspan.eventlog._errors import LogError
 from agentspan.eventlog.intake import Delivery
 from agentspan_schemas import Unreadable
-from agentspan_schemas.cloudevents import binary_headers
+from agentspan_schemas.cloudevents import Headers, binary_headers
 from agentspan_schemas.codec import DEAD_LETTERS_HANDLED, encode
 from agentspan_schemas.dead_letters import HANDLED, OMITTED, Handled, Why, original, why
 
@@ -56,7 +56,7 @@ class Letter:
     key: bytes | None
     value: bytes
     """As it came; empty in a listing."""
-    headers: tuple[tuple[str, bytes], ...]
+    headers: Headers
     """The record's own."""
     size: int
     """Of the value, in bytes."""
@@ -75,16 +75,12 @@ class Letterbox(Protocol):
         """All that stands among the dead letters when it begins, each partition in order."""
         ...
 
-    def send(
-        self, partition: int, key: bytes | None, value: bytes, headers: tuple[tuple[str, bytes], ...]
-    ) -> Awaitable[object]:
+    def send(self, partition: int, key: bytes | None, value: bytes, headers: Headers) -> Awaitable[object]:
         """Write to the topic that they came from: awaiting returns when it is acknowledged, or raises a WriteError.
         Any partition will do where there is no such one."""
         ...
 
-    def note(
-        self, partition: int, key: bytes, value: bytes, headers: tuple[tuple[str, bytes], ...]
-    ) -> Awaitable[object]:
+    def note(self, partition: int, key: bytes, value: bytes, headers: Headers) -> Awaitable[object]:
         """Write to the dead letters themselves."""
         ...
 

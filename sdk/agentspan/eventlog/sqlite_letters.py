@@ -14,6 +14,7 @@ from pathlib import Path
 from agentspan.eventlog._errors import WriteError
 from agentspan.eventlog.intake import Delivery
 from agentspan.eventlog.letters import NotReplayable
+from agentspan_schemas.cloudevents import Headers
 
 KEPT_DAYS = 30
 WAITS_S = 10.0
@@ -25,8 +26,6 @@ CREATE TABLE IF NOT EXISTS letter (
     key BLOB, value BLOB NOT NULL, headers TEXT NOT NULL
 )
 """
-
-Headers = tuple[tuple[str, bytes], ...]
 
 
 class SqliteLetters:

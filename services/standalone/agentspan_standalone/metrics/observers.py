@@ -10,14 +10,13 @@ from functools import partial
 
 from agentspan.eventlog.intake import DeadLetters
 from agentspan_orchestrator.ports import OnRelease
+from agentspan_schemas.cloudevents import Headers
 from agentspan_schemas.dead_letters import why
 from agentspan_standalone.metrics.catalogue import SECONDS
 from agentspan_standalone.metrics.exposition import Labels, Sample, Times
 
 Clock = Callable[[], float]
 """Seconds, of which only differences count."""
-
-Headers = tuple[tuple[str, bytes], ...]
 
 
 class Measured:
