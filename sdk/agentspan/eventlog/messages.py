@@ -1,18 +1,21 @@
-"""Events and notes as records and back: the one place where what stands on a log is encoded and decoded.
+"""Messages as records and back: the one place where what stands on a log is encoded and decoded.
 
 Apart from the log itself, which carries records of any meaning.
 """
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 from agentspan.eventlog._records import Outcome, Record, Stored
 from agentspan_schemas.answers import Answer, Note, Refused, Repeated, UnreadableCommand, answer_to
-from agentspan_schemas.codec import EVENTS, NOTES, encode
+from agentspan_schemas.codec import EVENTS, NOTES, Family, encode
 from agentspan_schemas.commands import Command
 from agentspan_schemas.events import Event
 
 COMMAND_OFFSET = "commandoffset"
 """The attribute that says up to where its inbox a partition has been decided: `<inbox id>/<offset>`."""
+
+M = TypeVar("M")
 
 OnLog = Event | Note
 """What an owner writes."""
@@ -36,6 +39,11 @@ def read_log_record(record: Record) -> OnLog:
     if record.message is not None:
         return record.message  # type: ignore[return-value]
     return EVENTS.decode(record.value) if record.type in EVENTS.types else NOTES.decode(record.value)
+
+
+def message_of(record: Record, family: Family[M]) -> M:
+    """What a record of one family says; decoded only where another process made it. Raises Unreadable."""
+    return family.decode(record.value) if record.message is None else record.message  # type: ignore[return-value]
 
 
 def stored_events(outcome: Outcome) -> Iterator[tuple[Stored, Event]]:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from agentspan.eventlog import Position, Record
+from agentspan.eventlog.messages import message_of
 from agentspan_approvals.ports import Kept
 from agentspan_approvals.publishing import Standing
 from agentspan_schemas import SCHEMA_VERSION
@@ -70,7 +71,7 @@ def standing(record: Record) -> Standing:
     """What an entry says of its request; decoded where its attributes do not. Raises Unreadable."""
     if "attempts" in record.attributes:
         return _said(record.attributes)
-    found = record.message if isinstance(record.message, ApprovalRecord) else APPROVALS.decode(record.value)
+    found = message_of(record, APPROVALS)
     return Standing(found.version, found.ended_at)
 
 

@@ -5,6 +5,7 @@ import logging
 
 from agentspan.eventlog import CaughtUp, LogError, Record, Table
 from agentspan.eventlog.commands import Unavailable
+from agentspan.eventlog.messages import message_of
 from agentspan_schemas import Unreadable
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.codec import AGENTS, encode
@@ -95,10 +96,8 @@ class Definitions:
 
 def _definition(record: Record) -> AgentDefinition | None:
     """The definition; None for one that cannot be read, as of a newer version: here its agent is unknown."""
-    if isinstance(record.message, AgentDefinition):
-        return record.message
     try:
-        return AGENTS.decode(record.value)
+        return message_of(record, AGENTS)
     except Unreadable as error:
         logger.warning("the definition %r is passed over: %s", record.key, error)
         return None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from agentspan.eventlog import CaughtUp, Record, Table
+from agentspan.eventlog.messages import message_of
 from agentspan_orchestrator.ports import Now
 from agentspan_schemas import Unreadable
 from agentspan_schemas.codec import WORKERS
@@ -90,10 +91,8 @@ class Watch:
 
 def _session(record: Record) -> WorkerSession | None:
     """The announcement; None for one that cannot be read, as of a newer version: what it holds counts as not held."""
-    if isinstance(record.message, WorkerSession):
-        return record.message
     try:
-        return WORKERS.decode(record.value)
+        return message_of(record, WORKERS)
     except Unreadable as error:
         logger.warning("the announcement of session %r is passed over: %s", record.key, error)
         return None

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Iterable
 from typing import Protocol
 
 from agentspan.eventlog import CaughtUp, Change, LogError, Record, Table
+from agentspan.eventlog.messages import message_of
 from agentspan_schemas import Unreadable
 from agentspan_schemas.codec import WORKERS, encode
 from agentspan_schemas.tasks import WorkerSession
@@ -132,7 +133,7 @@ class Announcer:
         if change.record is None:
             return self.peers.gone(change.key)
         try:
-            session = _session(change.record)
+            session = message_of(change.record, WORKERS)
         except Unreadable as error:
             logger.error("session %r was announced in a way that cannot be read: %s", change.key, error)
             return News()
@@ -158,7 +159,3 @@ class Announcer:
         if news:
             for member in self.members:
                 member.others(news)
-
-
-def _session(record: Record) -> WorkerSession:
-    return record.message if isinstance(record.message, WorkerSession) else WORKERS.decode(record.value)

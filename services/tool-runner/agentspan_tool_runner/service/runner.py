@@ -8,11 +8,12 @@ import asyncio
 import logging
 from typing import assert_never
 
-from agentspan.eventlog import CaughtUp, Change, Record, Table
+from agentspan.eventlog import CaughtUp, Change, Table
 from agentspan.eventlog.commands import Commands
+from agentspan.eventlog.messages import message_of
 from agentspan_schemas import Unreadable
 from agentspan_schemas.codec import TASKS
-from agentspan_schemas.tasks import ModelTask, Task, ToolTask
+from agentspan_schemas.tasks import ModelTask, ToolTask
 from agentspan_tool_runner.models import Providers
 from agentspan_tool_runner.ports import Chance, DefinitionOf, Deltas, NewId, Now, Sleep
 from agentspan_tool_runner.service.gateway import Gateway
@@ -107,7 +108,7 @@ class ToolRunner:
             self.gateway.closed(change.key)
             return
         try:
-            task = _task(change.record)
+            task = message_of(change.record, TASKS)
         except Unreadable as error:
             logger.error("task %r cannot be read and is left alone: %s", change.key, error)
             return
@@ -118,7 +119,3 @@ class ToolRunner:
                 self.gateway.opened(task, new=new)
             case _:
                 assert_never(task)
-
-
-def _task(record: Record) -> Task:
-    return record.message if isinstance(record.message, ModelTask | ToolTask) else TASKS.decode(record.value)
