@@ -84,6 +84,57 @@ def _inserted(records: Sequence[Raw], before: Raw, new: Raw) -> list[Raw]:
     return [*records[:at], last, new, *records[at + 1 :]]
 
 
+def doubted_blindly(found: Evidence) -> Evidence:
+    """A refund is in doubt at the moment at which it was granted."""
+    return _behind_the_grant(found, type="in_doubt", reason="it was lost")
+
+
+def tried_blindly(found: Evidence) -> Evidence:
+    """A refund is tried again because its worker was lost."""
+    return _behind_the_grant(found, type="retry_scheduled", reason="lost", attempt=2, retry_at="2020-01-01T00:00:00Z")
+
+
+def _behind_the_grant(found: Evidence, **changes: Any) -> Evidence:
+    altered = event_again("tool_started")(found)
+    again = [raw for raw in altered.events if raw.headers.get("ce_type") == "tool_started"][1]
+    return replace(altered, events=swapped(altered.events, again, with_value(again, **changes)))
+
+
+def headers(kind: str, **changes: str) -> Alter:
+    """An event is routed as what it is not."""
+
+    def alter(found: Evidence) -> Evidence:
+        old = of_type(found.events, kind)
+        return replace(found, events=swapped(found.events, old, replace(old, headers={**old.headers, **changes})))
+
+    return alter
+
+
+def task_elsewhere(found: Evidence) -> Evidence:
+    """A task was published once more, to a partition that is not its run's."""
+    old = of_type(found.tasks, "tool")
+    elsewhere = next(raw.partition for raw in found.tasks if raw.partition != old.partition)
+    again = replace(old, partition=elsewhere, offset=_after(found.tasks, elsewhere))
+    return replace(found, tasks=[*found.tasks, again, replace(again, offset=again.offset + 1, value=None)])
+
+
+def approval_elsewhere(found: Evidence) -> Evidence:
+    """The same of a request."""
+    old = found.approvals[0]
+    return replace(found, approvals=swapped(found.approvals, old, replace(old, partition=old.partition + 1)))
+
+
+def shown_otherwise(found: Evidence) -> Evidence:
+    """A client has seen an event of an owner that was none any more."""
+    return replace(found, shown=[of_type(found.events, "approved").json | {"by": "user:ghost"}])
+
+
+def shown_too_early(found: Evidence) -> Evidence:
+    """The same of one that never came to stand."""
+    last = of_type(found.events, "done").json
+    return replace(found, shown=[last | {"seq": last["seq"] + 1}])
+
+
 def without_event(kind: str) -> Alter:
     """An event is gone, and nobody's numbers show it: the epoch's are closed up."""
 
@@ -189,6 +240,12 @@ def done_without_grant(found: Evidence) -> Evidence:
     return replace(found, effects=[*(found.effects or ()), effect])
 
 
+def done_ahead(found: Evidence) -> Evidence:
+    """A look-up was made as an attempt that nobody opened."""
+    first = next(effect for effect in found.effects or () if effect.tool == "lookup_customer")
+    return replace(found, effects=[*(found.effects or ()), replace(first, attempt=7)])
+
+
 def approval(**changes: Any) -> Alter:
     """A record of a request says something else."""
 
@@ -243,6 +300,19 @@ ALTERATIONS: tuple[tuple[str, str, Alter], ...] = (
     ("terminal-is-final", "a model is called after the end", event_again("model_called", at_the_end=True)),
     ("decided-once", "a call is approved twice", event_again("approved")),
     ("decided-once", "a decision is about other arguments", event("approved", seen_args_hash="0" * 64)),
+    ("args-shown", "a call is proposed under another hash", event("tool_call", args_hash="0" * 64)),
+    ("args-shown", "other arguments are shown", event("waiting", args={"amount_usd": 1})),
+    ("args-shown", "other arguments are approved", event("approved", args={"amount_usd": 1})),
+    ("args-shown", "an edit is not what is approved", event("approved", edited_args={"amount_usd": 1})),
+    ("never-blind", "a call is in doubt under its grant", doubted_blindly),
+    ("never-blind", "a once call is tried again unasked", tried_blindly),
+    ("routed-truly", "a header has another type", headers("done", ce_type="failed")),
+    ("routed-truly", "a header has another status", headers("waiting", ce_status="running")),
+    ("routed-truly", "a header has another agent", headers("started", ce_agent="other")),
+    ("routed-truly", "a task stands in another partition", task_elsewhere),
+    ("routed-truly", "a request stands in another partition", approval_elsewhere),
+    ("shown-counted", "a ghost's event was shown", shown_otherwise),
+    ("shown-counted", "an event was shown that never came", shown_too_early),
     ("one-grant", "a call is granted twice", event_again("tool_started")),
     ("one-result", "a call has two results", event_again("tool_result")),
     ("command-answered", "a command has no outcome", without_command),
@@ -257,6 +327,7 @@ ALTERATIONS: tuple[tuple[str, str, Alter], ...] = (
     ("effect-once", "an effect is missing", never_done),
     ("effect-counted", "an effect of a ghost", done_for_nobody),
     ("effect-counted", "an effect of a rejected call", done_without_grant),
+    ("effect-counted", "an effect of an attempt that never was", done_ahead),
     ("approval-counted", "a request shows other arguments", approval(args={"amount_usd": 1})),
     ("approval-counted", "a request of a ghost", ghost_approval),
     ("approval-last", "an old record was written over the last one", approval_as_before),

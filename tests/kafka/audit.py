@@ -37,6 +37,8 @@ def found_in(evidence: Evidence, events: Told) -> list[Finding]:
     ]
     if evidence.effects is not None:
         found += checks_outside.effects(evidence.effects, events)
+    if evidence.shown is not None:
+        found += checks_outside.shown(evidence.shown, events)
     if evidence.history is not None:
         found += checks_outside.history(evidence.history, events)
     return found

@@ -91,6 +91,8 @@ def _one_task(raw: Raw, told: Told, seen: dict[str, Json]) -> Iterator[Finding]:
     story = told.stories.get(task["execution_id"])
     if story is None or named not in story.opened:
         yield Finding("task-counted", f"{raw.key} at {raw.place} was opened by nothing that counts")
+    elif raw.partition != story.partition:
+        yield Finding("routed-truly", f"the task {raw.key} stands at {raw.place}, its run in {story.partition}")
     elif wrong := _another(task, story):
         yield Finding("task-counted", f"{raw.key} at {raw.place} has another {wrong} than the log")
 

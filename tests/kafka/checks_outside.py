@@ -26,12 +26,17 @@ def effects(done: Sequence[Effect], told: Told) -> Iterator[Finding]:
         call = calls.get(effect.key)
         if call is None or call.proposed["tool"] != effect.tool:
             yield Finding("effect-counted", f"{effect} of a call that does not count")
-        elif not call.may_run or (call.once and effect.attempt not in [grant["attempt"] for grant in call.grants]):
+        elif not _allowed(call, effect):
             yield Finding("effect-counted", f"{effect} that nothing allowed")
     times = Counter(effect.key for effect in done)
     for key, call in calls.items():
         if wrong := _times(call, times[key]):
             yield Finding("effect-once", f"{call.proposed['tool']} {key} {wrong}")
+
+
+def _allowed(call: CallStory, effect: Effect) -> bool:
+    attempts = [grant["attempt"] for grant in call.grants] if call.once else range(1, call.attempt + 1)
+    return call.may_run and effect.attempt in attempts
 
 
 def _times(call: CallStory, times: int) -> str:
@@ -54,6 +59,9 @@ def approvals(published: Sequence[Raw], told: Told) -> Iterator[Finding]:
         record = standing[raw.key] = raw.json
         request = folded.get(raw.key, {}).get(requests.version(record))
         wrong = ["version"] if request is None else requests.differing(record, request)
+        story = told.stories.get(record["execution_id"])
+        if story is not None and story.partition != raw.partition:
+            yield Finding("routed-truly", f"the request {raw.key} stands at {raw.place}, its run in {story.partition}")
         if wrong:
             yield Finding("approval-counted", f"{raw.key} at {raw.place} follows from nothing that counts: {wrong}")
     for key, history in folded.items():
@@ -61,6 +69,16 @@ def approvals(published: Sequence[Raw], told: Told) -> Iterator[Finding]:
         found = requests.version(standing[key]) if key in standing else None
         if found != wanted:
             yield Finding("approval-last", f"{key} stands as {found}, and {wanted} is the last")
+
+
+def shown(events: Sequence[Json], told: Told) -> Iterator[Finding]:
+    """What clients were shown, on whatever stream, against the log."""
+    for event in events:
+        story = told.stories.get(event["execution_id"])
+        counting = story.events[event["seq"] - 1 : event["seq"]] if story is not None else []
+        if counting != [event]:
+            what = f"{event['execution_id']}#{event['seq']} {event['type']}"
+            yield Finding("shown-counted", f"{what} was shown, and {[each['type'] for each in counting]} counts there")
 
 
 def history(found: History, told: Told) -> Iterator[Finding]:

@@ -88,6 +88,8 @@ class Evidence:
     events: Sequence[Raw]
     effects: Sequence[Effect] | None = None
     history: History | None = None
+    shown: Sequence[Json] | None = None
+    """The events that streams have shown to clients."""
 
 
 def gathered(bootstrap: str, prefix: str, effects: Path | None = None, clickhouse: str | None = None) -> Evidence:
@@ -95,7 +97,7 @@ def gathered(bootstrap: str, prefix: str, effects: Path | None = None, clickhous
     done = None if effects is None else effects_in(effects)
     history = None if clickhouse is None else history_at(clickhouse)
     topics = {topic: records_of(bootstrap, f"{prefix}.{topic}") for topic in TOPICS}
-    return Evidence(**topics, effects=done, history=history)
+    return Evidence(**topics, effects=done, history=history, shown=None)
 
 
 def records_of(bootstrap: str, topic: str) -> list[Raw]:

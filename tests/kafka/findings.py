@@ -12,8 +12,12 @@ CHECKS: Final[dict[str, str]] = {
     "envelope-true": "status and totals on an event are those that follow from all events up to it",
     "terminal-is-final": "after a terminal event nothing happens, and none comes while a granted call is out",
     "decided-once": "a call is decided at most once, only while it waits, and on the arguments that were shown",
+    "args-shown": "what is shown was called, and what is approved was shown, or is marked as edited; each hash is true",
     "one-grant": "a once call is granted only when it may run, and never while another grant is out",
     "one-result": "a call has at most one result, and of a once call only under its grant",
+    "never-blind": "a granted call is in doubt no sooner than its grant ends; a once call is tried again only when "
+    "its worker declined or somebody resolved it",
+    "routed-truly": "an event's headers and key say what it says; tasks and requests stand in its partition",
     # commands
     "command-answered": "every command has its outcome",
     "command-once": "commands are decided in the order of their topic, each once, and act at most once",
@@ -28,6 +32,8 @@ CHECKS: Final[dict[str, str]] = {
     # approvals
     "approval-counted": "every record of a request that was ever published follows from events that count",
     "approval-last": "the record that stands is the last that follows",
+    # clients
+    "shown-counted": "every event that a client was shown counts, and is the one that it was shown",
     # ClickHouse
     "history-executions": "ClickHouse has each execution once, as it is after its last event",
     "history-events": "ClickHouse has each event that counts once, with its bytes and its place, and no other",

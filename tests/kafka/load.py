@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from tests.kafka.servers import Begun, Fleet, begin, bring_to_its_end
 from tests.support.eventually import eventually
+from tests.support.server import Json
 
 RUNS = 40
 
@@ -52,6 +53,11 @@ class Load:
 
     def finished(self) -> list[str]:
         return [run.result() for run in self._runs]
+
+    @property
+    def shown(self) -> list[Json]:
+        """What streams have shown to the clients, once all runs have ended."""
+        return [event for begun in self._begun for event in begun.result().shown]
 
 
 @contextmanager

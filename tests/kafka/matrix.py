@@ -14,11 +14,12 @@ import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from tests.e2e.conftest import Shop
 from tests.kafka import audit, victim
-from tests.kafka.evidence import gathered
+from tests.kafka.evidence import Evidence, gathered
 from tests.kafka.failpoints import Order
 from tests.kafka.findings import Finding
 from tests.kafka.ingress import Ingress
@@ -109,12 +110,19 @@ class Matrix:
         self.shop = shop
         self.effects = effects
         self.clickhouse = clickhouse
+        self.runs: list[Begun] = []
+        """All that were ever begun."""
         self.spared, *self.victims = victims
         self.all = victims
 
+    def evidence(self) -> Evidence:
+        """As it stands now."""
+        found = gathered(self.bootstrap, self.prefix, self.effects, self.clickhouse.url)
+        return replace(found, shown=[event for run in self.runs for event in run.shown])
+
     def findings(self) -> list[Finding]:
         """What an audit finds now."""
-        return audit.judged(gathered(self.bootstrap, self.prefix, self.effects, self.clickhouse.url))
+        return audit.judged(self.evidence())
 
     def settled(self) -> None:
         """Return when an audit finds nothing: ClickHouse and the last acknowledgements may be a moment late."""
@@ -135,6 +143,7 @@ class Load:
 
     def __init__(self, matrix: Matrix, clients: ThreadPoolExecutor) -> None:
         self._client = matrix.shop.server
+        self._runs = matrix.runs
         self._clients = clients
         self._stopping = threading.Event()
         self.finished = 0
@@ -159,7 +168,7 @@ class Load:
 
     def park(self, count: int) -> list[Begun]:
         """Runs that wait for a person."""
-        begun = [begin(self._client, uuid.uuid4().hex) for _ in range(count)]
+        begun = [self._begin() for _ in range(count)]
         for run in begun:
             followed(self._client, run, "waiting")
         return begun
@@ -171,9 +180,14 @@ class Load:
 
     def _work(self) -> None:
         while not self._stopping.is_set():
-            run = begin(self._client, uuid.uuid4().hex)
+            run = self._begin()
             self._decide(run, "reject" if self.finished % REJECT_EVERY == 0 else "approve")
             self.finished += 1
+
+    def _begin(self) -> Begun:
+        run = begin(self._client, uuid.uuid4().hex)
+        self._runs.append(run)
+        return run
 
     def decide_again(self, run: Begun) -> int:
         """Somebody else says no to what is over; the status of the answer."""

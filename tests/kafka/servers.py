@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -133,6 +133,8 @@ class Begun:
     key: str
     execution_id: str
     position: str
+    shown: list[Json] = field(default_factory=list)
+    """Every event that a stream has shown of it."""
 
 
 def begin(server: Server, key: str) -> Begun:
@@ -164,6 +166,7 @@ def followed(server: Server, run: Begun, *types: str) -> Json:
                 for event in _events(response):
                     assert event["seq"] == after + 1
                     after = event["seq"]
+                    run.shown.append(event)
                     if event["type"] in types:
                         return event
         except httpx.TransportError:
@@ -177,7 +180,11 @@ def _events(response: httpx.Response) -> Iterator[Json]:
     for line in response.iter_lines():
         name, _, value = line.partition(": ")
         if name == "data":
-            yield json.loads(value)
+            said = json.loads(value)
+            if "problem" in said:
+                assert said["problem"]["status"] == 503, said
+                return
+            yield said
 
 
 def _folder(folder: Path, name: str) -> Path:

@@ -2,14 +2,20 @@
 with it. Events are what JSON makes of them; no model and no fold of the product's is used.
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import rfc8785
 
 from tests.kafka.evidence import Json, Raw, by_partition, outcomes
 from tests.kafka.findings import Finding
 
 TERMINAL = {"done": "completed", "failed": "failed", "cancelled": "cancelled"}
 DECISIONS = ("approved", "rejected", "expired")
+NOT_RUN = ("declined", "resolved")
+"""Why alone a once call is tried again."""
 
 
 @dataclass(slots=True)
@@ -110,6 +116,7 @@ class Story:
         if self.terminal:
             self._find("terminal-is-final", event, f"after {self.last['type']}")
         self._number(event, raw)
+        self._check_route(event, raw)
         self.events.append(event)
         self.places.append(raw)
         self._fold(event)
@@ -125,6 +132,12 @@ class Story:
             self._find("seq-gapless", event, f"is number {event['seq']} and stands as {following}")
         if self.events and event["at"] < self.last["at"]:
             self._find("seq-gapless", event, f"is of {event['at']}, the one before of {self.last['at']}")
+
+    def _check_route(self, event: Json, raw: Raw) -> None:
+        said = [raw.key, *(raw.headers.get(f"ce_{name}") for name in ("subject", "type", "status", "agent"))]
+        wanted = [event[name] for name in ("execution_id", "execution_id", "type", "status", "agent")]
+        if said != wanted:
+            self._find("routed-truly", event, f"is routed as {said}")
 
     def _fold(self, event: Json) -> None:
         match event["type"]:
@@ -157,6 +170,7 @@ class Story:
         if call_id in self.calls:
             self._find("one-result", event, "is proposed twice")
         self.calls[call_id] = CallStory(event)
+        self._check_args(event, event["args"])
         if not event["approval_required"]:
             self.opened.add(self._key(call_id, 1))
 
@@ -168,13 +182,16 @@ class Story:
         match event["type"]:
             case "waiting":
                 call.shown = event
+                self._check_args(event, call.proposed["args"])
             case "approved" | "rejected" | "expired":
                 self._decided(call, event)
             case "tool_started":
                 self._granted(call, event)
             case "in_doubt":
-                call.doubted = True
+                self._doubted(call, event)
             case "retry_scheduled":
+                if call.once and event["reason"] not in NOT_RUN:
+                    self._find("never-blind", event, f"of a once call: {event['reason']}")
                 call.out = call.doubted = False
                 call.attempt, call.retry_at = event["attempt"], event["retry_at"]
                 self.opened.add(self._key(event["call_id"], event["attempt"]))
@@ -188,6 +205,8 @@ class Story:
             self._find("decided-once", event, "is about other arguments than were shown")
         call.decision = event
         if event["type"] == "approved":
+            edited = event["edited_args"]
+            self._check_args(event, call.proposed["args"] if edited is None else edited)
             self.opened.add(self._key(event["call_id"], call.attempt))
 
     def _granted(self, call: CallStory, event: Json) -> None:
@@ -197,6 +216,20 @@ class Story:
         call.grants.append(event)
         call.out, call.retry_at = True, None
         self.worked_on.add(self._key(event["call_id"], event["attempt"]))
+
+    def _doubted(self, call: CallStory, event: Json) -> None:
+        grant = call.grants[-1] if call.grants else None
+        if grant is None or not call.out:
+            self._find("never-blind", event, "with no grant out")
+        elif _moment(event) < _moment(grant) + timedelta(seconds=grant["grant_s"]):
+            self._find("never-blind", event, f"before the grant of {grant['at']} ends")
+        call.doubted = True
+
+    def _check_args(self, event: Json, wanted: Json) -> None:
+        """By the canonical form that the documents name, of a library's making."""
+        found = event["args"], event["args_hash"]
+        if found != (wanted, hashlib.sha256(rfc8785.dumps(wanted)).hexdigest()):
+            self._find("args-shown", event, f"has {found}, and {wanted} was called, shown or written instead")
 
     def _returned(self, call: CallStory, event: Json) -> None:
         resolved = event["resolved_by"] is not None
@@ -254,6 +287,10 @@ def told(events: Iterable[Raw]) -> Told:
 def _awaited(call: CallStory) -> bool:
     waits = call.proposed["approval_required"] and call.decision is None
     return call.result is None and bool(call.doubted or waits)
+
+
+def _moment(event: Json) -> datetime:
+    return datetime.fromisoformat(event["at"])
 
 
 def _totals(totals: Json) -> tuple[object, ...]:

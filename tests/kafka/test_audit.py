@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 from tests.kafka import alterations
 from tests.kafka.alterations import ALTERATIONS, Alter
 from tests.kafka.audit import judged
-from tests.kafka.evidence import TOPICS, Evidence, Raw, gathered
+from tests.kafka.evidence import TOPICS, Evidence, Raw
 from tests.kafka.findings import CHECKS
 from tests.kafka.matrix import PARTITIONS, Matrix, load, matrix
 from tests.kafka.servers import create_topics
@@ -30,7 +30,7 @@ def ran(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ma
 
 @pytest.fixture(scope="module")
 def evidence(ran: Matrix) -> Evidence:
-    return gathered(ran.bootstrap, ran.prefix, ran.effects, ran.clickhouse.url)
+    return ran.evidence()
 
 
 def copied(bootstrap: str, evidence: Evidence) -> str:
@@ -55,6 +55,7 @@ def script(ran: Matrix, prefix: str) -> "subprocess.CompletedProcess[str]":
 
 def test_a_run_as_it_was_is_found_to_be_in_order(ran: Matrix, evidence: Evidence) -> None:
     assert judged(evidence) == []
+    assert {event["type"] for event in evidence.shown or ()} >= {"started", "waiting", "done"}
     assert {raw.headers["ce_type"] for raw in evidence.events} >= {"approved", "rejected", "tool_started", "done"}
     printed = script(ran, copied(ran.bootstrap, evidence))
     assert (printed.returncode, "0 findings" in printed.stdout) == (0, True), printed.stdout + printed.stderr

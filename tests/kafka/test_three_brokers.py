@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.kafka import chaos
+from tests.kafka.frozen import settled
 from tests.kafka.load import RUNS, Load, load
 from tests.kafka.servers import PARTITIONS, Fleet, fleet
 from tests.support.kafka.three import ThreeBrokers
@@ -56,6 +57,7 @@ def test_the_leaders_of_partitions_are_killed_under_load_and_nothing_is_lost(
         ids = runs.finished()
     three.await_copies()
     two.audit(ids)
+    settled(two, runs.shown)
     with capsys.disabled():
         print(f"\nleaders of {led} partitions killed: progress on all after {[round(each, 1) for each in took]} s")
     assert max(took) < AGAIN_WITHIN_S
