@@ -10,9 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 import uvicorn
-from starlette.applications import Starlette
 
 from agentspan.eventlog.memory import MemoryTable
+from agentspan_doors import create_app
 from agentspan_schemas.http import PROBLEM_TYPE
 from agentspan_schemas.tasks import ToolTask
 from agentspan_tool_runner.api import routes
@@ -47,7 +47,7 @@ class Server:
             new_id=Ids("session"),
         )
         self._socket = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(Starlette(routes=routes(self.gateway)), lifespan="off", log_config=None)
+        config = uvicorn.Config(create_app((), plain_routes=routes(self.gateway)), lifespan="off", log_config=None)
         self._uvicorn = uvicorn.Server(config)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/api/v1/gateway"
 
@@ -78,7 +78,8 @@ class Worker:
 
     async def post(self, path: str, body: bytes | object) -> tuple[int, Any]:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        async with self.http.post(f"{self.server.url}{path}", data=io.BytesIO(data)) as answer:
+        headers = {"Content-Type": "application/json"}
+        async with self.http.post(f"{self.server.url}{path}", data=io.BytesIO(data), headers=headers) as answer:
             return answer.status, await answer.json(content_type=None)
 
 
@@ -209,7 +210,7 @@ async def test_a_server_that_is_about_to_stop_says_so(worker: Worker) -> None:
         ("/sessions", b"{", 400, "not_json", None),
         ("/sessions", b"\xff\x00binary", 400, "not_json", None),
         ("/sessions", b"", 400, "not_json", None),
-        ("/sessions", b"[]", 422, "invalid_request", None),
+        ("/sessions", b"[]", 422, "invalid_request", "body"),
         ("/sessions", {"worker": 7, "tools": {}}, 422, "invalid_request", "worker"),
         ("/sessions", {"worker": "w"}, 422, "invalid_request", "tools"),
         ("/sessions", HELLO | {"holds": [1]}, 422, "invalid_request", "holds.0"),

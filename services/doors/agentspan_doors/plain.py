@@ -67,18 +67,25 @@ def write_route(door: PlainDoor, takes: type[M], act: Callable[[Asked[M]], Await
     async def answer(scope: Scope, receive: Receive) -> Said:
         raw = await body_of(receive)
         if not raw:
-            return said_of(invalid_request({"type": "missing", "loc": (), "msg": "a body is missing"}))
+            raise invalid_request({"type": "missing", "loc": (), "msg": "a body is missing"})
+        body = read(takes, raw)
         try:
-            body = takes.__pydantic_validator__.validate_json(raw)
             refuse_repeated(raw)
-        except ValidationError as error:
-            return said_of(invalid_request(error.errors(include_url=False)[0]))
         except NameRepeated as error:
             raise name_repeated(error) from error
         headers = headers_of(scope)
         return await act(Asked(body, caller_of(headers), key_of(headers), scope["path_params"]))
 
     return Route(door.path, Plain(answer), methods=[door.method], name=door.operation_id)
+
+
+def read(takes: type[M], raw: bytes) -> M:
+    """What a body says. Raises DoorError for one that is no JSON, or breaks the schema."""
+    try:
+        said: M = takes.__pydantic_validator__.validate_json(raw)
+    except ValidationError as error:
+        raise invalid_request(error.errors(include_url=False)[0]) from None
+    return said
 
 
 def json_of(message: BaseModel) -> bytes:

@@ -114,14 +114,14 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
     assert hasattr(error, "errors")
     first = dict(error.errors()[0])
     first["loc"] = first["loc"][1:] or first["loc"]  # FastAPI says first where it was: in the body, a header, the path
-    return problem_response(invalid_request(first))
+    return problem_response(invalid_request(first).problem)
 
 
-def invalid_request(first: Mapping[str, Any]) -> Problem:
-    """The problem of a body that is no JSON, or breaks its schema: `first` is the first error that pydantic found."""
+def invalid_request(first: Mapping[str, Any]) -> DoorError:
+    """For a body that is no JSON, or breaks its schema: `first` is the first error that pydantic found."""
     if first["type"] == "json_invalid":
         why = first.get("ctx", {}).get("error", "")
-        return _problem(400, "not_json", f"the body is not JSON: {why}; send application/json")
+        return DoorError(400, "not_json", f"the body is not JSON: {why}; send application/json")
     field = ".".join(str(part) for part in first["loc"]) or "body"
     message = f"{field}: {first['msg'].removeprefix('Value error, ')}; see /api/v1/openapi.json for what it takes"
-    return _problem(422, "invalid_request", message, field=field)
+    return DoorError(422, "invalid_request", message, field=field)

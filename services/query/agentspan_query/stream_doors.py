@@ -1,4 +1,4 @@
-"""The doors of streams: one execution's (SSE), and a client's of as many as it likes over one connection.
+"""The doors of a client's stream: of as many executions as it likes, over one connection (SSE).
 
 Plain routes, apart from the lists: a client that starts many runs follows each of them, so these are on the hot path.
 """
@@ -7,13 +7,12 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import assert_never
 
-from pydantic import ValidationError
 from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from agentspan_doors import DoorError, PlainDoor, not_found, problem_response, refuse_unknown
+from agentspan_doors import DoorError, PlainDoor, not_found, read, refuse_unknown
 from agentspan_query.errors import (
     BadPosition,
     EventMissing,
@@ -24,7 +23,7 @@ from agentspan_query.errors import (
 )
 from agentspan_query.service import Query
 from agentspan_query.streams import At, Broken, Ended, EventStream, Following, Logged, Passing, Sent, Streams
-from agentspan_schemas.codec import describe, encode
+from agentspan_schemas.codec import encode
 from agentspan_schemas.http import Follow, Problem, StreamEnd, StreamOpened, StreamProblem, StreamRequest
 
 PREFIX = "/api/v1/streams"
@@ -183,14 +182,7 @@ def _follow(text: str, deltas: bool) -> Follow:
 
 
 async def _asked(request: Request) -> StreamRequest:
-    try:
-        return StreamRequest.model_validate_json(await request.body() or b"{}")
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        if first["type"] == "json_invalid":
-            raise DoorError(400, "not_json", f"the body is not JSON: {first['msg']}") from None
-        field = ".".join(str(part) for part in first["loc"]) or None
-        raise DoorError(422, "invalid_request", describe(error), field=field) from None
+    return read(StreamRequest, await request.body() or b"{}")
 
 
 def read_position(text: str | None) -> At | None:
@@ -209,9 +201,7 @@ def _door(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Reque
     async def door(request: Request) -> Response:
         try:
             return await endpoint(request)
-        except DoorError as error:
-            return problem_response(error.problem)
         except TooManyFollowed as error:
-            return problem_response(DoorError(409, "too_many_followed", str(error)).problem)
+            raise DoorError(409, "too_many_followed", str(error)) from error
 
     return door

@@ -7,22 +7,18 @@ life), and reports claims, declines and results in batches. Also: which workers 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from agentspan_doors import DoorError, Plain, Said, body_of, json_of, problem_response, refuse_unknown
+from agentspan_doors import DoorError, Plain, Said, body_of, json_of, problem_response, read, refuse_unknown
 from agentspan_schemas import MAX_VALUE_BYTES
-from agentspan_schemas.codec import describe, encode
+from agentspan_schemas.codec import encode
 from agentspan_schemas.http import SessionRequest, WorkerReport
 from agentspan_schemas.tasks import ToolTask
 from agentspan_tool_runner.service import Draining, Gateway, TaskStream, UnknownSession
-
-M = TypeVar("M", bound=BaseModel)
 
 PREFIX = "/api/v1/gateway"
 PING = b'{"lane":"ping"}\n'
@@ -51,7 +47,7 @@ class _Doors:
         self._gateway = gateway
 
     async def hello(self, request: Request) -> Response:
-        grant = self._gateway.hello(_read(SessionRequest, await body_of(request.receive, MAX_HELLO_BYTES)))
+        grant = self._gateway.hello(read(SessionRequest, await body_of(request.receive, MAX_HELLO_BYTES)))
         return _json(encode(grant), 201)
 
     async def tasks(self, request: Request) -> Response:
@@ -60,7 +56,7 @@ class _Doors:
         return _TaskLines(self._gateway, request.path_params["session_id"])
 
     async def report(self, scope: Scope, receive: Receive) -> Said:
-        report = _read(WorkerReport, await body_of(receive, MAX_REPORT_BYTES))
+        report = read(WorkerReport, await body_of(receive, MAX_REPORT_BYTES))
         try:
             return Said(json_of(await self._gateway.report(scope["path_params"]["session_id"], report)))
         except UnknownSession as error:
@@ -122,30 +118,12 @@ def _door(endpoint: Endpoint) -> Endpoint:
     async def door(request: Request) -> Response:
         try:
             return await endpoint(request)
-        except DoorError as error:
-            return problem_response(error.problem)
         except UnknownSession as error:
-            return problem_response(_unknown(error).problem)
+            raise _unknown(error) from error
         except Draining as error:
-            return problem_response(DoorError(503, "draining", str(error)).problem)
+            raise DoorError(503, "draining", str(error)) from error
 
     return door
-
-
-def _read(model: type[M], raw: bytes) -> M:
-    """The body as this model. Refuses what is no JSON, or breaks the schema."""
-    try:
-        return model.model_validate_json(raw)
-    except ValidationError as error:
-        raise _invalid(error) from None
-
-
-def _invalid(error: ValidationError) -> DoorError:
-    first = error.errors(include_url=False)[0]
-    if first["type"] == "json_invalid":
-        return DoorError(400, "not_json", f"the body is not JSON: {first['msg']}; send application/json")
-    field = ".".join(str(part) for part in first["loc"]) or None
-    return DoorError(422, "invalid_request", describe(error), field=field)
 
 
 def _unknown(error: UnknownSession) -> DoorError:
