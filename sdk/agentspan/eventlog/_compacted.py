@@ -9,7 +9,7 @@ from agentspan.eventlog._records import Record
 
 
 class _Follower:
-    """One who follows, and the changes that he has not taken."""
+    """One who follows, and the changes that were not taken yet."""
 
     def __init__(self, partition: int | None) -> None:
         self._partition = partition

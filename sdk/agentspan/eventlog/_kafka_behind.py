@@ -15,7 +15,7 @@ from agentspan.eventlog._kafka_live import Place
 from agentspan.eventlog._kafka_window import Piece, Window
 
 KEPT_S = 30.0
-"""A restore takes less; whoever reads the whole log is no longer where he began."""
+"""A restore takes less; whoever reads the whole log is far from where it began."""
 
 T = TypeVar("T")
 

@@ -120,7 +120,7 @@ class PartitionLog:
         return offset
 
     async def _step(self, reader: Reader, offset: int) -> tuple[Reader, int, Sequence[Outcome]]:
-        """What comes next at the offset, and the reader behind it: as somebody else read it, if he stood here, too."""
+        """What comes next at the offset, and the reader behind it: as somebody else read it who stood here, too."""
         begin, last = reader.position(offset), self._last_step
         if last is not None and last.begin == begin:
             return Reader(last.end, self._meet), last.end.offset, last.outcomes
