@@ -87,7 +87,7 @@ class Wire(BaseModel):
 
     @classmethod
     def of(cls, **fields: Any) -> Self:
-        """A message of values that are known to be right, as those are that came in at a door: nothing is validated.
+        """A message of values that are known to be valid, such as those that came in at a door: nothing is validated.
 
         Four times as fast as the constructor. Raises TypeError for a field that is missing or unknown.
         """

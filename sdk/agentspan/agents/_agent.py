@@ -34,7 +34,7 @@ class Agent:
         max_tokens: The most tokens of one model reply.
         temperature: From 0, for answers that vary little, to 2; None: the model's own default.
         timeout_s: After how many seconds a run without an answer fails, the time that it waits for people included;
-            None: never. `start(timeout_s=)` goes before it.
+            None: never. `start(timeout_s=)` overrides it.
 
     Raises ConfigurationError for what cannot work, TypeError for an option that it does not have.
     """
@@ -68,7 +68,7 @@ class Agent:
 
     @property
     def definition(self) -> AgentDefinition:
-        """The agent as the server knows it. Where instructions are a function, it is asked each time."""
+        """The agent as the server knows it. Where instructions are a function, it is called each time."""
         if not callable(self.instructions):
             return self._definition
         text = self.instructions()

@@ -30,7 +30,7 @@ class ToolContext:
     """Shared by this execution's calls in this process, and lost with it: for caches, never for facts.
 
     A call that another worker serves, or this one after a restart or a thousand other runs, finds it empty. What a
-    later call must know belongs into what the tool returns, or into a database of yours.
+    later call must know belongs in what the tool returns, or in a database of yours.
     """
 
 

@@ -76,7 +76,7 @@ def configure(*, server_url: str | None = None, autostart: bool | None = None) -
 
     >>> configure(server_url="http://localhost:6767", autostart=False)
 
-    Raises ConfigurationError after the first use (`shutdown` makes that undone), TypeError for an unknown option.
+    Raises ConfigurationError after the first use (`shutdown` allows it again), TypeError for an unknown option.
     """
     given = {"server_url": server_url and checked_url(server_url), "autostart": autostart}
     _DEFAULT.configure({name: value for name, value in given.items() if value is not None})

@@ -34,7 +34,7 @@ class ConfigurationError(AgentspanError, ValueError):
 
 
 class NotSupported(AgentspanError, ImportError, TypeError):
-    """Something that comparable products have and this release has not; it says what to do instead."""
+    """Something that comparable products have and this release does not; it says what to do instead."""
 
 
 class ServerUnavailable(AgentspanError):

@@ -53,7 +53,7 @@ class AgentEvent:
     tool_name: str | None = None
     call_id: str | None = None
     args: dict[str, Any] | None = None
-    """Of a tool_call, waiting or approved; of the last one, those that it runs with."""
+    """Of `tool_call`, `waiting` and `approved`; of `approved`, those that the call runs with."""
     output: Any = None
     """What a tool returned, what the model said, or the run's answer."""
     reason: str | None = None
@@ -83,9 +83,9 @@ class AgentDelta:
     turn: int
     """The turn of the model that this belongs to."""
     attempt: int
-    """Above 1: what the attempts before it said is void."""
+    """Above 1: forget what earlier attempts of this turn said."""
     offset: int
-    """How many characters of this reply came before; where some are missing, nobody kept them."""
+    """How many characters of this reply came before; a gap is never filled."""
     text: str
     type: Literal[EventType.DELTA] = EventType.DELTA
 

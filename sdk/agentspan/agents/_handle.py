@@ -63,9 +63,9 @@ class AgentHandle(AsyncTwins):
     def stream(self, after: int | None = None, *, deltas: bool = False) -> AgentStream[Any]:
         """The run's events until it ends; a server that restarts meanwhile is waited for.
 
-        A handle from `start` begins with the first event, one made from an id with its own last write, else with the
-        calls that wait now. `after=n` begins behind event n: `after=0` replays all. With `deltas` the model's words
-        come too, as AgentDelta, while they are generated.
+        A handle from `start` begins with the first event. One made from an id begins with what it wrote last, or,
+        where it has written nothing, with the calls that wait now. `after=n` begins behind event n: `after=0` replays
+        all. With `deltas` the model's words come too, as AgentDelta, while they are generated.
         """
         return AgentStream(self, self._iterate(after, deltas))
 
@@ -137,7 +137,7 @@ class AgentHandle(AsyncTwins):
         self._runtime.call(self._execution.control("pause", reason))
 
     def resume(self, reason: str | None = None) -> None:
-        """Go on."""
+        """Let a paused run go on."""
         self._runtime.call(self._execution.control("resume", reason))
 
     def cancel(self, reason: str | None = None) -> None:

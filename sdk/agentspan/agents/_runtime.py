@@ -92,7 +92,7 @@ class AgentRuntime:
         """Run these agents' tools whenever a run calls them, until closed.
 
         Returns when the server knows of them (`blocking=False`), or when the program is interrupted or terminated:
-        then the tools in hand get a few seconds to finish. Raises what ended the worker, should anything.
+        then the tools in hand get a few seconds to finish. Raises whatever ended the worker.
         """
         _check_served(agents)
         if not blocking:

@@ -80,7 +80,7 @@ class AsyncAgentStream(Generic[S]):
         return item
 
     async def aclose(self) -> None:
-        """Leave it: for those who stop before its end, and want that to be over at once."""
+        """Stop following at once, where you leave before its end."""
         await self._items.aclose()
 
     @property

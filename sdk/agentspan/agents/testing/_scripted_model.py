@@ -49,7 +49,7 @@ Turn: TypeAlias = (
 
 
 class ScriptedModel:
-    """What a model says, a turn an item; each run of it begins with the first.
+    """What a model says, one item a turn; each run begins with the first.
 
     Made by `agentspan_scripted` or `LocalServer.scripted`, which tell the server of it.
 
@@ -72,7 +72,7 @@ class ScriptedModel:
             )
         self.name = name
         self.asked: list[ModelAsked] = []
-        """What the server asked, in order: one a turn and attempt."""
+        """What the server asked, in order: once for each attempt of each turn."""
         self._turns = list(turns)
         for index, turn in enumerate(self._turns):
             if not callable(turn):

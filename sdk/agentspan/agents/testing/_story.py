@@ -1,4 +1,4 @@
-"""A run as text, an event a line, with the point marked at which a check failed. What a failed test prints.
+"""A run as text, one event a line, with the point marked at which a check failed. What a failed test prints.
 
 The text is stable: it depends on the events alone, never on the time, the terminal or the order of a set.
 """
@@ -19,7 +19,7 @@ END = -1
 
 
 def story(result: AgentResult, point: int | None = None) -> str:
-    """The run, an event a line; the line of event `point` (its `seq`, or END) is marked with `>`.
+    """The run, one event a line; the line of event `point` (its `seq`, or END) is marked with `>`.
 
     >>> from agentspan.agents import Agent
     >>> from agentspan.agents.testing import MockEvent, mock_run, story
