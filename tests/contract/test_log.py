@@ -217,6 +217,24 @@ async def test_ghosts_between_its_records_do_not_stop_an_owner(processes: Proces
     assert keys(await counted(partition)) == [f"y{i}/{j}" for i in range(4) for j in range(2)]
 
 
+@pytest.mark.parametrize("twice", [[1], [2], [1, 2]], ids=str)
+async def test_an_owner_whose_record_stands_twice_releases_nothing_that_does_not_count(
+    processes: Processes, twice: list[int]
+) -> None:
+    """As a producer does that gives up on a write to another partition: what was on its way to this one is repeated."""
+    partition = processes().partition(0)
+    owner = await partition.take_over("a")
+    released = [await owner.append(outcome("x"))] if twice[0] == 2 else []
+    await land(partition.raw, owner, [(n, True) for n in twice])
+    with pytest.raises(Deposed, match="take over again"):
+        await owner.append(outcome("y"))
+    again = await partition.take_over("a")
+    released.append(await again.append(outcome("z")))
+    read = await counted(partition)
+    assert [each for each in read if each in released] == released
+    assert "y/0" not in keys(read)
+
+
 async def test_an_owner_takes_over_anew_and_keeps_the_order(processes: Processes) -> None:
     owner = await processes().partition(0).take_over("a")
     epoch = owner.epoch

@@ -1,11 +1,12 @@
 """One owner's time on a partition: it numbers what it appends and releases it when it counts for certain.
 
-An outcome is released when it and all before it stand at the expected offsets, or with nothing but ghosts between.
+An outcome is released when it and all before it stand at the expected offsets, or with nothing but ghosts between; none
+of its own records is a ghost.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple
 
 from agentspan.eventlog._errors import Deposed, FateUnknown, Fenced, StaleEpoch, WriteError
@@ -125,13 +126,22 @@ class Ownership:
             self._settling = None
 
     async def _check_gap(self, offset: int) -> None:
-        """Raise Fenced if a later owner stands between; ghosts may."""
+        """Raise if a later owner stands between, or one of our own records, which then stands twice; ghosts may."""
         if offset < self._expected:
             raise FateUnknown(f"a record landed at offset {offset!r}, below {self._expected!r}: the log was cut short")
-        await self._check(self._expected, offset, None)
+        async for stored in self._checked(self._expected, offset, None):
+            # a producer that has given up on a write to any partition may repeat what is under way to others: whoever
+            # reads finds a hole there, and nothing behind it counts
+            if stored.stamp.epoch == self._epoch and stored.stamp.n > 0:  # a takeover is another's, and void
+                raise FateUnknown(f"record {stored.stamp.n!r} of epoch {self._epoch!r} stands twice, or too late")
 
     async def _check(self, at: int, end: int, ours: int | None) -> None:
         """Raise Fenced if a later owner stands from `at` on. `ours`: where our own takeover stands, renewed."""
+        async for _ in self._checked(at, end, ours):
+            pass
+
+    async def _checked(self, at: int, end: int, ours: int | None) -> AsyncIterator[Stored]:
+        """What stands there, as far as no later owner does."""
         while at < end:
             await self._raw.wait(at)
             for stored in await self._raw.read(at, min(GAP_READ_LIMIT, end - at)):
@@ -139,6 +149,7 @@ class Ownership:
                 higher = stored.stamp.n == 0 and stored.stamp.epoch > self._epoch
                 if higher and stored.offset != ours:
                     raise Fenced(f"{stored.record.key!r} has taken over in epoch {stored.stamp.epoch!r}")
+                yield stored
 
     def _release(self, sent: _Sent, offsets: Sequence[int]) -> None:
         stored = tuple([Stored(at, stamp, record) for at, (stamp, record) in zip(offsets, sent.records, strict=True)])
