@@ -4,6 +4,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -15,7 +16,7 @@ import pytest
 from agentspan.eventlog import BEGINNING, Position, WriteError
 from agentspan_orchestrator.adapters import sqlite_file
 from agentspan_orchestrator.adapters.memory_cache import MemoryStateCache
-from agentspan_orchestrator.adapters.sqlite_cache import SqliteStateCache
+from agentspan_orchestrator.adapters.sqlite_cache import PIECE_ROWS, SqliteStateCache
 from agentspan_orchestrator.domain import Execution, decide, dump_state
 from agentspan_orchestrator.ports import Row, Snapshot, StateCache
 from agentspan_schemas import commands as c
@@ -383,3 +384,25 @@ def test_those_that_wait_are_counted(cache: StateCache) -> None:
     cache.put([row("exec-b", busy=True)], HERE, None)
     cache.busy()
     assert cache.parked() == 2
+
+
+def test_who_writes_many_rows_lets_others_run_meanwhile_unless_they_wait_for_it(tmp_path: Path) -> None:
+    breaths: list[float] = []
+    breathed = threading.Event()
+
+    def sleep(seconds: float) -> None:
+        breaths.append(seconds)
+        breathed.set()
+
+    cache = SqliteStateCache(tmp_path / "state.sqlite3", sleep=sleep)
+    cache.open("log-1")
+    cache.put([row(f"exec-{number}") for number in range(2 * PIECE_ROWS)], HERE, None)
+    assert breathed.wait(30), "it wrote all at once"
+    cache.open("log-1")  # waits until all of it stands in the file
+    breaths.clear()
+    cache.put([row(f"exec-{number}") for number in range(2 * PIECE_ROWS)], HERE, None)
+    cache.close()
+    assert breaths == []
+    with closing(SqliteStateCache(tmp_path / "state.sqlite3")) as again:
+        assert again.open("log-1") == (HERE, None)
+        assert again.get(f"exec-{2 * PIECE_ROWS - 1}") is not None

@@ -8,7 +8,8 @@ written once, without a journal (see `sqlite_file`): a process that dies before 
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +29,11 @@ not twenty times. What is lost with the process is folded again from the log."""
 WRITE_ROWS = 5_000
 """So many rows do not wait."""
 
+PIECE_ROWS = 20
+BREATH_S = 0.0005
+"""After so many rows the writer lets go of the interpreter's lock, unless somebody waits for it: a thread that computes
+keeps the lock for 5 ms each time, and the event loop asks for it with every callback."""
+
 _PUT_STANDING = "INSERT OR REPLACE INTO standing VALUES (1, ?, ?, ?)"
 
 
@@ -46,7 +52,9 @@ class _Batch:
 class SqliteStateCache:
     """Rows and the position they reflect, in one transaction each. `close` it to have all of them in the file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        """`sleep` lets other threads run, for so many seconds."""
+        self._sleep = sleep
         self._file = FilledFile(path)
         self._path = path
         self._log_id = ""
@@ -224,14 +232,20 @@ class SqliteStateCache:
             self._written.close()
 
     def _is_urgent(self) -> bool:
-        many = self._queued is not None and len(self._queued.rows) >= WRITE_ROWS
-        return many or self._closing or self._flushes_asked > self._flushes_done
+        return self._is_awaited() or (self._queued is not None and len(self._queued.rows) >= WRITE_ROWS)
+
+    def _is_awaited(self) -> bool:
+        return self._closing or self._flushes_asked > self._flushes_done
+
+    def _breathe(self) -> None:
+        if not self._is_awaited():
+            self._sleep(BREATH_S)
 
     def _write(self, batch: _Batch) -> sqlite3.Error | None:
         try:
             if self._written is None:
                 self._written = self._file.shared()
-            _write(self._written, batch)
+            _write(self._written, batch, self._breathe)
         except sqlite3.Error as error:
             logger.warning("state cache %s: %s; its rows stay in memory and are written again", self._path, error)
             self._is_damaged = self._is_damaged or is_damage(error)
@@ -246,9 +260,12 @@ def _named(path: Path, failure: sqlite3.Error) -> WriteError:
     return error
 
 
-def _write(db: sqlite3.Connection, batch: _Batch) -> None:
+def _write(db: sqlite3.Connection, batch: _Batch, breathe: Callable[[], None]) -> None:
+    rows = list(batch.rows.values())
     with db:
-        db.executemany(PUT_ROW, [_columns(row, batch.position) for row in batch.rows.values()])
+        for begin in range(0, len(rows), PIECE_ROWS):
+            db.executemany(PUT_ROW, [_columns(row, batch.position) for row in rows[begin : begin + PIECE_ROWS]])
+            breathe()
         position, command_offset = batch.stands
         db.execute(_PUT_STANDING, (batch.log_id, str(position), command_offset))
 
