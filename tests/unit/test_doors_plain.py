@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agentspan.eventlog.commands import Unavailable
 from agentspan_doors import Asked, DoorError, Plain, PlainDoor, Said, body_of, create_app, write_route
 from agentspan_doors.plain import headers_of
-from agentspan_doors.table import Table
+from agentspan_doors.table import RouteTable
 from agentspan_doors.unforeseen import Unforeseen
 from agentspan_schemas import TooLarge
 from agentspan_schemas.http import MessageRequest
@@ -30,7 +30,7 @@ def route(path: str, *methods: str) -> Route:
     return Route(path, Plain(nothing), methods=list(methods), name=path)
 
 
-TABLE = Table(
+TABLE = RouteTable(
     [
         route("/things", "POST"),
         route("/things/{thing}", "GET"),

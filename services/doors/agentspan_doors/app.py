@@ -20,7 +20,7 @@ from agentspan_doors.guard import LOOPBACK, Guard
 from agentspan_doors.head import without_body
 from agentspan_doors.measured import Measured, Requests
 from agentspan_doors.openapi import Document, PlainDoor, completed
-from agentspan_doors.table import Table
+from agentspan_doors.table import RouteTable
 from agentspan_doors.unforeseen import Unforeseen
 from agentspan_schemas import TooLarge
 
@@ -49,8 +49,8 @@ class Application(FastAPI):
         await self._plain_stack(scope, receive, send)
 
     @cached_property
-    def _table(self) -> Table:
-        return Table(self.plain_routes)
+    def _table(self) -> RouteTable:
+        return RouteTable(self.plain_routes)
 
     @cached_property
     def _plain_stack(self) -> ASGIApp:

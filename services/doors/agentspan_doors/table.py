@@ -17,7 +17,7 @@ class _Node:
     """By method, with the parameters' names."""
 
 
-class Table:
+class RouteTable:
     """Routes whose parameters are whole parts of their paths. A part that is spelled out goes before a parameter."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
