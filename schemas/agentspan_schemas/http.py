@@ -129,7 +129,7 @@ class ExecutionView(Wire):
 
 
 class ExecutionPage(Wire):
-    """A page of history, newest first; `cursor` asks for the next one."""
+    """A page of history, in the order that was asked for; `cursor` asks for the next one."""
 
     items: tuple[ExecutionView, ...]
     cursor: str | None = None

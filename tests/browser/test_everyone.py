@@ -29,7 +29,7 @@ async def paths(site: Site) -> list[str]:
     await site.event(site.doubtful[-1], "in_doubt")
     await site.listed()
     runs = [f"/executions/{run}" for run in (done, waiting, letter, site.doubtful[-1])]
-    return ["/", "/executions?agent=nobody", "/executions?status=nonsense", *runs]
+    return ["/", "/executions?status=waiting", "/executions?agent=nobody", "/executions?status=nonsense", *runs]
 
 
 async def violations(page: Page, options: Any) -> list[str]:

@@ -107,6 +107,7 @@ async def test_a_call_that_no_worker_can_run_says_so_until_one_can(site: Site, p
 
 async def test_text_from_right_to_left_begins_at_the_right(site: Site, page: Page) -> None:
     run = site.begin("answer", "\u05e9\u05dc\u05d5\u05dd.")
+    await site.event(run, "done")
     await page.goto(f"/executions/{run}")
     prompt = page.get_by_role("region", name="Prompt").locator("pre.text")
     ends = await prompt.evaluate("""box => [0, 4].map((at) => {

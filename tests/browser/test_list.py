@@ -121,6 +121,25 @@ async def test_pages_hold_every_execution_once_newest_first(site: Site, page: Pa
     assert await rows(page) == known[:50]
 
 
+async def test_what_waits_stands_oldest_first_each_with_its_call(site: Site, page: Page) -> None:
+    first = await site.waiting("two")
+    last = await site.waiting()
+    await site.listed()
+    since = site.server.get(f"/executions/{first}")["started_at"]
+    await page.goto(f"/executions?agent=shop&status=waiting&from={since}")
+    assert await rows(page) == [first, last]
+    row = page.get_by_role("row").filter(has_text=first)
+    await expect(row).to_contain_text('issue_refund(customer_id="cust-1", amount_usd=99.5, reason="charged twice <b>in')
+    await expect(row).to_contain_text('suspend_account(customer_id="cust-1")')
+    await page.get_by_role("link", name="newest first").click()
+    await page.wait_for_url("**&order=newest")
+    assert await rows(page) == [last, first]
+    await page.get_by_role("button", name="Filter").click()
+    await page.wait_for_url("**order=newest**")
+    oldest = site.server.get("/executions", agent="shop", order="oldest", **{"from": since})["items"]
+    assert [item["execution_id"] for item in oldest][:2] == [first, last]
+
+
 async def test_who_comes_back_to_the_tab_sees_the_list_as_it_is_now(site: Site, page: Page) -> None:
     await site.waiting()
     await site.listed()
@@ -137,7 +156,7 @@ async def test_who_comes_back_to_the_tab_sees_the_list_as_it_is_now(site: Site, 
 async def test_the_keyboard_reaches_the_list_past_its_filters(site: Site, page: Page) -> None:
     waiting = await site.waiting()
     await site.listed()
-    await page.goto("/executions?status=waiting")
+    await page.goto("/executions?status=waiting&order=newest")
     await page.keyboard.press("Tab")
     await page.keyboard.press("Tab")
     await expect(page.get_by_role("link", name="Skip to the list")).to_be_focused()

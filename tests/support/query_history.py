@@ -13,11 +13,12 @@ from typing import Any
 from agentspan_query.adapters.clickhouse_child import MEMORY_BYTES, ClickHouseChild
 from agentspan_query.adapters.sink import ClickHouseSink
 from agentspan_query.domain.rows import event_row, execution_row
-from agentspan_schemas import Failure
+from agentspan_schemas import Failure, JsonObject
 from agentspan_schemas.codec import encode
-from agentspan_schemas.events import Done, Event, Failed, Started, Status, ToolCall, Totals, Waiting
+from agentspan_schemas.events import Done, Event, Failed, InDoubt, Rejected, Started, Status, ToolCall, Totals, Waiting
 
 T0 = datetime(2026, 3, 1, 9, 0, 0, 123457, tzinfo=UTC)
+ODD: JsonObject = {"amount_usd": 25, "note": 'it\'s \\ "odd"\n\tüñ'}
 
 
 @asynccontextmanager
@@ -73,20 +74,56 @@ class History:
         )
         return self
 
-    def waiting(self, tool: str = "issue_refund") -> "History":
+    def waiting(
+        self,
+        tool: str = "issue_refund",
+        *,
+        call_id: str = "1-0",
+        args: JsonObject = ODD,
+        expires_s: float | None = None,
+    ) -> "History":
         """A call that a person must decide."""
-        approval_id = f"{self.execution_id}.1-0"
+        envelope = self._envelope("waiting", tool)
         self.events.append(
             Waiting(
-                **self._envelope("waiting", tool),
-                approval_id=approval_id,
-                call_id="1-0",
+                **envelope,
+                approval_id=f"{self.execution_id}.{call_id}",
+                call_id=call_id,
                 tool=tool,
-                args={"amount_usd": 25, "note": 'it\'s \\ "odd"\n\tüñ'},
+                args=args,
                 args_hash="1" * 64,
+                expires_at=None if expires_s is None else envelope["at"] + timedelta(seconds=expires_s),
             )
         )
         return self
+
+    def rejected(self, call_id: str) -> "History":
+        """A call that a person did not let run; another one still waits."""
+        self.events.append(
+            Rejected(
+                **self._envelope("waiting", "another"),
+                **self._call(call_id),
+                seen_args_hash="1" * 64,
+                by="user:ada",
+                channel="ui",
+            )
+        )
+        return self
+
+    def in_doubt(self, call_id: str, args: JsonObject = ODD) -> "History":
+        """A call whose worker was lost."""
+        doubt: dict[str, Any] = {
+            "args": args,
+            "attempt": 1,
+            "claim_id": "c-1",
+            "worker": "w-1",
+            "reason": "its worker was lost",
+        }
+        self.events.append(InDoubt(**self._envelope("waiting", "issue_refund"), **self._call(call_id), **doubt))
+        return self
+
+    def _call(self, call_id: str) -> dict[str, Any]:
+        return {"approval_id": f"{self.execution_id}.{call_id}", "call_id": call_id, "tool": "issue_refund"}
 
     def called(self, tool: str = "lookup_order") -> "History":
         """A call that nobody need decide."""

@@ -12,6 +12,7 @@ from agentspan.eventlog import BEGINNING, Log, Position
 from agentspan.eventlog.memory import MemoryLog
 from agentspan.eventlog.messages import stored_events
 from agentspan_query.domain.filters import ExecutionFilter
+from agentspan_query.domain.story import PendingCall
 from agentspan_query.domain.views import HistoryPage, StoredEvent
 from agentspan_query.errors import HistoryUnavailable
 from agentspan_query.service import Query
@@ -19,6 +20,7 @@ from agentspan_query.streams import EventStream, Logged, Sent
 from agentspan_query.tail import Tail
 from agentspan_schemas.codec import EVENTS
 from agentspan_schemas.events import Event, Started, Status
+from agentspan_schemas.http import ExecutionView
 from tests.support.eventually import WITHIN_S
 from tests.support.orchestration import Process, World, process, say, start
 
@@ -64,6 +66,9 @@ class LogHistory:
         return found[0], found[-1]
 
     async def executions(self, chosen: ExecutionFilter, *, cursor: str | None = None, limit: int = 50) -> HistoryPage:
+        raise AssertionError(NOT_ASKED)
+
+    async def pending(self, views: Sequence[ExecutionView]) -> Mapping[str, Sequence[PendingCall]]:
         raise AssertionError(NOT_ASKED)
 
     async def status_counts(self, chosen: ExecutionFilter) -> Mapping[Status, int]:

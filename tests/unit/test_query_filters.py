@@ -48,6 +48,7 @@ def test_a_cursor_that_is_nested_too_deeply_or_names_half_a_character_is_refused
         ExecutionFilter(statuses=("waiting",)),
         ExecutionFilter(since=T0),
         ExecutionFilter(until=T0),
+        ExecutionFilter(oldest_first=True),
     ],
 )
 def test_a_cursor_of_other_filters_is_refused(other: ExecutionFilter) -> None:

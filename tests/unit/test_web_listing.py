@@ -55,6 +55,7 @@ def test_a_date_is_a_whole_day_in_utc_and_a_time_a_moment(
         ("from=2026-11-23&to=2026-11-22", "from", "not before"),
         ("stauts=failed", "stauts", "no such filter"),
         ("agent=a&agent=b", "agent", "more than once"),
+        ("order=longest", "order", "neither of newest, oldest"),
     ],
 )
 def test_a_filter_that_cannot_be_used_is_named(query: str, name: str, said: str) -> None:
@@ -86,6 +87,25 @@ def test_a_link_changes_one_filter_and_begins_at_the_first_page() -> None:
     listing = parse(QueryParams("agent=a b&status=failed&cursor=abc"))
     assert listing.url(status=["waiting"]) == "/executions?agent=a+b&status=waiting"
     assert listing.url(status=[]) == "/executions?agent=a+b"
+
+
+@pytest.mark.parametrize(
+    ("query", "oldest_first"),
+    [
+        ("", False),
+        ("status=waiting", True),
+        ("status=waiting&agent=a", True),
+        ("status=waiting&status=paused", False),
+        ("status=waiting&order=newest", False),
+        ("order=oldest", True),
+    ],
+)
+def test_what_waits_stands_oldest_first_and_all_else_newest_first(query: str, oldest_first: bool) -> None:
+    listing = parse(QueryParams(query))
+    assert listing.chosen.oldest_first is oldest_first
+    assert listing.url() == (f"/executions?{query}" if query else "/executions").replace(
+        "status=waiting&agent=a", "agent=a&status=waiting"
+    )
 
 
 def test_the_fields_show_what_the_url_says() -> None:

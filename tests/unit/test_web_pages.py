@@ -15,14 +15,17 @@ from agentspan.agents import Agent
 from agentspan.eventlog.memory import MemoryLog
 from agentspan_query.domain.filters import ExecutionFilter
 from agentspan_query.domain.rows import execution_row
+from agentspan_query.domain.story import PendingCall, stopped_call
 from agentspan_query.domain.views import HistoryPage, Start, StoredEvent, listed_view
 from agentspan_query.errors import BadCursor, HistoryFailed, HistoryUnavailable, QueryError
 from agentspan_query.service import Query
 from agentspan_query.tail import Tail
 from agentspan_query.web import web_routes
 from agentspan_query.web.rendering import HERE
-from agentspan_schemas.codec import encode
-from agentspan_schemas.events import Event, Started, Status
+from agentspan_schemas import JsonObject
+from agentspan_schemas.codec import EVENTS, encode
+from agentspan_schemas.events import Event, Started, Status, Waiting
+from agentspan_schemas.http import ExecutionView
 from tests.support.query_history import T0, History
 
 EVIL = "<script>alert('x')</script> & \"quotes\""
@@ -32,16 +35,30 @@ class Told:
     """A history port that tells what it was given, or fails."""
 
     def __init__(
-        self, *histories: History, error: QueryError | None = None, events: Sequence[StoredEvent] = ()
+        self,
+        *histories: History,
+        error: QueryError | None = None,
+        events: Sequence[StoredEvent] = (),
+        lacks_calls: bool = False,
     ) -> None:
         self._events = {history.execution_id: [_stored(event) for event in history.events] for history in histories}
         self._rows = [_view(history) for history in histories]
         self._more = events
         self._error = error
+        self._lacks_calls = lacks_calls
 
     async def executions(self, chosen: ExecutionFilter, *, cursor: str | None = None, limit: int = 50) -> HistoryPage:
         self._fail()
         return HistoryPage(tuple(row for row in self._rows if chosen.agent in (None, row.agent)), None)
+
+    async def pending(self, views: Sequence[ExecutionView]) -> Mapping[str, Sequence[PendingCall]]:
+        names = [view.execution_id for view in views]
+        stopped = {name: [EVENTS.decode(e.payload.encode()) for e in self._events[name]] for name in names}
+        return {
+            name: [stopped_call(event) for event in events if isinstance(event, Waiting)]
+            for name, events in stopped.items()
+            if not self._lacks_calls
+        }
 
     async def edges(self, execution_id: str) -> tuple[Started, Event] | None:
         raise AssertionError("pages read the events themselves")
@@ -131,6 +148,25 @@ async def test_a_row_shows_the_execution_and_escapes_what_was_asked() -> None:
     assert "issue_refund" in page.text
     assert "<script>alert" not in page.text
     assert "&lt;script&gt;alert" in page.text
+
+
+async def test_what_waits_is_told_with_its_arguments_how_long_it_waits_and_until_when() -> None:
+    args: JsonObject = {"amount_usd": 99, "note": f"{EVIL}, amount_usd=1", "hidden": "\u202e"}
+    run = History("exec-a").started().waiting("suspend", call_id="1-1", args={"n": "x" * 500}, expires_s=7200)
+    run.waiting(args=args)
+    page = await get(Told(run), "/executions?status=waiting")
+    assert "suspend(n=&#34;xxxx" in page.text
+    assert "x" * 49 not in page.text
+    assert "issue_refund(amount_usd=99, note=&#34;&lt;script&gt;alert(" in page.text
+    assert r"hidden=&#34;\u202e&#34;" in page.text
+    assert "1 h 59 min</time>; rejected at" in page.text
+    assert "2026-03-01 11:00:02 UTC" in page.text
+    assert page.text.count("unless somebody decides") == 1
+
+
+async def test_where_history_lacks_a_call_its_tool_is_named() -> None:
+    page = await get(Told(History("exec-a").started().waiting(), lacks_calls=True), "/executions?status=waiting")
+    assert '<span class="id">issue_refund</span>' in page.text
 
 
 async def test_a_bad_filter_is_a_page_that_names_it() -> None:

@@ -103,8 +103,13 @@ def test_very_long_json_is_cut_and_says_so() -> None:
 
 def test_a_call_is_one_line_whatever_its_args() -> None:
     text = call_text("refund", {"amount": 25.5, "note": "two\nlines", "to": {"a": [1]}})
-    assert text == 'refund(amount=25.5, note=two lines, to={"a": [1]})'
+    assert text == r'refund(amount=25.5, note="two\nlines", to={"a": [1]})'
     assert len(call_text("refund", {str(n): "x" * 99 for n in range(99)})) == 160
+
+
+def test_no_text_of_a_call_looks_like_another_argument_of_it() -> None:
+    text = call_text("refund", {"note": "x, amount=1", "to": '"ada", amount=1', "by\u202e": "\u202eda", "amount": 99})
+    assert text == r'refund(note="x, amount=1", to="\"ada\", amount=1", by\u202e="\u202eda", amount=99)'
 
 
 def test_every_stored_event_has_a_line() -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
 from agentspan_doors import DoorError, known_parameters, not_found
-from agentspan_query.domain.filters import ExecutionFilter, with_plus
+from agentspan_query.domain.filters import ExecutionFilter, Order, with_plus
 from agentspan_query.errors import BadCursor, BadPosition, HistoryFailed, HistoryUnavailable, QueryError
 from agentspan_query.service import Query
 from agentspan_query.stream_doors import PING_S, problem_of, read_position
@@ -58,19 +59,20 @@ def router(query: Query) -> APIRouter:
 
 
 def _add_lists(api: APIRouter, query: Query) -> None:
-    @api.get("/executions", summary="List executions, newest first")
+    @api.get("/executions", summary="List executions, newest first unless asked otherwise")
     async def executions(
         agent: str | None = None,
         status: Annotated[tuple[Status, ...], Param(description="May be repeated")] = (),
         since: Annotated[Moment | None, Param(alias="from", description="Started at or after")] = None,
         until: Annotated[Moment | None, Param(alias="to", description="Started before")] = None,
         tool: Annotated[str | None, Param(description="Called this tool")] = None,
+        order: Annotated[Order, Param(description="Which stand first")] = "newest",
         cursor: str | None = None,
         limit: Annotated[int, Param(ge=1, le=500)] = 50,
         min_position: MinPosition = None,
     ) -> ExecutionPage:
         """Complete up to `as_of`. Texts are previews; one execution has them whole."""
-        chosen = execution_filter(agent, status, since, until, tool)
+        chosen = replace(execution_filter(agent, status, since, until, tool), oldest_first=order == "oldest")
         with problems():
             return await query.executions(chosen, cursor=cursor, limit=limit, at=read_position(min_position))
 

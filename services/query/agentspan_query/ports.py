@@ -9,8 +9,10 @@ from agentspan.eventlog import Position
 from agentspan_query.domain.filters import ExecutionFilter
 from agentspan_query.domain.later import ReadEvent
 from agentspan_query.domain.rows import EventRow, ExecutionRow, Refused
+from agentspan_query.domain.story import PendingCall
 from agentspan_query.domain.views import HistoryPage, StoredEvent
 from agentspan_schemas.events import Started, Status
+from agentspan_schemas.http import ExecutionView
 
 Now = Callable[[], datetime]
 """The time, with its zone."""
@@ -76,6 +78,8 @@ class History(Protocol):
     async def executions(
         self, chosen: ExecutionFilter, *, cursor: str | None = None, limit: int = 50
     ) -> HistoryPage: ...
+
+    async def pending(self, views: Sequence[ExecutionView]) -> Mapping[str, Sequence[PendingCall]]: ...
 
     async def edges(self, execution_id: str) -> tuple[Started, ReadEvent] | None: ...
 

@@ -7,6 +7,7 @@ from typing import assert_never
 from agentspan.eventlog import Log, partition_for
 from agentspan_query.domain.filters import ExecutionFilter
 from agentspan_query.domain.later import ReadEvent
+from agentspan_query.domain.story import PendingCall
 from agentspan_query.domain.views import StoredEvent, execution_view
 from agentspan_query.errors import BadPosition, HistoryUnavailable
 from agentspan_query.items import TailEvent
@@ -48,6 +49,10 @@ class Query:
         """Return when lists have that place of the log, or after a while in which they have not. Raises BadPosition."""
         self._check(at)
         await _within(self._tail.is_projected(at.partition, at.offset + 1))
+
+    async def pending(self, page: ExecutionPage) -> Mapping[str, Sequence[PendingCall]]:
+        """The calls that the executions of a page wait with, by execution, as far as history has them."""
+        return await self._history.pending([view for view in page.items if view.totals.waiting_on])
 
     async def status_counts(self, chosen: ExecutionFilter) -> Mapping[Status, int]:
         """How many executions of the agent and the time have each status."""

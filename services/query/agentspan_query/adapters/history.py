@@ -1,7 +1,9 @@
 """Every read of history: lists, one execution, its events, counts."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 from agentspan_query.adapters import sql
@@ -10,10 +12,11 @@ from agentspan_query.adapters.pages import Pages
 from agentspan_query.domain.filters import ExecutionFilter, Place, decode_cursor, encode_cursor, micros
 from agentspan_query.domain.later import ReadEvent, read_event
 from agentspan_query.domain.rows import ExecutionRow
+from agentspan_query.domain.story import PendingCall, stopped_call
 from agentspan_query.domain.views import HistoryPage, Start, StoredEvent, execution_view, listed_view
 from agentspan_query.errors import HistoryFailed, HistoryUnavailable
 from agentspan_schemas import Unreadable
-from agentspan_schemas.events import Started, Status
+from agentspan_schemas.events import InDoubt, Started, Status, Waiting
 from agentspan_schemas.http import ExecutionView
 
 NOT_THERE_YET = (60, 81)
@@ -35,9 +38,9 @@ class ClickHouseHistory:
         self._pages = Pages(self._read)
 
     async def executions(self, chosen: ExecutionFilter, *, cursor: str | None = None, limit: int = 50) -> HistoryPage:
-        """Up to `limit` executions, newest first, from where `cursor` says. Raises BadCursor."""
+        """Up to `limit` executions in their order, from where `cursor` says. Raises BadCursor."""
         after = decode_cursor(cursor, chosen) if cursor else None
-        found = await self._newest(chosen, after, limit + 1)
+        found = await self._first(chosen, after, limit + 1)
         rows = [ExecutionRow(*row) for row in found[:limit]]
         starts = await self._starts(rows)
         more = len(found) > limit
@@ -45,6 +48,18 @@ class ClickHouseHistory:
             items=tuple(listed_view(row, starts.get(row.execution_id)) for row in rows),
             cursor=encode_cursor(Place(rows[-1].started_at, rows[-1].execution_id), chosen) if more else None,
         )
+
+    async def pending(self, views: Sequence[ExecutionView]) -> Mapping[str, Sequence[PendingCall]]:
+        """The calls that these executions wait with, by execution. One that a later release wrote is left out."""
+        calls: dict[str, list[PendingCall]] = defaultdict(list)
+        if views:
+            of = {"ids": [view.execution_id for view in views], **_started([view.started_at for view in views])}
+            for (payload,) in await self._read(sql.PENDING, of):
+                with suppress(Unreadable):
+                    event = read_event(payload.encode())
+                    if isinstance(event, Waiting | InDoubt):
+                        calls[event.execution_id].append(stopped_call(event))
+        return calls
 
     async def execution(self, execution_id: str) -> ExecutionView | None:
         """One execution with all its texts, None if there is none."""
@@ -77,11 +92,11 @@ class ClickHouseHistory:
         """The names of all agents that ever ran."""
         return [name for (name,) in await self._read(sql.AGENTS, {})]
 
-    async def _newest(self, chosen: ExecutionFilter, after: Place | None, limit: int) -> Rows:
-        """The rows of a list. A wide one is read from its newest part alone, where that suffices."""
+    async def _first(self, chosen: ExecutionFilter, after: Place | None, limit: int) -> Rows:
+        """The rows of a list. A wide one is read from its first part alone, where that suffices."""
         for most in () if _is_narrow(chosen) else (limit * step for step in LOOKS):
-            [(there, down_to)] = await self._read(*sql.newest(chosen, after, most))
-            found = await self._read(*sql.page(chosen, after, limit, down_to=down_to)) if there else []
+            [(there, *within)] = await self._read(*sql.reach(chosen, after, most))
+            found = await self._read(*sql.page(chosen, after, limit, within=tuple(within))) if there else []
             if len(found) == limit or there < most:
                 return found
         return await self._read(*sql.page(chosen, after, limit))
@@ -97,12 +112,13 @@ class ClickHouseHistory:
     async def _starts(self, rows: Sequence[ExecutionRow]) -> Mapping[str, Start]:
         if not rows:
             return {}
-        params: dict[str, Any] = {
-            "ids": [row.execution_id for row in rows],
-            "oldest": micros(rows[-1].started_at),
-            "newest": micros(rows[0].started_at),
-        }
+        params = {"ids": [row.execution_id for row in rows], **_started([row.started_at for row in rows])}
         return {start[0]: Start(*start[1:]) for start in await self._read(sql.STARTS, params)}
+
+
+def _started(moments: Sequence[datetime]) -> Mapping[str, Any]:
+    """What leaves out the partitions without executions that started then."""
+    return {"oldest": micros(min(moments)), "newest": micros(max(moments))}
 
 
 def _is_narrow(chosen: ExecutionFilter) -> bool:

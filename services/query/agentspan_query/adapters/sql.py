@@ -12,18 +12,18 @@ from agentspan_query.domain.rows import ExecutionRow
 
 PAGE = f"""
 SELECT {", ".join(ExecutionRow._fields)} FROM executions FINAL WHERE $conditions
-ORDER BY started_at DESC, execution_id DESC LIMIT {{limit:UInt32}}
+ORDER BY started_at $order, execution_id $order LIMIT {{limit:UInt32}}
 """
 """FINAL: a status counts only if it is the execution's last. An `executions` row of an earlier event never matches."""
 
-NEWEST = """
-SELECT count(), min(at) FROM (
+REACH = """
+SELECT count(), min(at), max(at) FROM (
     SELECT toUnixTimestamp64Micro(started_at) AS at FROM executions WHERE $conditions
-    ORDER BY started_at DESC LIMIT {most:UInt32}
+    ORDER BY started_at $order LIMIT {most:UInt32}
 )
 """
-"""Down to which start the newest `most` rows reach that may match, states that are past included: two columns of many
-rows are read in a fraction of the time in which FINAL folds them, and FINAL needs to fold no older ones."""
+"""Between which starts the first `most` rows are that may match, states that are past included: two columns of many
+rows are read in a fraction of the time in which FINAL folds them, and FINAL needs to fold none beyond them."""
 
 CALLED = """execution_id IN (
     SELECT execution_id FROM events WHERE $conditions AND type = 'tool_call' AND tool = {tool:String}
@@ -38,6 +38,16 @@ AND started_at <= fromUnixTimestamp64Micro({newest:Int64}, 'UTC')
 LIMIT 1 BY execution_id
 """
 """What only the first event knows, for the rows of a page. The times leave out the partitions it cannot be in."""
+
+PENDING = """
+SELECT argMax(payload, seq) FROM events
+WHERE execution_id IN {ids:Array(String)} AND call_id != ''
+AND started_at >= fromUnixTimestamp64Micro({oldest:Int64}, 'UTC')
+AND started_at <= fromUnixTimestamp64Micro({newest:Int64}, 'UTC')
+GROUP BY execution_id, call_id HAVING argMax(type, seq) IN ('waiting', 'in_doubt')
+ORDER BY execution_id, max(seq)
+"""
+"""The calls that stopped last of all that happened to them."""
 
 EDGES = """
 SELECT payload FROM events
@@ -81,30 +91,35 @@ class _Where:
 
 
 def page(
-    chosen: ExecutionFilter, after: Place | None, limit: int, *, down_to: int | None = None
+    chosen: ExecutionFilter, after: Place | None, limit: int, *, within: tuple[int, int] | None = None
 ) -> tuple[str, Mapping[str, Any]]:
-    """The rows of a list, newest first, below `after`; those that started before `down_to` (microseconds) left out."""
+    """The rows of a list behind `after`; those that did not start `within` (microseconds, both included) left out."""
     where = _started(chosen, after)
-    if down_to is not None:
-        where.add("started_at >= fromUnixTimestamp64Micro({down_to:Int64}, 'UTC')", down_to=down_to)
+    if within is not None:
+        where.add("started_at >= fromUnixTimestamp64Micro({first:Int64}, 'UTC')", first=within[0])
+        where.add("started_at <= fromUnixTimestamp64Micro({last:Int64}, 'UTC')", last=within[1])
     _call(where, chosen)
     _listed(where, chosen, after)
-    return where.into(PAGE), {**where.params, "limit": limit}
+    return _in_order(where.into(PAGE), chosen), {**where.params, "limit": limit}
 
 
-def newest(chosen: ExecutionFilter, after: Place | None, most: int) -> tuple[str, Mapping[str, Any]]:
-    """How far down the newest rows reach that a list below `after` may need, whatever tools those called."""
+def reach(chosen: ExecutionFilter, after: Place | None, most: int) -> tuple[str, Mapping[str, Any]]:
+    """How far the first rows reach that a list behind `after` may need, whatever tools those called."""
     where = _started(chosen, after)
     _listed(where, chosen, after)
-    return where.into(NEWEST), {**where.params, "most": most}
+    return _in_order(where.into(REACH), chosen), {**where.params, "most": most}
+
+
+def _in_order(statement: str, chosen: ExecutionFilter) -> str:
+    return statement.replace("$order", "ASC" if chosen.oldest_first else "DESC")
 
 
 def _listed(where: _Where, chosen: ExecutionFilter, after: Place | None) -> None:
     if chosen.statuses:
         where.add("status IN {statuses:Array(String)}", statuses=list(chosen.statuses))
     if after:
-        before = "fromUnixTimestamp64Micro({before:Int64}, 'UTC')"
-        where.add(f"(started_at, execution_id) < ({before}, {{before_id:String}})", before_id=after.execution_id)
+        place = "(fromUnixTimestamp64Micro({after:Int64}, 'UTC'), {after_id:String})"
+        where.add(f"(started_at, execution_id) {_behind(chosen)} {place}", after_id=after.execution_id)
 
 
 def counts(chosen: ExecutionFilter) -> tuple[str, Mapping[str, Any]]:
@@ -125,8 +140,13 @@ def _started(chosen: ExecutionFilter, after: Place | None = None) -> _Where:
         where.add("started_at < fromUnixTimestamp64Micro({until:Int64}, 'UTC')", until=micros(chosen.until))
     if after:
         # implied by the place itself; it is what the index understands
-        where.add("started_at <= fromUnixTimestamp64Micro({before:Int64}, 'UTC')", before=micros(after.started_at))
+        place = "fromUnixTimestamp64Micro({after:Int64}, 'UTC')"
+        where.add(f"started_at {_behind(chosen)}= {place}", after=micros(after.started_at))
     return where
+
+
+def _behind(chosen: ExecutionFilter) -> str:
+    return ">" if chosen.oldest_first else "<"
 
 
 def _call(where: _Where, chosen: ExecutionFilter) -> None:

@@ -1,7 +1,7 @@
 """Which executions a list shows, and where its next page begins.
 
-A cursor is the last row's place in the order (started_at, execution_id), newest first, and a hash of the filters it
-belongs to: a page is the same whether rows came in above it or not, and a cursor cannot be carried to another list.
+A cursor is the last row's place in the order (started_at, execution_id), and a hash of the filters and the order it
+belongs to: a page is the same whether rows came in before it or not, and a cursor cannot be carried to another list.
 """
 
 import base64
@@ -10,11 +10,15 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from pydantic_core import from_json
 
 from agentspan_query.errors import BadCursor
 from agentspan_schemas.events import Status
+
+Order = Literal["newest", "oldest"]
+"""Which executions stand first, by their starts."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SPACED_ZONE = re.compile(r"(:\d\d(?:\.\d+)?) (\d\d:?\d\d)$")
@@ -28,13 +32,14 @@ def with_plus(text: str) -> str:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionFilter:
     """Executions of `agent` (None: all), in one of `statuses` (empty: any), started in [`since`, `until`), that called
-    `tool` (None: any, or none)."""
+    `tool` (None: any, or none); newest first, or oldest."""
 
     agent: str | None = None
     statuses: tuple[Status, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
     tool: str | None = None
+    oldest_first: bool = False
 
     def fingerprint(self) -> str:
         """The same for filters that mean the same."""
@@ -43,7 +48,8 @@ class ExecutionFilter:
             sorted(set(self.statuses)),
             None if self.since is None else micros(self.since),
             None if self.until is None else micros(self.until),
-            *(() if self.tool is None else (self.tool,)),  # without one, cursors of earlier releases go on
+            *(() if self.tool is None else (self.tool,)),  # without these, cursors of earlier releases go on
+            *(() if not self.oldest_first else (True,)),
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 

@@ -114,7 +114,7 @@ def _told(s: Story, event: e.Event) -> Story:
         case e.ToolCall():
             return replace(s, open_args={**s.open_args, event.call_id: (event.args, event.args_hash)})
         case e.Waiting():
-            return _stopped(s, _awaiting_decision(event))
+            return _stopped(s, stopped_call(event))
         case e.Approved():
             s = replace(s, open_args={**s.open_args, event.call_id: (event.args, event.args_hash)})
             return _decided(s, event.call_id, _decision(event, "approved", event.edited_args))
@@ -124,7 +124,8 @@ def _told(s: Story, event: e.Event) -> Story:
             verdict = Decision(call_id=event.call_id, tool=event.tool, verdict="expired", at=event.at, by="system")
             return _decided(s, event.call_id, verdict)
         case e.InDoubt():
-            return _stopped(s, _in_doubt(s, event))
+            args, args_hash = s.open_args.get(event.call_id, ({}, ""))
+            return _stopped(s, replace(stopped_call(event), args=args, args_hash=args_hash))
         case e.ToolResult():
             s = replace(s, open_args=_without(s.open_args, event.call_id))
             return _decided(s, event.call_id, _resolution(event, event.resolved_by, event.reason))
@@ -158,7 +159,8 @@ def _moved(s: Story, event: e.Event) -> Story:
             return s
 
 
-def _awaiting_decision(event: e.Waiting) -> PendingCall:
+def stopped_call(event: e.Waiting | e.InDoubt) -> PendingCall:
+    """The call that waits for a person from this event on."""
     return PendingCall(
         call_id=event.call_id,
         approval_id=event.approval_id,
@@ -166,20 +168,8 @@ def _awaiting_decision(event: e.Waiting) -> PendingCall:
         args=event.args,
         args_hash=event.args_hash,
         since=event.at,
-        expires_at=event.expires_at,
-    )
-
-
-def _in_doubt(s: Story, event: e.InDoubt) -> PendingCall:
-    args, args_hash = s.open_args.get(event.call_id, ({}, ""))
-    return PendingCall(
-        call_id=event.call_id,
-        approval_id=event.approval_id,
-        tool=event.tool,
-        args=args,
-        args_hash=args_hash,
-        since=event.at,
-        doubt=event,
+        expires_at=event.expires_at if isinstance(event, e.Waiting) else None,
+        doubt=event if isinstance(event, e.InDoubt) else None,
     )
 
 

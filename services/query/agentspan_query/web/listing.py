@@ -11,14 +11,16 @@ from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
 
-from agentspan_query.domain.filters import ExecutionFilter, with_plus
+from agentspan_query.domain.filters import ExecutionFilter, Order, with_plus
 from agentspan_query.errors import QueryError
 from agentspan_schemas.events import Status
 
 PATH = "/executions"
 STATUSES: tuple[Status, ...] = get_args(Status)
 
-_SINGLE = ("agent", "from", "from_time", "to", "to_time", "cursor")
+ORDERS: tuple[Order, ...] = get_args(Order)
+
+_SINGLE = ("agent", "from", "from_time", "to", "to_time", "order", "cursor")
 _HOW = "write a day as 2026-11-22, or a moment as 2026-11-22T14:30Z"
 
 
@@ -59,7 +61,19 @@ class Listing:
     statuses: tuple[Status, ...] = ()
     since: Edge | None = None
     until: Edge | None = None
+    order: Order | None = None
+    """As the URL says."""
     cursor: str | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is a list of what waits for a person, and of nothing else."""
+        return self.statuses == ("waiting",)
+
+    @property
+    def ordered(self) -> Order:
+        """What waits stands with the oldest first, as nobody should wait longest because he came first."""
+        return self.order or ("oldest" if self.waits else "newest")
 
     @property
     def chosen(self) -> ExecutionFilter:
@@ -69,6 +83,7 @@ class Listing:
             statuses=self.statuses,
             since=self.since.moment if self.since else None,
             until=_end(self.until) if self.until else None,
+            oldest_first=self.ordered == "oldest",
         )
 
     @property
@@ -83,6 +98,7 @@ class Listing:
             "status": list(self.statuses),
             "from": self.since.text if self.since else None,
             "to": self.until.text if self.until else None,
+            "order": self.order,
             **changes,
         }
         return _url({name: value for name, value in params.items() if value})
@@ -96,6 +112,7 @@ def parse(params: QueryParams) -> Listing:
         statuses=_statuses([value for value in params.getlist("status") if value]),
         since=_edge("from", given),
         until=_edge("to", given),
+        order=_order(given.get("order")),
         cursor=given.get("cursor"),
     )
     chosen = listing.chosen
@@ -123,7 +140,7 @@ def presets(now: datetime) -> Sequence[tuple[str, str]]:
 def _single(params: QueryParams) -> Mapping[str, str]:
     for name, _ in params.multi_items():
         if name not in (*_SINGLE, "status"):
-            raise BadFilter(name, "there is no such filter; there are agent, status, from and to")
+            raise BadFilter(name, "there is no such filter; there are agent, status, from, to and order")
     for name in _SINGLE:
         if len(params.getlist(name)) > 1:
             raise BadFilter(name, "it stands in the URL more than once; leave one")
@@ -135,6 +152,12 @@ def _statuses(values: Sequence[str]) -> tuple[Status, ...]:
         if value not in STATUSES:
             raise BadFilter("status", f"{value!r} is none of {', '.join(STATUSES)}")
     return tuple(status for status in STATUSES if status in cast(Sequence[Status], values))
+
+
+def _order(value: str | None) -> Order | None:
+    if value is not None and value not in ORDERS:
+        raise BadFilter("order", f"{value!r} is neither of {', '.join(ORDERS)}")
+    return value
 
 
 def _edge(name: str, given: Mapping[str, str]) -> Edge | None:

@@ -83,11 +83,12 @@ class _Web:
             "executions.html",
             listing=listing,
             page=page,
+            pending=await self._query.pending(page) if listing.waits else {},
             counts=counts,
             agents=sorted({*agents, *([listing.agent] if listing.agent else [])}),
             statuses=STATUSES,
             presets=presets(self._now()),
-            here="waiting" if listing == Listing(statuses=("waiting",)) else "executions",
+            here="waiting" if listing.url(order=None) == Listing(statuses=("waiting",)).url() else "executions",
             server=_address(request),
             quickstart=self._quickstart,
         )

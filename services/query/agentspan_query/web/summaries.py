@@ -1,5 +1,6 @@
 """Each event in a line: who or what acted, and what happened. The whole event stands under it as JSON."""
 
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
@@ -50,8 +51,9 @@ _CONTROLS = {
 
 
 def call_text(tool: str, args: JsonObject) -> str:
-    """A call as code would write it, on one line."""
-    return line(f"{tool}({', '.join(f'{name}={short(value, 48)}' for name, value in args.items())})")
+    """A call as code would write it, on one line: a text in quotes, so that none looks like another argument."""
+    given = (f"{line(name, 48)}={line(json.dumps(value, ensure_ascii=False), 48)}" for name, value in args.items())
+    return line(f"{tool}({', '.join(given)})")
 
 
 def _of_model(event: e.ModelCalled | e.ModelReplied) -> Summary:
