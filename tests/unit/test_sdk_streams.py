@@ -218,6 +218,31 @@ async def test_a_server_that_stays_away_is_told_to_every_reader(server: SmallSer
         assert await seqs(one, run, until=TO_WAITING) == [1, 2, 3, 4, 5]
 
 
+async def test_who_follows_is_told_once_that_the_server_is_away_and_when_it_is_back(
+    server: SmallServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_streams, "TOLD_AFTER_S", 0.1)
+    run = await asyncio.to_thread(begun, server)
+
+    def told() -> list[str]:
+        return [record.message for record in caplog.records if record.levelname == "WARNING"]
+
+    async with streams(server) as one:
+        reader = asyncio.create_task(seqs(one, run))
+        await seqs(one, run, until=TO_WAITING)
+        await in_thread(server.stop)
+        await until(told)
+        await in_thread(server.start)
+        await until(lambda: len(told()) > 1)
+        assert await seqs(one, run, until=TO_WAITING) == [1, 2, 3, 4, 5]
+        away, back = told()
+        assert away.startswith(
+            "no events come; if the server is back within 5 s they go on: no Agentspan server answers"
+        )
+        assert back == "the server is back, and events go on"
+        reader.cancel()
+
+
 async def test_deltas_reach_only_those_who_ask_for_them(server: SmallServer, runtime: AgentRuntime) -> None:
     server.deltas = {1: "Hel"}
     run = await asyncio.to_thread(begun, server)

@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 RECONNECT_FOR_S = 300.0
 """How long a broken stream is opened again before its readers are told that the server is gone."""
 
+TOLD_AFTER_S = 3.0
+"""What takes longer is told: a server that is started again is back by then."""
+
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
 
@@ -93,6 +96,7 @@ class Streams:
         self._connection: asyncio.Task[None] | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._failing_since: float | None = None
+        self._is_told = False
         self._pause_s = FIRST_PAUSE_S
 
     async def follow(
@@ -169,9 +173,7 @@ class Streams:
             try:
                 await self._one_connection()
             except ServerUnavailable as error:
-                if self._is_gone():
-                    self._fail(error)
-                logger.info("the stream of events broke, opening it again: %s", error)
+                self._broke(error)
             except AgentspanError as error:
                 self._fail(error)
             except Exception as error:
@@ -236,10 +238,27 @@ class Streams:
             deltas=any(reader.deltas for reader in readers),
         )
 
-    def _is_gone(self) -> bool:
+    def _opened(self) -> None:
+        if self._is_told:
+            logger.warning("the server is back, and events go on")
+        self._pause_s, self._failing_since, self._is_told = FIRST_PAUSE_S, None, False
+        self._changed.set()
+
+    def _broke(self, error: ServerUnavailable) -> None:
+        """It is opened again, for a while. Readers of a server that is away are told once."""
         now = time.monotonic()
         self._failing_since = now if self._failing_since is None else self._failing_since
-        return now - self._failing_since > self._reconnect_for_s
+        away_s = now - self._failing_since
+        if away_s > self._reconnect_for_s:
+            self._is_told = False  # by the error, from here
+            self._fail(error)
+        elif away_s > TOLD_AFTER_S and not self._is_told:
+            self._is_told = True
+            logger.warning(
+                "no events come; if the server is back within %g s they go on: %s", self._reconnect_for_s, error
+            )
+        else:
+            logger.info("the stream of events broke, opening it again: %s", error)
 
     def _fail(self, error: AgentspanError) -> None:
         for execution_id in list(self._readers):
@@ -251,8 +270,7 @@ class Streams:
         match frame.event:
             case "open":
                 self._stream_id = StreamOpened.model_validate_json(frame.data).stream_id
-                self._pause_s, self._failing_since = FIRST_PAUSE_S, None
-                self._changed.set()
+                self._opened()
             case "delta":
                 delta = Delta.model_validate_json(frame.data)
                 for reader in self._readers.get(delta.execution_id, ()):
