@@ -322,3 +322,34 @@ def test_an_answer_of_something_else_is_said_to_be_one(server: FakeServer, capsy
 def test_a_server_that_takes_no_work_is_unreachable(server: FakeServer) -> None:
     server.on("GET", "/approvals", problem(503, "unavailable", "draining"))
     assert main(["approvals", "list"]) == 3
+
+
+def retry(seq: int, retry_at: datetime) -> dict[str, Any]:
+    error = {"kind": "rate_limit", "message": "slow down"}
+    fields: dict[str, Any] = {
+        "turn": 1,
+        "attempt": 2,
+        "retry_at": retry_at.isoformat(),
+        "reason": "error",
+        "error": error,
+    }
+    return event(seq, "retry_scheduled", **fields)
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_status_says_until_when_a_model_is_left_alone(
+    is_over: bool, server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    later = datetime.now(UTC) + timedelta(minutes=30)
+    called = event(8, "model_called", turn=1, attempt=2, model="p/m", messages=1)
+    server.on("GET", f"/executions/{RUN}/events", Reply({"items": [retry(7, later), *([called] if is_over else [])]}))
+    assert main(["agent", "status", RUN]) == 0
+    said = f"retries    the model at {later.astimezone():%Y-%m-%d %H:%M:%S}, attempt 2: slow down\n"
+    assert (said in capsys.readouterr().out) is not is_over
+
+
+def test_an_event_of_a_retry_says_when_it_is(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    later = NOW + timedelta(minutes=30)
+    server.on("GET", f"/executions/{RUN}/events", Reply({"items": [retry(7, later)]}))
+    assert main(["execution", "events", RUN]) == 0
+    assert capsys.readouterr().out.rstrip().endswith(f"attempt 2 at {later.astimezone():%H:%M:%S} (slow down)")

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 
 from agentspan.cli._api import Server
 from agentspan.cli._colours import painted
@@ -33,6 +34,8 @@ class Standing:
     """Calls that nobody can run now, and what to start."""
     held: tuple[Held, ...] = ()
     """Calls that workers have in hand."""
+    retries: tuple[e.RetryScheduled, ...] = ()
+    """What is tried again at its time."""
 
 
 async def standing(server: Server, execution_id: str) -> Standing:
@@ -50,7 +53,7 @@ async def standing(server: Server, execution_id: str) -> Standing:
             in_hand.append(holder)
         elif problem := await missing_for(server, call.agent, call.tool, call.input_schema_hash):
             missing[problem] = None
-    return Standing(execution, await server.approvals(states), tuple(missing), tuple(in_hand))
+    return Standing(execution, await server.approvals(states), tuple(missing), tuple(in_hand), pauses(events))
 
 
 def open_calls(events: Sequence[e.Event]) -> list[e.ToolCall]:
@@ -74,6 +77,18 @@ def open_calls(events: Sequence[e.Event]) -> list[e.ToolCall]:
     return list(calls.values())
 
 
+def pauses(events: Sequence[e.Event]) -> tuple[e.RetryScheduled, ...]:
+    """The attempts whose time has not come."""
+    last: dict[str | None, e.Event] = {}
+    for event in events:
+        if isinstance(event, e.ModelCalled | e.ModelReplied):
+            last[None] = event
+        elif (call_id := getattr(event, "call_id", None)) or isinstance(event, e.RetryScheduled):
+            last[call_id] = event
+    now = datetime.now(UTC)
+    return tuple(event for event in last.values() if isinstance(event, e.RetryScheduled) and event.retry_at > now)
+
+
 def next_steps(standing: Standing) -> list[str]:
     """What to do so that the run goes on, as commands or sentences."""
     steps = [step for record in standing.approvals for step in respond_steps(record)]
@@ -95,6 +110,7 @@ def show_standing(standing: Standing, output: Format) -> None:
         whole = {
             "execution": standing.execution,
             "approvals": standing.approvals,
+            "retries": standing.retries,
             "held": [asdict(held) for held in standing.held],
             "missing_workers": standing.missing,
             "next": steps,
@@ -103,6 +119,8 @@ def show_standing(standing: Standing, output: Format) -> None:
     fields(facts(standing.execution))
     for record in standing.approvals:
         out(f"{_awaits(record):<10} {record.tool} {compact(record.args)}, {_since(record)}")
+    for pause in standing.retries:
+        out(f"{'retries':<10} {_pause(pause)}")
     for holder in standing.held:
         out(f"{'runs':<10} {holder}")
     for step in steps:
@@ -120,6 +138,11 @@ def show_executions(executions: Sequence[ExecutionView], as_of: str, output: For
 def _since(record: ApprovalRecord) -> str:
     """When it was asked for; of a call in doubt, which came to be so later, that word and no other."""
     return f"{'called' if record.state == 'in_doubt' else 'since'} {moment(record.requested_at)}"
+
+
+def _pause(event: e.RetryScheduled) -> str:
+    why = event.error.message if event.error else event.reason
+    return f"{event.tool or 'the model'} at {moment(event.retry_at)}, attempt {event.attempt}: {printable(why)}"
 
 
 def _awaits(record: ApprovalRecord) -> str:

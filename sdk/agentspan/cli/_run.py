@@ -16,6 +16,7 @@ from agentspan.cli._api import Server, talk
 from agentspan.cli._exits import ExitCode
 from agentspan.cli._options import Format
 from agentspan.cli._show import as_json, as_json_lines, compact, excerpt, one, out, printable, say
+from agentspan_schemas import events as e
 
 LONGEST = 200
 """Of a result in an event's line; as JSON it is whole."""
@@ -142,6 +143,7 @@ def line(event: AgentEvent) -> str:
         event.tool_name or "",
         compact(event.args) if event.args is not None else "",
         _output(event.output),
+        _again(event.data),
         f"({printable(event.reason)})" if event.reason else "",
     ]
     details = " ".join(part for part in parts if part)
@@ -211,6 +213,13 @@ def _where(error: Exception, folder: Path) -> str:
 
 def _is_inside(file: str, folder: Path) -> bool:
     return Path(file).is_relative_to(folder) and "site-packages" not in Path(file).parts
+
+
+def _again(event: e.Event) -> str:
+    """Of what is tried again, when: it may be an hour, in which nothing else is heard."""
+    if not isinstance(event, e.RetryScheduled):
+        return ""
+    return f"attempt {event.attempt} at {event.retry_at.astimezone():%H:%M:%S}"
 
 
 def _answer(output: object) -> str:

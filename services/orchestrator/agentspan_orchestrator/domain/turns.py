@@ -78,16 +78,25 @@ def model_failed(draft: Draft, command: c.ModelFailed) -> Refusal | None:
     if not command.retryable or command.attempt >= rules.MODEL_ATTEMPTS:
         draft.emit(e.Failed, error=command.error)
         return None
+    asked_s = command.retry_after_s or 0
+    if asked_s > rules.LONGEST_ASKED_S:
+        draft.emit(e.Failed, error=_asked_for_too_long(command.error, asked_s))
+        return None
     pause_s = rules.backoff(command.execution_id, f"model-{command.turn}", command.attempt).total_seconds()
     draft.emit(
         e.RetryScheduled,
         turn=command.turn,
         attempt=command.attempt + 1,
-        retry_at=rules.later(draft.now, max(pause_s, command.retry_after_s or 0)),
+        retry_at=rules.later(draft.now, max(pause_s, asked_s)),
         reason="error",
         error=command.error,
     )
     return None
+
+
+def _asked_for_too_long(error: Failure, asked_s: float) -> Failure:
+    why = f"it asks to be left alone for {asked_s:g} s, and a run waits at most {rules.LONGEST_ASKED_S:g} s for it"
+    return Failure(kind=error.kind, message=f"{error.message}; {why}: start it again then")
 
 
 def model_lost(draft: Draft, command: c.ReportLost) -> Refusal | None:
