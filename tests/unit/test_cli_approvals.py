@@ -5,6 +5,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -14,6 +15,7 @@ from agentspan.cli._api import Server
 from agentspan.cli._options import Format, Range
 from agentspan_schemas.approvals import ApprovalRecord
 from tests.unit.cli_server import (
+    AT,
     RUN,
     Answer,
     Asked,
@@ -169,6 +171,40 @@ def test_since_and_until_are_about_the_request(server: FakeServer, capsys: pytes
     assert len(json.loads(capsys.readouterr().out)) == 1
 
 
+LONG = {"address": "x" * 3_000, "amount_usd": 99, "note": 'a", amount_usd=1', "by\x1b": "\u202e"}
+IN_SHORT = f'address="{"x" * 38}…, amount_usd=99, note="a\\", amount_usd=1", by\\x1b="\\u202e"'
+
+
+def test_a_list_has_each_call_with_its_arguments_in_short(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.on("GET", "/approvals", items(record(args=LONG), record("3-0", args={str(n): n for n in range(99)})))
+    assert main(["approvals", "list"]) == 0
+    titles, first, second = capsys.readouterr().out.splitlines()
+    assert titles.split() == ["APPROVAL", "STATE", "AGENT", "SINCE", "TOOL", "ARGS"]
+    assert first.endswith(f"  issue_refund  {IN_SHORT}")
+    assert second.endswith("…")
+
+
+def test_a_list_says_until_when_where_anything_expires(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    until = AT + timedelta(hours=2)
+    server.on("GET", "/approvals", items(record(expires_at=until), record("3-0")))
+    assert main(["approvals", "list"]) == 0
+    titles, first, second = capsys.readouterr().out.splitlines()
+    assert titles.split() == ["APPROVAL", "STATE", "AGENT", "SINCE", "EXPIRES", "TOOL", "ARGS"]
+    at = titles.index("EXPIRES")
+    assert first[at : at + 19] == f"{until.astimezone():%Y-%m-%d %H:%M:%S}"
+    assert second[at : at + 19].isspace()
+
+
+def test_watching_says_until_when(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    until = AT + timedelta(hours=2)
+    watched(server, items(record(expires_at=until), record("3-0")), output=Format.TABLE)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith(f"  (until {until.astimezone():%Y-%m-%d %H:%M:%S})")
+    assert "until" not in second
+
+
 def test_those_of_one_run_are_asked_for(server: FakeServer) -> None:
     assert main(["approvals", "list", "--execution", RUN]) == 0
     assert server.requests("GET", "/approvals")[0].query["execution_id"] == [RUN]
@@ -215,9 +251,8 @@ def test_watching_outlives_a_server_that_is_away(server: FakeServer, capsys: pyt
     watched(server, away, away, items(record()), output=Format.TABLE)
     printed = capsys.readouterr()
     assert printed.err == "waiting for the server: the server is stopping\n"
-    assert printed.out.rstrip().endswith(
-        f"pending   {RUN}.2-0  support_agent  issue_refund {json.dumps(record().args)}"
-    )
+    args = 'customer_id="cust_123", amount_usd=99.0, reason="duplicate charge"'
+    assert printed.out.rstrip().endswith(f"pending   {RUN}.2-0  support_agent  issue_refund {args}")
 
 
 # many

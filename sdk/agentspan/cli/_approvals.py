@@ -13,7 +13,7 @@ from agentspan.cli._colours import painted
 from agentspan.cli._exits import ExitCode
 from agentspan.cli._options import Format, Range
 from agentspan.cli._respond import Response, steps
-from agentspan.cli._show import as_json_lines, compact, many, moment, one, out, printable, say
+from agentspan.cli._show import as_json_lines, brief, compact, many, moment, one, out, printable, say
 from agentspan_schemas.approvals import ApprovalRecord
 
 WATCHED = 1000
@@ -66,8 +66,16 @@ async def watch(
 
 def show_list(records: Sequence[ApprovalRecord], output: Format, limit: int) -> None:
     """`approvals list`."""
-    titles = ("APPROVAL", "STATE", "AGENT", "SINCE", "TOOL", "ARGS")
-    many(records, output, titles, _row, "no approvals fit; `agentspan agent list` shows the runs")
+    titles = ["APPROVAL", "STATE", "AGENT", "SINCE", "EXPIRES", "TOOL", "ARGS"]
+    if not (expires := any(record.expires_at for record in records)):
+        titles.remove("EXPIRES")
+    many(
+        records,
+        output,
+        titles,
+        lambda record: _row(record, expires=expires),
+        "no approvals fit; `agentspan agent list` shows the runs",
+    )
     if len(records) == limit:
         say(f"the first {limit}; there may be more: --limit")
 
@@ -112,13 +120,15 @@ def _outcome(record: ApprovalRecord, response: Response, *, would: bool) -> Outc
 def _line(record: ApprovalRecord, output: Format) -> None:
     if output is Format.JSONL:
         return as_json_lines([record])
-    approval_id, state, agent, since, tool, args = _row(record)
-    out(f"{since}  {painted(state, sys.stdout):<8}  {approval_id}  {agent}  {tool} {args}")
+    approval_id, state, agent, since, expires, tool, args = _row(record, expires=True)
+    until = f"  (until {expires})" if expires else ""
+    out(f"{since}  {painted(state, sys.stdout):<8}  {approval_id}  {agent}  {tool} {args}{until}")
 
 
-def _row(record: ApprovalRecord) -> tuple[str, ...]:
-    at = moment(record.requested_at)
-    return record.approval_id, record.state, record.agent, at, record.tool, compact(record.args)
+def _row(record: ApprovalRecord, *, expires: bool) -> tuple[str, ...]:
+    since = moment(record.requested_at)
+    until = (moment(record.expires_at) if record.expires_at else "",) if expires else ()
+    return record.approval_id, record.state, record.agent, since, *until, record.tool, brief(record.args)
 
 
 def _facts(record: ApprovalRecord) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ import shutil
 import sys
 import textwrap
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -21,6 +21,12 @@ from agentspan.cli._colours import COLOURS, has_colour, painted
 from agentspan.cli._options import Format
 
 T = TypeVar("T")
+
+VALUE = 40
+"""So much of an argument stands in a list."""
+
+ARGS = 160
+"""So much of all of them."""
 
 GAP = "  "
 NAME = 10
@@ -51,6 +57,12 @@ def compact(value: Any) -> str:
     return printable(json.dumps(value, ensure_ascii=False))
 
 
+def brief(args: Mapping[str, Any]) -> str:
+    """A call's arguments on a short line: each by its name, so that no long one hides the others."""
+    given = (f"{excerpt(printable(name), VALUE)}={excerpt(compact(value), VALUE)}" for name, value in args.items())
+    return excerpt(", ".join(given), ARGS)
+
+
 def moment(at: datetime) -> str:
     """A moment in the reader's own time zone."""
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
@@ -75,19 +87,24 @@ def one(value: Any, output: Format) -> None:
         as_json(value)
 
 
+def several(values: Sequence[Any], output: Format) -> None:
+    """Several things as JSON, in one document or one on each line."""
+    if output is Format.JSONL:
+        as_json_lines(values)
+    else:
+        as_json(values)
+
+
 def many(
     values: Sequence[T], output: Format, titles: Sequence[str], row: Callable[[T], Sequence[str]], nothing: str
 ) -> None:
     """A list: a table, or JSON; what there is to say when it is empty goes to the person."""
-    match output:
-        case Format.JSON:
-            as_json(list(values))
-        case Format.JSONL:
-            as_json_lines(values)
-        case Format.TABLE if values:
-            table(titles, [row(value) for value in values])
-        case Format.TABLE:
-            say(nothing)
+    if output is not Format.TABLE:
+        several(values, output)
+    elif values:
+        table(titles, [row(value) for value in values])
+    else:
+        say(nothing)
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> None:
