@@ -131,7 +131,7 @@ SCRIPTS: list[Misuse] = [
         lambda: play(GATED, M.approved(args={"amount_usd": "lots"})),
         ScriptError,
         "events[1] approved, field 'args': the edited arguments of 'refund' can't be used: amount_usd: "
-        "'lots' is not of type 'number'. Next: give args that fit the tool's schema.",
+        "'lots' is not of type 'number'. Next: give args that fit the tool's schema, all of them.",
     ),
     (
         lambda: play(GATED, M.approved(args=["lots"])),

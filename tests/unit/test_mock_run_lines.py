@@ -1,12 +1,15 @@
 """Each kind of line of a script, and what the core makes of it."""
 
 import re
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agentspan.agents import Agent, TokenUsage, tool
-from agentspan.agents.testing import MockEvent, ScriptError, expect, mock_run
+from agentspan.agents.testing import MockEvent, ScriptError, approve, expect, mock_run
 
 HOUR_S = 3600.0
 
@@ -159,6 +162,32 @@ def test_a_gated_call_cannot_come_back_undecided() -> None:
         mock_run(AGENT, "hi", [REFUND, MockEvent.tool_result("refund", "paid")])
     assert (caught.value.index, caught.value.field) == (1, "name")
     assert "waits for a person, so that its code cannot have run" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [[REFUND, MockEvent.tool_result("refund", {})], [REFUND, MockEvent.approved(args={})], MockEvent.done("no list")],
+)
+def test_a_line_that_is_refused_is_shown_in_the_test_alone(script: Any) -> None:
+    with pytest.raises(ScriptError) as caught:
+        mock_run(AGENT, "x", script)
+    assert {Path(entry.path).name for entry in caught.traceback.filter(caught)} == {Path(__file__).name}
+
+
+def test_args_may_be_written_as_python_has_them() -> None:
+    seen: list[Any] = []
+
+    @tool(approval_required=True)
+    def book(day: date, price: Decimal) -> None:
+        """Book a day."""
+        seen.append((day, price))
+
+    day, other = date(2026, 2, 3), date(2026, 2, 4)
+    script = [MockEvent.tool_call("book", {"day": day, "price": Decimal("9.90")}), MockEvent.done("Booked.")]
+    edit = {"day": other, "price": Decimal(8)}
+    result = mock_run(Agent("a", "p/m", tools=[book]), "x", script, tools="real", approvals=approve(edit=edit))
+    expect(result).completed().waited_for("book", {"day": "2026-02-03", "price": "9.90"}).ran_tool("book")
+    assert seen == [(other, Decimal(8))]
 
 
 def test_an_empty_script_is_a_run_whose_model_has_not_answered() -> None:

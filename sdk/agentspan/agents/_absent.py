@@ -12,6 +12,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from agentspan.agents._errors import NotSupported
 
+__tracebackhide__ = True  # a test that gives a wrong option shows its own line
+
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -9,7 +9,10 @@ from typing import Any, get_args
 from agentspan.agents._serialise import Raised, serialise
 from agentspan.agents._tools import Tool
 from agentspan.agents.testing._script import Kind, MockEvent, ScriptError
+from agentspan.agents.testing._traceback import of_the_test
 from agentspan_schemas import Usage
+
+__tracebackhide__ = of_the_test(ScriptError)
 
 _NAME_FIELD: Mapping[str, str] = {"tool_call": "name", "tool_result": "name", "tool_error": "name"}
 """What a kind's method calls the tool's name, where that is not `tool`."""

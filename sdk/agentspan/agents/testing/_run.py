@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from pydantic import JsonValue
 
@@ -17,6 +17,7 @@ from agentspan.agents._events import view
 from agentspan.agents._result import AgentResult, result_of
 from agentspan.agents._serialise import Raised, Returned, serialise
 from agentspan.agents.testing._script import Said, ScriptError
+from agentspan.agents.testing._traceback import of_the_test
 from agentspan_orchestrator.domain import (
     GRANT_S,
     Call,
@@ -30,11 +31,13 @@ from agentspan_orchestrator.domain import (
     schema_problem,
 )
 from agentspan_orchestrator.domain.turns import proceed
-from agentspan_schemas import Failure
+from agentspan_schemas import Failure, JsonObject
 from agentspan_schemas import commands as c
 from agentspan_schemas import events as e
 from agentspan_schemas.canonical import content_hash
 from agentspan_schemas.ids import approval_id_for, execution_id_for
+
+__tracebackhide__ = of_the_test(ScriptError)
 
 E = TypeVar("E", bound=e.Envelope)
 C = TypeVar("C", bound=c.CommandBase)
@@ -95,7 +98,7 @@ class Run:
         s = self.state
         earlier = [(call.tool, call.args) for call in s.calls] if s.model_step is None else []
         asked = tuple(
-            c.AskedCall(model_call_id=f"toolu_{s.totals.turns}_{index}", tool=tool, args=args)
+            c.AskedCall(model_call_id=f"toolu_{s.totals.turns}_{index}", tool=tool, args=_args(args))
             for index, (tool, args) in enumerate([*earlier, *calls])
         )
         turn = s.totals.turns
@@ -242,7 +245,7 @@ class Run:
             call_id=call.call_id,
             decision=decision,
             args_hash=call.args_hash,
-            edited_args=args,
+            edited_args=None if args is None else _args(args),
             reason=reason,
             by=REVIEWER,
             channel=CHANNEL,
@@ -336,11 +339,16 @@ def _json(field: str, value: Any) -> JsonValue:
             )
 
 
+def _args(given: Mapping[str, Any]) -> JsonObject:
+    """As a model or a reviewer would send them: a date as its text."""
+    return cast(JsonObject, _json("args", dict(given)))
+
+
 def _refused(code: str, message: str) -> ScriptError:
     """The core's refusal of a command, as an error of the line that led to it."""
     match code:
         case "invalid_args":
-            return ScriptError(message, "give args that fit the tool's schema", field="args")
+            return ScriptError(message, "give args that fit the tool's schema, all of them", field="args")
         case "paused":
             return ScriptError(message, "put MockEvent.resumed() before it")
         case "not_in_doubt":
