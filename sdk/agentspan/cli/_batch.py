@@ -15,7 +15,7 @@ from agentspan.agents import AgentspanError, ServerUnavailable
 from agentspan.cli._exits import ExitCode, Explained, tell
 from agentspan.cli._explained import explained
 from agentspan.cli._options import Format, split_id
-from agentspan.cli._show import as_json, as_json_lines, say, table
+from agentspan.cli._show import say, several, table
 
 STDIN = "-"
 
@@ -88,13 +88,10 @@ async def each(items: Sequence[Named], act: Callable[[Named], Awaitable[Outcome]
 
 def show(outcomes: Sequence[Outcome], output: Format) -> ExitCode:
     """Each outcome as data, the sum as a message; the exit code of the first that was not done."""
-    match output:
-        case Format.JSON:
-            as_json([_plain(outcome) for outcome in outcomes])
-        case Format.JSONL:
-            as_json_lines(_plain(outcome) for outcome in outcomes)
-        case Format.TABLE:
-            table(("ID", "OUTCOME", "DETAILS"), [(o.id, o.outcome, o.details) for o in outcomes])
+    if output is not Format.TABLE:
+        several([_plain(outcome) for outcome in outcomes], output)
+    else:
+        table(("ID", "OUTCOME", "DETAILS"), [(o.id, o.outcome, o.details) for o in outcomes])
     left = [(outcome.id, outcome.error) for outcome in outcomes if outcome.error is not None]
     if any(outcome.outcome.startswith(WOULD) for outcome in outcomes):
         say("nothing was done: --dry-run")

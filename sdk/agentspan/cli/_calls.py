@@ -13,7 +13,7 @@ from agentspan.cli._api import Server
 from agentspan.cli._history import Standing, facts, next_steps, standing
 from agentspan.cli._options import Format, Range
 from agentspan.cli._run import line
-from agentspan.cli._show import as_json, as_json_lines, compact, excerpt, fields, one, out, printable, say, table
+from agentspan.cli._show import compact, excerpt, fields, one, out, printable, say, several, table
 from agentspan_schemas import events as e
 
 LONGEST = 80
@@ -115,16 +115,12 @@ def show(told: Story, output: Format) -> None:
 
 def show_events(found: Sequence[e.Event], output: Format) -> None:
     """`execution events`."""
-    match output:
-        case Format.JSON:
-            as_json(list(found))
-        case Format.JSONL:
-            as_json_lines(found)
-        case Format.TABLE if found:
-            for event in found:
-                out(line(view(event)))
-        case Format.TABLE:
-            say("no events fit")
+    if output is not Format.TABLE:
+        return several(found, output)
+    for event in found:
+        out(line(view(event)))
+    if not found:
+        say("no events fit")
 
 
 def _after(call: Call, event: e.Event) -> Call:

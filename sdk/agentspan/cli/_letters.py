@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentspan.cli._options import Format
-from agentspan.cli._show import as_json, as_json_lines, moment, one, out, printable, say, table
+from agentspan.cli._show import moment, one, out, printable, say, several, table
 
 if TYPE_CHECKING:
     from agentspan_standalone.dlq import Done, Letter
@@ -81,16 +81,11 @@ def write_raw(letter: "Letter") -> None:
 
 
 def _rows(letters: "Sequence[Letter]", output: Format, *, handled: bool) -> None:
-    match output:
-        case Format.JSON:
-            as_json([_facts(letter) for letter in letters])
-        case Format.JSONL:
-            as_json_lines(_facts(letter) for letter in letters)
-        case Format.TABLE if letters:
-            titles = ["ID", "AT", "WHY", "FROM", "KEY", "SIZE"] + (["HANDLED"] if handled else [])
-            table(titles, [_row(letter)[: len(titles)] for letter in letters])
-        case Format.TABLE:
-            pass
+    if output is not Format.TABLE:
+        several([_facts(letter) for letter in letters], output)
+    elif letters:
+        titles = ["ID", "AT", "WHY", "FROM", "KEY", "SIZE"] + (["HANDLED"] if handled else [])
+        table(titles, [_row(letter)[: len(titles)] for letter in letters])
 
 
 def _row(letter: "Letter") -> list[str]:

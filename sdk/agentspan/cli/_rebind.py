@@ -15,7 +15,7 @@ from agentspan.cli._exits import ExitCode
 from agentspan.cli._history import open_calls
 from agentspan.cli._options import Format
 from agentspan.cli._run import line
-from agentspan.cli._show import as_json, as_json_lines, say, table
+from agentspan.cli._show import say, several, table
 from agentspan_schemas import events as e
 from agentspan_schemas.agents import AgentDefinition
 from agentspan_schemas.events import TERMINAL
@@ -156,16 +156,11 @@ def _show(fits: Sequence[Fit], output: Format) -> None:
         }
         for fit in fits
     ]
-    match output:
-        case Format.JSON:
-            as_json(rows)
-        case Format.JSONL:
-            as_json_lines(rows)
-        case Format.TABLE if fits:
-            titles = ("EXECUTION", "VERSION", "STATUS", "FITS", "WHY")
-            table(titles, [_row(fit) for fit in fits])
-        case Format.TABLE:
-            pass
+    if output is not Format.TABLE:
+        several(rows, output)
+    elif fits:
+        titles = ("EXECUTION", "VERSION", "STATUS", "FITS", "WHY")
+        table(titles, [_row(fit) for fit in fits])
 
 
 def _row(fit: Fit) -> tuple[str, ...]:

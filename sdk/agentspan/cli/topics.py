@@ -62,36 +62,26 @@ def describe(log: Log = None, output: Output = Format.TABLE) -> None:
 def acls(log: Log = None, output: Output = Format.TABLE) -> None:
     """What each service, and the operator, has to be allowed, and no more: lines for kafka-acls.sh, or JSON. Asks no
     cluster."""
-    from agentspan.cli._show import as_json, as_json_lines, out, say
+    from agentspan.cli._show import out, say, several
 
     report = asked("topics", lambda topics: topics.acls(log))
-    match output:
-        case Format.JSON:
-            as_json(report.items)
-        case Format.JSONL:
-            as_json_lines(report.items)
-        case Format.TABLE:
-            for line in report.lines:
-                out(line)
+    if output is not Format.TABLE:
+        several(report.items, output)
+    else:
+        for line in report.lines:
+            out(line)
     say(report.said)
 
 
 def _show(ask: "Callable[[ModuleType], Report]", output: Format) -> NoReturn:
     """Print the report, and end with its exit code."""
-    from agentspan.cli._show import as_json, as_json_lines, say, table
+    from agentspan.cli._show import say, several, table
 
     report: Report = asked("topics", ask)
-    match output:
-        case Format.JSON:
-            as_json(report.items)
-        case Format.JSONL:
-            as_json_lines(report.items)
-        case Format.TABLE if report.items:
-            titles = list(report.items[0])
-            table(
-                [title.upper() for title in titles], [[str(item[title]) for title in titles] for item in report.items]
-            )
-        case Format.TABLE:
-            pass
+    if output is not Format.TABLE:
+        several(report.items, output)
+    elif report.items:
+        titles = list(report.items[0])
+        table([title.upper() for title in titles], [[str(item[title]) for title in titles] for item in report.items])
     say(report.said)
     raise typer.Exit(ExitCode.OK if report.as_planned else ExitCode.REFUSED)
