@@ -352,4 +352,4 @@ def test_an_event_of_a_retry_says_when_it_is(server: FakeServer, capsys: pytest.
     later = NOW + timedelta(minutes=30)
     server.on("GET", f"/executions/{RUN}/events", Reply({"items": [retry(7, later)]}))
     assert main(["execution", "events", RUN]) == 0
-    assert capsys.readouterr().out.rstrip().endswith(f"attempt 2 at {later.astimezone():%H:%M:%S} (slow down)")
+    assert capsys.readouterr().out.rstrip().endswith(f"attempt 2 at {later.astimezone():%Y-%m-%d %H:%M:%S} (slow down)")

@@ -15,7 +15,7 @@ from agentspan.agents._client import new_key
 from agentspan.cli._api import Server, talk
 from agentspan.cli._exits import ExitCode
 from agentspan.cli._options import Format
-from agentspan.cli._show import as_json, as_json_lines, compact, excerpt, one, out, printable, say
+from agentspan.cli._show import as_json, as_json_lines, compact, excerpt, moment, one, out, printable, say
 from agentspan_schemas import events as e
 
 LONGEST = 200
@@ -216,10 +216,10 @@ def _is_inside(file: str, folder: Path) -> bool:
 
 
 def _again(event: e.Event) -> str:
-    """Of what is tried again, when: it may be an hour, in which nothing else is heard."""
+    """Of what is tried again, when: it may be a day, in which nothing else is heard."""
     if not isinstance(event, e.RetryScheduled):
         return ""
-    return f"attempt {event.attempt} at {event.retry_at.astimezone():%H:%M:%S}"
+    return f"attempt {event.attempt} at {moment(event.retry_at)}"
 
 
 def _answer(output: object) -> str:

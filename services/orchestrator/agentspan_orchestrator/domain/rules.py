@@ -28,7 +28,7 @@ OUTPUT_ASKS = 2
 FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 60.0
 
-LONGEST_ASKED_S = 3600.0
+LONGEST_ASKED_S = 24 * 3600.0
 """A model's API that asks to be left alone for longer ends the execution (docs/decisions/0129)."""
 
 TASK_ENVELOPE_BYTES = 8 * 1024
