@@ -176,6 +176,14 @@ def _no_gap_check(real: Any) -> Any:
     return check_gap
 
 
+def _no_twice_check(real: Any) -> Any:
+    async def check_gap(self: Ownership, offset: int) -> None:
+        """Whatever stands twice, we go on, unless somebody has taken over."""
+        await self._check(self._expected, offset, None)
+
+    return check_gap
+
+
 def _skips_a_command(real: Any) -> Any:
     return lambda inbox_id, command_offset: real(inbox_id, command_offset) + bool(command_offset)
 
@@ -211,6 +219,7 @@ MUTANTS = (
     Mutant("reads records of any epoch", Reader, "feed", _no_epoch_check, _NOT_THE_FOLD),
     Mutant("reads on after a hole", Reader, "feed", _no_numbers, _NOT_THE_FOLD),
     Mutant("does not look who took over between", Ownership, "_check_gap", _no_gap_check, _NOT_THE_FOLD),
+    Mutant("does not look whether its own stands twice", Ownership, "_check_gap", _no_twice_check, _NOT_THE_FOLD),
     Mutant("releases what is not acknowledged", Ownership, "append", _released_at_once, ("released-first",)),
     Mutant("forgets which commands it had", owned, "decide", _no_memory_of_commands, ("same-answer",)),
     Mutant("forgets states that are under way", states.States, "_forget_coldest", _forgets_what_is_under_way,

@@ -111,6 +111,7 @@ class World:
             "tear": chances.choice((0.0, 0.005, 0.01)),
             "forget": chances.choice((0.0, 0.005, 0.02)),
             "twice": chances.choice((0.0, 0.1)),
+            "repeat": chances.choice((0.0, 0.005, 0.02)),
             "delay_s": chances.choice((0.0, 0.02, 0.3)),
             "stall": chances.choice((0.0, 0.01, 0.05)),
             "stall_s": 4.0,

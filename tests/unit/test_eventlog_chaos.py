@@ -35,7 +35,8 @@ class Run:
         return list(await raw.read(0, await raw.end()))
 
     async def process(self, chances: random.Random, number: int) -> None:
-        link = Link(Faults(chances, turns, lose=0.01, tear=0.005, forget=0.01, delay_s=4, stall=0.02, stall_s=200))
+        lost = {"lose": 0.01, "tear": 0.005, "forget": 0.01, "repeat": 0.01}
+        link = Link(Faults(chances, turns, **lost, delay_s=4, stall=0.02, stall_s=200))
         partition = self.log.over(link).partition(0)
         for life in range(4):
             await turns(chances.randrange(150))

@@ -80,6 +80,17 @@ async def test_a_forgotten_acknowledgement_leaves_the_outcome_to_be_read() -> No
     assert await counted(log.partition(0)) == ["x/0"]
 
 
+async def test_what_a_producer_repeats_ends_the_ownership_and_counts_once() -> None:
+    log = MemoryLog(1)
+    process = link()
+    owner = await log.over(process).partition(0).take_over("a")
+    process.faults = Faults(random.Random(0), Sleeps(), repeat=1.0)
+    with pytest.raises(Deposed, match="read what stands") as deposed:
+        await owner.append(outcome("x"))
+    assert isinstance(deposed.value.__cause__, FateUnknown)
+    assert await counted(log.partition(0)) == ["x/0"]
+
+
 async def test_a_takeover_of_unknown_fate_is_harmless() -> None:
     log = MemoryLog(1)
     process = link(forget=1.0)

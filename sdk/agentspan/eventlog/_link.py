@@ -31,6 +31,8 @@ class Faults:
     """A write lands and its acknowledgement is lost."""
     twice: float = 0.0
     """A record sent to an inbox lands twice."""
+    repeat: float = 0.0
+    """A write lands twice before it is acknowledged, as its producer has given up on another and begun anew."""
     delay_s: float = 0.0
     """Every crossing takes up to this long."""
     stall: float = 0.0
@@ -118,7 +120,9 @@ class Lane(Generic[T, R]):
                 return None
             if not link.faults.happens(link.faults.lose):
                 landed.append(self._land(item))
-        return landed if len(landed) == len(items) else None
+        if len(landed) < len(items):
+            return None
+        return [self._land(item) for item in items] if link.faults.happens(link.faults.repeat) else landed
 
 
 async def _acknowledge(link: Link, landed: list[R] | None, future: asyncio.Future[Sequence[R]]) -> None:
