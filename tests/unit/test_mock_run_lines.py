@@ -185,9 +185,11 @@ def test_args_may_be_written_as_python_has_them() -> None:
     day, other = date(2026, 2, 3), date(2026, 2, 4)
     script = [MockEvent.tool_call("book", {"day": day, "price": Decimal("9.90")}), MockEvent.done("Booked.")]
     edit = {"day": other, "price": Decimal(8)}
-    result = mock_run(Agent("a", "p/m", tools=[book]), "x", script, tools="real", approvals=approve(edit=edit))
+    agent, known = Agent("a", "p/m", tools=[book]), {"since": day}
+    result = mock_run(agent, "x", script, tools="real", approvals=approve(edit=edit), metadata=known)
     expect(result).completed().waited_for("book", {"day": "2026-02-03", "price": "9.90"}).ran_tool("book")
     assert seen == [(other, Decimal(8))]
+    assert result.events[0].data.model_dump()["metadata"] == {"since": "2026-02-03"}
 
 
 def test_an_empty_script_is_a_run_whose_model_has_not_answered() -> None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from agentspan.agents._errors import InvalidRequest, NotFound
 from agentspan.agents._events import AgentEvent
@@ -183,8 +184,13 @@ def checked_key(key: object) -> str:
 
 
 def _object(given: object) -> Any:
-    """A mapping as the plain dict that pydantic takes; of anything else it says that it is none."""
-    return dict(given) if isinstance(given, Mapping) else given
+    """A mapping as JSON, a date in it as its text; of anything else pydantic says that it is none."""
+    if not isinstance(given, Mapping):
+        return given
+    try:
+        return to_jsonable_python(dict(given))
+    except (PydanticSerializationError, ValueError):  # the request's own check says which part
+        return dict(given)
 
 
 def new_key() -> str:

@@ -1,6 +1,9 @@
 """A handle on a run: what it waits for, says of the run and answers, and the result that it gives."""
 
 import asyncio
+from datetime import date
+from decimal import Decimal
+from enum import IntEnum
 from typing import Any
 
 import pytest
@@ -21,6 +24,10 @@ from agentspan.agents import (
 from agentspan_schemas import commands as c
 from tests.unit.sdk_server import SmallServer
 from tests.unit.sdk_surface.conftest import AGENT, TWO, waiting
+
+
+class Amount(IntEnum):
+    SMALL = 5
 
 
 async def test_a_handle_can_be_awaited_on_any_loop(direct: SmallServer) -> None:
@@ -74,6 +81,15 @@ def test_what_is_no_object_is_refused_with_its_field(server: SmallServer) -> Non
         handle.approve(args="amount")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match=r"a response is an object, as \{'approved': True\}, not 'yes'"):
         handle.respond("yes")  # type: ignore[arg-type]
+
+
+def test_metadata_and_args_may_be_written_as_python_has_them(server: SmallServer) -> None:
+    handle = waiting(start(AGENT, "pay", metadata={"due": date(2026, 2, 3), "limit": Decimal("9.90")}))
+    assert handle.get_status().metadata == {"due": "2026-02-03", "limit": "9.90"}
+    with pytest.raises(InvalidRequest, match=r"approve: edited_args\.amount_usd: "):
+        handle.approve(args={"amount_usd": object()})
+    handle.approve(args={"amount_usd": Amount.SMALL})
+    assert handle.join().tool_calls[0].args == {"amount_usd": 5}
 
 
 def test_a_call_that_does_not_wait_is_told_with_those_that_do(

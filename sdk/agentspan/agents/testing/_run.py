@@ -98,7 +98,7 @@ class Run:
         s = self.state
         earlier = [(call.tool, call.args) for call in s.calls] if s.model_step is None else []
         asked = tuple(
-            c.AskedCall(model_call_id=f"toolu_{s.totals.turns}_{index}", tool=tool, args=_args(args))
+            c.AskedCall(model_call_id=f"toolu_{s.totals.turns}_{index}", tool=tool, args=_object("args", args))
             for index, (tool, args) in enumerate([*earlier, *calls])
         )
         turn = s.totals.turns
@@ -245,7 +245,7 @@ class Run:
             call_id=call.call_id,
             decision=decision,
             args_hash=call.args_hash,
-            edited_args=None if args is None else _args(args),
+            edited_args=None if args is None else _object("args", args),
             reason=reason,
             by=REVIEWER,
             channel=CHANNEL,
@@ -283,7 +283,7 @@ class Run:
         self._take(draft.state, draft.events)
 
     def _start(self, prompt: str, metadata: dict[str, Any], timeout_s: float | None) -> None:
-        name = self._definition.name
+        name, kept = self._definition.name, _object("metadata", metadata)
         start = self._command(
             c.Start,
             agent=name,
@@ -292,9 +292,9 @@ class Run:
             requested_by=AUTHOR,
             source="mock",
             key=name,
-            metadata=metadata,
+            metadata=kept,
             timeout_s=timeout_s,
-            content_hash=content_hash({"agent": name, "prompt": prompt, "metadata": metadata}),
+            content_hash=content_hash({"agent": name, "prompt": prompt, "metadata": kept}),
         )
         self._apply(start)
 
@@ -339,9 +339,9 @@ def _json(field: str, value: Any) -> JsonValue:
             )
 
 
-def _args(given: Mapping[str, Any]) -> JsonObject:
-    """As a model or a reviewer would send them: a date as its text."""
-    return cast(JsonObject, _json("args", dict(given)))
+def _object(field: str, given: Mapping[str, Any]) -> JsonObject:
+    """As it would be sent: a date as its text."""
+    return cast(JsonObject, _json(field, dict(given)))
 
 
 def _refused(code: str, message: str) -> ScriptError:
