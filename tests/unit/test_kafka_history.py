@@ -1,5 +1,7 @@
 """Readings of what is old, without a broker: by a consumer that reaches nobody, and by one that is new to a topic."""
 
+import asyncio
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +12,7 @@ from agentspan.eventlog import _kafka_history, _kafka_pulse
 from agentspan.eventlog._kafka_config import KafkaConfig
 from agentspan.eventlog._kafka_history import History
 from agentspan.eventlog._kafka_live import Place
-from tests.support.eventually import until
+from tests.support.eventually import WITHIN_S, until
 
 
 class StubConsumer:
@@ -54,6 +56,36 @@ async def test_another_consumer_reads_what_one_does_not_bring(monkeypatch: pytes
     await until(lambda: first.closed)
     await history.close()
     assert second.closed
+
+
+class Gated(StubConsumer):
+    """Brings nothing until the gate is open."""
+
+    gate = threading.Event()
+    polled = threading.Event()
+
+    def poll(self, timeout: float) -> Message | None:
+        self.polled.set()
+        assert self.gate.wait(WITHIN_S)
+        return Message(topic="t", partition=0, offset=self._at, value=b"found")
+
+
+async def test_a_cursor_is_of_use_again_however_often_its_reader_was_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As whoever restores a partition that is taken away, and again before its thread has heard of it."""
+    monkeypatch.setattr(_kafka_history, "Consumer", Gated)
+    history = History(KafkaConfig(bootstrap="localhost:1"), cursors=1)
+    reading = asyncio.create_task(history.read(Place("t", 0), 5, 10, 9, lambda message: message.value()))
+    await until(Gated.polled.is_set)
+    for _ in range(2):
+        reading.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    another = asyncio.create_task(history.read(Place("t", 0), 7, 10, 9, lambda message: message.value()))
+    await asyncio.sleep(0)
+    Gated.gate.set()
+    assert await another == [(7, b"found")]
+    await history.close()
 
 
 class Moved(StubConsumer):

@@ -77,18 +77,22 @@ class History:
         await self._by_cursor(place, offset, lambda cursor, stopped: cursor.look_at(place, offset, stop, note, stopped))
 
     async def _by_cursor(self, place: Place, offset: int, act: "Callable[[_Cursor, threading.Event], T]") -> T:
-        if self._closed:
-            raise LogClosed("this process has closed its connection to Kafka")
-        async with self._free:
+        await self._free.acquire()
+        try:
+            if self._closed:
+                raise LogClosed("this process has closed its connection to Kafka")
             cursor, stopped = self._take(place, offset), threading.Event()
             acting = asyncio.get_running_loop().run_in_executor(self._threads, act, cursor, stopped)
-            try:
-                return await asyncio.shield(acting)
-            finally:
-                # also when nobody waits any more, the cursor is of use again only when its thread is done with it
-                stopped.set()
-                await asyncio.wait([acting])
-                self._idle.append(cursor)
+        except BaseException:
+            self._free.release()
+            raise
+        # however often whoever waits is cancelled: the cursor is of use again when its thread is done with it
+        acting.add_done_callback(lambda _: self._give_back(cursor))
+        try:
+            return await asyncio.shield(acting)
+        finally:
+            stopped.set()
+            await asyncio.wait([acting])
 
     async def close(self) -> None:
         """Nobody reads any more."""
@@ -97,14 +101,19 @@ class History:
         await asyncio.gather(*[loop.run_in_executor(self._threads, cursor.close) for cursor in self._idle])
         await loop.run_in_executor(None, self._threads.shutdown)
 
+    def _give_back(self, cursor: "_Cursor") -> None:
+        self._idle.append(cursor)
+        self._free.release()
+
     def _take(self, place: Place, offset: int) -> "_Cursor":
         for cursor in self._idle:
             if cursor.at == (place, offset):
                 self._idle.remove(cursor)
                 return cursor
         if self._made < self._cursors:
+            cursor = _Cursor(self._config)
             self._made += 1
-            return _Cursor(self._config)
+            return cursor
         return self._idle.popleft()
 
 
