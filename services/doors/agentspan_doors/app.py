@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agentspan.eventlog.commands import OutcomeUnknown, Unavailable
 from agentspan_doors import problems
+from agentspan_doors.astray import on_http_exception
 from agentspan_doors.guard import LOOPBACK, Guard
 from agentspan_doors.head import without_body
 from agentspan_doors.measured import Measured, Requests
@@ -100,6 +101,7 @@ def create_app(
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.plain, app.plain_routes = tuple(plain), tuple(plain_routes)
     app.add_middleware(Unforeseen)
@@ -107,7 +109,7 @@ def create_app(
     if requests is not None:
         app.add_middleware(Measured, requests=requests, clock=clock)
     app.add_exception_handler(problems.DoorError, problems.on_door_error)
-    app.add_exception_handler(HTTPException, problems.on_http_exception)
+    app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(RequestValidationError, problems.on_invalid_request)
     app.add_exception_handler(Unavailable, _on_unavailable)
     app.add_exception_handler(OutcomeUnknown, _on_outcome_unknown)

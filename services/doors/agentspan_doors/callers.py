@@ -37,11 +37,8 @@ def caller_of(headers: Headers) -> Caller:
 
 def key_of(headers: Headers) -> str:
     """The caller's Idempotency-Key; without one, every request is a new one. Raises DoorError."""
-    key = headers.get(b"idempotency-key", b"").decode("latin-1")
-    if len(key) > LONGEST_KEY:
-        detail = f"Idempotency-Key: it has {len(key)} characters, the most is {LONGEST_KEY}"
-        raise DoorError(422, "invalid_request", detail, field="Idempotency-Key")
-    return _key(key)
+    key = headers.get(b"idempotency-key")
+    return _key(None if key is None else key.decode("latin-1"))
 
 
 def _caller(user: str | None, client: str) -> Caller:
@@ -57,7 +54,12 @@ def _caller(user: str | None, client: str) -> Caller:
 
 
 def _key(key: str | None) -> str:
-    return key or uuid.uuid4().hex
+    if key is None:
+        return uuid.uuid4().hex
+    if not 0 < len(key) <= LONGEST_KEY:
+        detail = f"Idempotency-Key: it has {len(key)} characters; send 1 to {LONGEST_KEY}, or no such header"
+        raise DoorError(422, "invalid_request", detail, field="Idempotency-Key")
+    return key
 
 
 # async, or FastAPI would ask each in a thread
@@ -68,7 +70,9 @@ async def _calling(
     return _caller(agentspan_user, agentspan_client)
 
 
-async def _command_key(idempotency_key: Annotated[str | None, Header(max_length=LONGEST_KEY)] = None) -> str:
+async def _command_key(
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=LONGEST_KEY)] = None,
+) -> str:
     return _key(idempotency_key)
 
 

@@ -36,7 +36,7 @@ class Guard:
         by_address: Collection[str] = (),
     ) -> None:
         self._app = app
-        self._hosts = frozenset(hosts)
+        self._hosts = frozenset(host.lower() for host in hosts)
         self._named = named
         self._by_address = frozenset(by_address)
 
@@ -53,7 +53,7 @@ class Guard:
         headers: Headers = dict(scope["headers"])
         if len(headers) < len(scope["headers"]) and (error := _repeated(scope)):
             return error
-        host = _text(headers, b"host")
+        host = _text(headers, b"host").lower()
         if scope["path"] in self._by_address:
             return _not_by_address(headers, _without_port(host))
         if _without_port(host) not in self._hosts:
@@ -64,7 +64,7 @@ class Guard:
         if self._named and not headers.get(b"agentspan-user"):
             hint = "the proxy in front of this server must say who it authenticated, in Agentspan-User"
             return DoorError(401, "caller_unknown", hint, field="Agentspan-User")
-        origin = _text(headers, b"origin")
+        origin = _text(headers, b"origin").lower()
         if b"origin" in headers and origin.partition("://")[2] != host:
             return DoorError(403, "origin_refused", f"a page of {origin!r} may not write here; use the server's own")
         if headers.get(b"sec-fetch-site") in _ELSEWHERE:

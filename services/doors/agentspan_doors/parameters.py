@@ -1,4 +1,5 @@
-"""Parameters in a URL: one that a door does not know is refused, as a filter that is misspelt would filter nothing."""
+"""Parameters in a URL: one that a door does not know is refused, as a filter that is misspelt would filter nothing, and
+so is one that stands there twice, of which one would count and nobody knows which."""
 
 from collections.abc import Collection
 
@@ -19,4 +20,9 @@ async def known_parameters(request: Request) -> None:
     """A dependency of a router: refuses what its routes do not declare."""
     route = request.scope["route"]
     assert isinstance(route, APIRoute)
-    refuse_unknown(request, [field.alias for field in route.dependant.query_params])
+    known = {field.alias: field.default for field in route.dependant.query_params}
+    refuse_unknown(request, known)
+    for name, default in known.items():
+        if not isinstance(default, tuple) and len(request.query_params.getlist(name)) > 1:
+            detail = f"{name}: it stands in the URL more than once; leave one"
+            raise DoorError(422, "invalid_request", detail, field=name)

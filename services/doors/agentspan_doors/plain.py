@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from agentspan_doors.callers import Caller, Headers, caller_of, key_of
 from agentspan_doors.openapi import PlainDoor
+from agentspan_doors.parameters import refuse_unknown
 from agentspan_doors.problems import MEDIA_TYPE, DoorError, invalid_request, name_repeated
 from agentspan_schemas import MAX_VALUE_BYTES, NameRepeated
 from agentspan_schemas.http import Problem
@@ -61,10 +62,13 @@ class Plain:
 def write_route(door: PlainDoor, takes: type[M], act: Callable[[Asked[M]], Awaitable[Said]]) -> Route:
     """The route of a door that a caller writes through. What `act` raises is answered as everywhere.
 
-    A body in which a name stands twice in one object is refused. That reads it a second time, 2 µs.
+    A body in which a name stands twice in one object is refused. That reads it a second time, 2 µs. So are parameters
+    in the URL, which would say nothing here.
     """
 
     async def answer(scope: Scope, receive: Receive) -> Said:
+        if scope["query_string"]:
+            refuse_unknown(Request(scope), ())
         raw = await body_of(receive)
         if not raw:
             raise invalid_request({"type": "missing", "loc": (), "msg": "a body is missing"})

@@ -94,21 +94,6 @@ async def on_door_error(request: Request, error: Exception) -> Response:
     return problem_response(error.problem)
 
 
-async def on_http_exception(request: Request, error: Exception) -> Response:
-    """For what the router itself says: no such path, no such method."""
-    assert isinstance(error, HTTPException)
-    path = request.url.path
-    match error.status_code:
-        case 404:
-            detail = f"there is nothing at {path!r}; /api/v1/openapi.json lists what there is"
-        case 405:
-            detail = f"{request.method} is not for {path!r}; /api/v1/openapi.json lists what is"
-        case _:
-            detail = str(error.detail)
-    code = {404: "unknown_path", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-    return problem_response(_problem(error.status_code, code, detail))
-
-
 async def on_invalid_request(request: Request, error: Exception) -> Response:
     """For FastAPI's RequestValidationError and pydantic's own: name the first field that is wrong."""
     assert hasattr(error, "errors")

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Depends, Path, Response
 from starlette.routing import Route
 
 from agentspan.eventlog.commands import Commands
@@ -18,6 +18,7 @@ from agentspan_doors import (
     accepted,
     command_id,
     json_of,
+    known_parameters,
     not_found,
     write_route,
 )
@@ -58,7 +59,8 @@ _STATUS: Mapping[str, int] = {"unknown_agent": 404, "too_large": 413}
 def router(commands: Commands, definitions: Definitions, mappings: TicketMappings | None = None) -> APIRouter:
     """The write API, but for what begins an execution. `mappings` say who handles tickets that name no agent, and are
     set through it."""
-    api = APIRouter(prefix="/api/v1", tags=["executions"], route_class=JsonRoute)
+    known = Depends(known_parameters)
+    api = APIRouter(prefix="/api/v1", tags=["executions"], route_class=JsonRoute, dependencies=[known])
     _add_agents(api, definitions)
     _add_controls(api, commands)
     if mappings is not None:

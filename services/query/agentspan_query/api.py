@@ -43,7 +43,16 @@ class StatusCounts(Wire):
     counts: dict[str, int]
 
 
-Moment = Annotated[datetime, BeforeValidator(with_plus)]
+_NUMBER = re.compile(r"\s*[+-]?[\d.]+\s*")
+
+
+def _written(text: str) -> str:
+    if _NUMBER.fullmatch(text):  # to pydantic, 2026 is half an hour into 1970
+        raise ValueError(f"{text!r} is a number; write a moment as 2026-11-22T14:30Z")
+    return with_plus(text)
+
+
+Moment = Annotated[datetime, BeforeValidator(_written)]
 
 MinPosition = Annotated[
     str | None, Param(pattern=POSITION, description="The `Agentspan-Position` of a write that must be seen")

@@ -182,6 +182,7 @@ def _follow(text: str, deltas: bool) -> Follow:
 
 
 async def _asked(request: Request) -> StreamRequest:
+    refuse_unknown(request, ())
     return read(StreamRequest, await request.body() or b"{}")
 
 
