@@ -151,10 +151,19 @@ def test_one_who_leaves_while_a_run_starts_is_told_where_it_shows(
 def test_a_second_signal_leaves_what_is_in_hand(
     signum: signal.Signals, code: int, folder: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    left: list[AgentRuntime] = []
+
+    def cut_short(runtime: AgentRuntime) -> None:
+        left.append(runtime)
+        signal.raise_signal(signum)
+
     monkeypatch.setattr(AgentRuntime, "iterate", lambda *_: signal.raise_signal(signum))
-    monkeypatch.setattr(AgentRuntime, "close", lambda *_: signal.raise_signal(signum))
-    assert run("cli_test_agents:helper", "Help me") == code
+    with monkeypatch.context() as cut:
+        cut.setattr(AgentRuntime, "close", cut_short)
+        assert run("cli_test_agents:helper", "Help me") == code
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    for runtime in left:  # or its worker would look for a server that is gone, and tell the tests behind this one
+        runtime.close()
 
 
 def test_one_who_cuts_a_stop_short_is_told_what_becomes_of_the_calls(
