@@ -88,6 +88,36 @@ async def test_a_cursor_is_of_use_again_however_often_its_reader_was_cancelled(m
     await history.close()
 
 
+class Ended(StubConsumer):
+    """Comes to an end, and to what is written there meanwhile, in one batch."""
+
+    moved: "list[int]" = []
+
+    def __init__(self, settings: dict[str, Any], logger: object) -> None:
+        super().__init__(settings, logger)
+        self._reaches = True
+
+    def assign(self, places: Sequence[TopicPartition]) -> None:
+        super().assign(places)
+        self.moved.append(self._at)
+
+    def consume(self, count: int, timeout: float) -> Sequence[Message]:
+        end = Message(topic="t", partition=0, offset=self._at + 1, error=KafkaError(KafkaError._PARTITION_EOF))
+        return [end, Message(topic="t", partition=0, offset=self._at + 2, value=b"later")]
+
+
+async def test_what_came_behind_an_end_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As behind the marker of a transaction, where nothing else stands."""
+    monkeypatch.setattr(Ended, "moved", [])
+    monkeypatch.setattr(_kafka_history, "Consumer", Ended)
+    history = History(KafkaConfig(bootstrap="localhost:1"), cursors=1)
+    for offset in (5, 6):
+        found = await history.read(Place("t", 0), offset, 10, 9, lambda message: message.value())
+        assert found == [(offset, b"found")]
+    await history.close()
+    assert Ended.moved == [5, 6]
+
+
 class Moved(StubConsumer):
     """Writes down what it is asked, and where it is put."""
 

@@ -129,6 +129,8 @@ class _Cursor:
         """Where it goes on without being moved."""
         self._topic: str | None = None
         """Of which it knows where it is."""
+        self._passed = False
+        """Whether it stands behind messages that it has not given, which came after an error or an end."""
 
     def read(
         self, place: Place, offset: int, limit: int, stop: int, decode: Decode[T], stopped: threading.Event
@@ -151,10 +153,10 @@ class _Cursor:
         self.at = None
         messages = self._fetch(place, offset, limit, stop, stopped)
         following = (messages[-1].offset() or 0) + 1 if messages else stop
-        if following < stop:
-            self.at = place, following
-        else:
+        if following >= stop:
             self._consumer.unassign()  # or it would ask for more, every few milliseconds
+        elif not self._passed:
+            self.at = place, following
         return messages
 
     def close(self) -> None:
@@ -172,8 +174,10 @@ class _Cursor:
         while not stopped.is_set():
             first = self._consumer.poll(POLL_S)
             if first is not None and first.error() is None:
-                more = self._consumer.consume(limit - 1, 0) if limit > 1 else []
-                return list(itertools.takewhile(lambda message: message.error() is None, [first, *more]))
+                came = [first, *(self._consumer.consume(limit - 1, 0) if limit > 1 else [])]
+                messages = list(itertools.takewhile(lambda message: message.error() is None, came))
+                self._passed = any(message.error() is None for message in came[len(messages) :])
+                return messages
             if first is not None and self._ended(first, place, offset, stop):
                 return []
             if time.monotonic() > slow:
