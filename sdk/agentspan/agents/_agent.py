@@ -118,9 +118,14 @@ class Agent:
             return self._output.json_schema(schema_generator=PlainSchema) if self._output else None
         except Exception as error:
             raise ConfigurationError(
-                f"agent {self.name!r}: output_type {self.output_type!r} has no JSON Schema ({error}); "
+                f"agent {self.name!r}: output_type {self.output_type!r} has no JSON Schema ({_first_line(error)}); "
                 "use a pydantic model, a dataclass or a TypedDict"
             ) from error
+
+
+def _first_line(error: Exception) -> str:
+    """What pydantic says, without its advice on schemas of one's own."""
+    return str(error).partition("\n")[0].partition(". Set ")[0]
 
 
 def _check_names(name: object, model: object) -> None:

@@ -50,8 +50,9 @@ class Tool(Generic[P, R]):
         self._options = options
         self.name: str = options["name"]
         _check(self.name, options)
-        if concurrency is not None and concurrency < 1:
-            raise ConfigurationError(f"tool {self.name!r}: concurrency={concurrency} runs none; it is at least 1")
+        given: object = concurrency
+        if given is not None and (not isinstance(given, int) or given < 1):
+            raise ConfigurationError(f"tool {self.name!r}: concurrency={given!r} runs none; it is a number, at least 1")
         if reconcile is not None and options["effects"] != "once":
             raise ConfigurationError(
                 f"tool {self.name!r}: reconcile needs effects='once': an idempotent call is simply run again"
@@ -156,6 +157,11 @@ def tool(
     """
 
     def decorate(function: Callable[..., Any]) -> Tool[..., Any]:
+        if isinstance(function, Tool):
+            raise ConfigurationError(
+                f"{function!r} is a tool already, and its options would be lost: give one @tool all of them, or make "
+                f"another tool of {function.name}.function"
+            )
         options = {
             "name": name or _name_of(function),
             "approval_required": approval_required,
@@ -183,6 +189,16 @@ def _name_of(function: Callable[..., Any]) -> str:
 
 
 def _check(name: str, options: dict[str, Any]) -> None:
+    if callable(options["approval_required"]):
+        raise ConfigurationError(
+            f"tool {name!r}: approval_required is True or False; which of its calls need no person is said by whoever "
+            "decides, or by a policy of the server (docs/approvals.md)"
+        )
+    if options["effects"] == "once" and options["retries"]:
+        raise ConfigurationError(
+            f"tool {name!r}: retries={options['retries']} needs effects='idempotent': a once call is never "
+            "re-run blindly"
+        )
     if options["approval_expires_s"] is not None and not options["approval_required"]:
         raise ConfigurationError(f"tool {name!r}: approval_expires_s needs approval_required=True")
     try:

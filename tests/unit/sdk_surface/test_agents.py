@@ -94,5 +94,5 @@ def test_a_tool_with_a_limit_runs_no_more_at_once(server: SmallServer) -> None:
 
 
 def test_a_limit_of_none_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="concurrency=0 runs none; it is at least 1"):
+    with pytest.raises(ConfigurationError, match="concurrency=0 runs none; it is a number, at least 1"):
         tool(concurrency=0)(refund.function)
