@@ -105,6 +105,12 @@ async def get(told: Told, path: str) -> httpx.Response:
         return await client.get(path)
 
 
+async def test_a_place_that_the_log_has_not_is_a_page_that_says_so() -> None:
+    page = await get(Told(History("exec-a").started()), "/executions/exec-a?min_position=9:9")
+    assert page.status_code == 422
+    assert "there is no partition 9" in page.text
+
+
 async def test_before_the_first_run_the_list_says_how_to_begin() -> None:
     page = await get(Told(), "/")
     assert page.status_code == 200

@@ -59,7 +59,7 @@ class _Web:
         async def answered(request: Request) -> Response:
             try:
                 return await endpoint(request)
-            except (BadFilter, BadCursor) as error:
+            except (BadFilter, BadCursor, BadPosition) as error:
                 return self._problem(422, "This filter can't be used", str(error), clear=True)
             except HistoryUnavailable as error:
                 return self._not_yet(str(error))
