@@ -61,7 +61,7 @@ class State(StrEnum):
 
 
 Output = Annotated[Format, typer.Option("--output", "-o", help="How the answer is written.")]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="At most so many.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="At most this many.")]
 RunId = Annotated[str, typer.Argument(metavar="ID", help="The execution's id.", autocompletion=_complete.executions)]
 RunIds = Annotated[
     list[str],
@@ -70,8 +70,8 @@ RunIds = Annotated[
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
-OfAgent = Annotated[str | None, typer.Option("--agent", help="Only of this agent.")]
-OfTool = Annotated[str | None, typer.Option("--tool", help="Only of this tool.")]
+OfAgent = Annotated[str | None, typer.Option("--agent", help="Only those of this agent.")]
+OfTool = Annotated[str | None, typer.Option("--tool", help="Only those of this tool.")]
 Since = Annotated[
     str | None, typer.Option("--since", "--from", metavar="WHEN", help="At or after: 2026-05-01, or 7d ago.")
 ]

@@ -65,7 +65,7 @@ def list_(
     ] = None,
     agent: OfAgent = None,
     tool: OfTool = None,
-    execution: Annotated[str | None, typer.Option(metavar="ID", help="Only of this run.")] = None,
+    execution: Annotated[str | None, typer.Option(metavar="ID", help="Only those of this run.")] = None,
     since: Since = None,
     until: Until = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Stay, and show each as it comes or changes.")] = False,

@@ -65,7 +65,7 @@ def show(target: RunId, output: Output = Format.TABLE) -> None:
 @app.command()
 def events(
     target: RunId,
-    type_: Annotated[list[str] | None, typer.Option("--type", help="Only of this type; repeatable.")] = None,
+    type_: Annotated[list[str] | None, typer.Option("--type", help="Only those of this type; repeatable.")] = None,
     tool: OfTool = None,
     since: Since = None,
     until: Until = None,

@@ -20,7 +20,7 @@ Data = Annotated[
         metavar="DIR", file_okay=False, help="Where everything is kept (AGENTSPAN_DATA, else your data folder)."
     ),
 ]
-Detach = Annotated[bool, typer.Option("--detach", help="Return when it is ready; it goes on.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Return when it is ready; it keeps running.")]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="AGENTSPAN_PORT, else 6767; 0 takes a free one.")]
 Host = Annotated[str | None, typer.Option(help="AGENTSPAN_HOST, else 127.0.0.1.")]
 Log = Annotated[
@@ -90,9 +90,9 @@ def status(data: Data = None, output: Output = Format.TABLE) -> None:
 @app.command()
 def logs(
     data: Data = None,
-    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="So many of the last that fit.")] = 50,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="How many of the last lines that fit.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as more come, until interrupted.")] = False,
-    level: Annotated[Level, typer.Option(help="Only of this level and above.")] = Level.DEBUG,
+    level: Annotated[Level, typer.Option(help="Only this level and above.")] = Level.DEBUG,
     output: Output = Format.TABLE,
 ) -> None:
     """What a server that was started with --detach has logged."""
