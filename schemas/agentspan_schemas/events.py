@@ -16,6 +16,9 @@ Status = Literal["running", "waiting", "paused", "completed", "failed", "cancell
 
 TERMINAL: frozenset[Status] = frozenset({"completed", "failed", "cancelled"})
 
+ENDS: frozenset[str] = frozenset({"done", "failed", "cancelled"})
+"""The types of the events that put a run in those: none comes behind it."""
+
 
 class Totals(Wire):
     """Running totals of the execution after the event."""

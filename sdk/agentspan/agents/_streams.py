@@ -16,6 +16,7 @@ from agentspan.agents._events import AgentDelta, AgentEvent, delta_view, read_ev
 from agentspan.agents._http import Http, ServerSentEvent
 from agentspan.agents._problems import error_of
 from agentspan_schemas.errors import describe
+from agentspan_schemas.events import ENDS
 from agentspan_schemas.http import Delta, Follow, StreamEnd, StreamOpened, StreamProblem, StreamRequest
 
 logger = logging.getLogger(__name__)
@@ -37,8 +38,6 @@ MOST_UNREAD = 10_000
 
 MOST_AT_ONCE = 5_000
 """So many executions are named in one request."""
-
-ENDS = ("done", "failed", "cancelled")
 
 Streamed = AgentEvent | AgentDelta
 

@@ -10,10 +10,9 @@ from agentspan_schemas.approvals import MAX_ATTEMPTS, ApprovalRecord, ApprovalSt
 OPEN: frozenset[ApprovalState] = frozenset({"pending", "in_doubt"})
 """The states in which a person is awaited."""
 
-RELEVANT: frozenset[str] = frozenset(
-    {"waiting", "approved", "rejected", "expired", "in_doubt", "tool_result", "retry_scheduled"}
-    | {"done", "failed", "cancelled"}
-)
+RELEVANT: frozenset[str] = e.ENDS | {
+    "waiting", "approved", "rejected", "expired", "in_doubt", "tool_result", "retry_scheduled",
+}  # fmt: skip
 """The types of the events that make a request or change one; a reader need not decode the others."""
 
 REQUESTING: frozenset[str] = frozenset({"waiting", "in_doubt"})

@@ -16,7 +16,7 @@ from agentspan_query.errors import EventMissing, TooManyFollowed, UnknownExecuti
 from agentspan_query.items import TailEvent, Unread
 from agentspan_query.tail import Tail
 from agentspan_schemas.codec import encode
-from agentspan_schemas.events import TERMINAL
+from agentspan_schemas.events import ENDS, TERMINAL
 from agentspan_schemas.http import Delta, ExecutionView
 
 MOST_FOLLOWED = 100_000
@@ -31,8 +31,6 @@ READERS = 64
 """So many executions of one stream are read from history at a time: together, where that takes longer than asking."""
 
 PAGE = 200
-
-ENDS = ("done", "failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
