@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from typing import Any
@@ -43,6 +44,26 @@ def test_the_context_reaches_threads_loops_and_generators() -> None:
     assert run(slowly, {}) == Returned([1], 3)
     with pytest.raises(AgentspanError, match="outside of a tool call"):
         current_context()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_the_log_of_what_a_tool_raised_begins_in_its_own_code(caplog: pytest.LogCaptureFixture, is_async: bool) -> None:
+    def fail() -> None:
+        raise LookupError("no such customer")
+
+    @tool(name="find")
+    def in_thread() -> None:
+        fail()
+
+    @tool(name="find")
+    async def on_loop() -> None:
+        fail()
+
+    run(on_loop if is_async else in_thread, {})
+    [record] = caplog.records
+    assert record.exc_info is not None
+    frames = traceback.extract_tb(record.exc_info[2])
+    assert [frame.name for frame in frames] == ["on_loop" if is_async else "in_thread", "fail"]
 
 
 def test_whatever_a_tool_raises_is_an_error_for_the_model(caplog: pytest.LogCaptureFixture) -> None:

@@ -118,9 +118,18 @@ async def _finish(result: Any) -> Any:
 
 
 def _raised(tool: Tool[..., Any], context: ToolContext, error: BaseException) -> Raised:
-    logger.warning("tool %r raised in %s, call %s", tool.name, context.execution_id, context.call_id, exc_info=error)
+    at = context.execution_id, context.call_id
+    logger.warning("tool %r raised in %s, call %s", tool.name, *at, exc_info=_from_its_own_code(error))
     message = f"{type(error).__name__}: {error}"[:MAX_MESSAGE].encode(errors="replace").decode()
     return Raised(Failure(kind="exception", message=message))
+
+
+def _from_its_own_code(error: BaseException) -> BaseException:
+    """With the traceback from where the tool's code begins: how it was called tells its author nothing."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_next is not None and frames.tb_frame.f_globals is globals():
+        frames = frames.tb_next
+    return error.with_traceback(frames)
 
 
 def _timed_out(tool: Tool[..., Any], limit: float | None) -> Raised:
