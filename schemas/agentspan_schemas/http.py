@@ -42,7 +42,7 @@ class StartRequest(Request):
 
 
 class TicketRequest(Request):
-    """The door for tickets without Kafka."""
+    """A ticket that comes over HTTP, not over Kafka."""
 
     id: str = Field(min_length=1, max_length=256)
     source: str = Field(default="http", min_length=1, max_length=256)

@@ -60,7 +60,7 @@ DOORS: tuple[PlainDoor, ...] = (
         method="GET",
         path=PREFIX,
         operation_id="open_stream_of",
-        summary="The same, for a browser's EventSource",
+        summary="Many executions' events, for a browser's EventSource (SSE)",
         description="`follow` may be repeated, up to 100 times: `<execution_id>` or `<execution_id>:<after>`. "
         "A browser that reconnects by itself begins there again: skip what you have, by its seq.\n\n" + FRAMES,
         tag="history",

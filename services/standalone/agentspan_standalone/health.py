@@ -9,7 +9,7 @@ from agentspan_schemas import Wire
 
 
 class Health(Wire):
-    """It does."""
+    """The process lives, or can take work: whichever was asked."""
 
     status: str = "ok"
     history: str | None = None
@@ -24,7 +24,7 @@ def router(unready: Callable[[], str | None], health: Callable[[], Health]) -> A
 
     @api.get("/livez", summary="Does the process live?")
     async def livez() -> Health:
-        """Always, when it answers."""
+        """It answers, so it does."""
         return Health()
 
     @api.get("/readyz", summary="Can it take work?")

@@ -20,7 +20,7 @@ def router(samples: Callable[[], Awaitable[Iterable[Sample]]]) -> APIRouter:
 
     @api.get(PATH, summary="What Prometheus scrapes", response_class=Response)
     async def metrics() -> Response:
-        """Text of Prometheus's format; docs/metrics.md says what each of them means."""
+        """In Prometheus's text format; docs/metrics.md says what each metric means."""
         return Response(exposed(await samples()), media_type=TEXT)
 
     return api
