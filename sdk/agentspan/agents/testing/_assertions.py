@@ -25,7 +25,7 @@ def assert_no_errors(result: AgentResult) -> None:
 
 
 def assert_max_turns(result: AgentResult, turns: int) -> None:
-    """The model was asked in at most so many turns."""
+    """The model was asked in at most this many turns."""
     expect(result).max_turns(turns)
 
 
@@ -35,7 +35,7 @@ def assert_tool_used(result: AgentResult, name: str) -> None:
 
 
 def assert_tool_called_with(result: AgentResult, name: str, args: ArgsMatch) -> None:
-    """The agent called the tool with such args."""
+    """The agent called the tool with args that match these."""
     expect(result).used_tool(name, args)
 
 

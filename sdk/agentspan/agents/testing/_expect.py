@@ -74,7 +74,7 @@ class Expectation(Looking):
         return self._check(first is None, f"no errors{said}", first.seq if first else END)
 
     def max_turns(self, turns: int) -> Self:
-        """The model was asked in at most so many turns."""
+        """The model was asked in at most this many turns."""
         replies = [event for event in self._result.events if isinstance(event.data, ModelReplied)]
         over = replies[turns].seq if len(replies) > turns else END
         return self._check(len(replies) <= turns, f"at most {turns} turns, got {len(replies)}", over)
@@ -82,7 +82,7 @@ class Expectation(Looking):
     # What was called
 
     def used_tool(self, name: str, args: ArgsMatch | None = None, *, times: int | None = None) -> Self:
-        """The agent called the tool: with such args, where given, and exactly so many times, where given."""
+        """The agent called the tool; with args that match these, and exactly this many times, where given."""
         every = self._calls(name)
         calls = [call for call in every if args_match(call.args, args)]
         wanted = f"of {name!r}{args_text(args)}"
@@ -93,7 +93,7 @@ class Expectation(Looking):
         return self._check(bool(calls), f"a call {wanted}, got {self._got(name, every)}", point)
 
     def called_once(self, name: str, args: ArgsMatch | None = None) -> Self:
-        """The agent called the tool exactly once, and with such args, where given."""
+        """The agent called the tool exactly once; with args that match these, where given."""
         calls = self._calls(name)
         point = calls[1].seq if len(calls) > 1 else END
         got = str(len(calls)) if calls else self._got(name, calls)
@@ -142,7 +142,7 @@ class Expectation(Looking):
     # What became of a call
 
     def waited_for(self, name: str, args: ArgsMatch | None = None) -> Self:
-        """A call of the tool, with such args where given, waited for a person."""
+        """A call of the tool waited for a person; with args that match these, where given."""
         waits = self._of(EventType.WAITING, name)
         found = any(args_match(event.args, args) for event in waits)
         nearest = waits or self._calls(name)
@@ -155,7 +155,7 @@ class Expectation(Looking):
         return self._check(found, f"{wanted}, got {got}", nearest[-1].seq if nearest else END)
 
     def approved(self, name: str | None = None, args: ArgsMatch | None = None, *, by: str | None = None) -> Self:
-        """A call of the tool was approved: to run with such args, and by this person, where given."""
+        """A call of the tool was approved; to run with args that match these, and by this person, where given."""
         every = self._of(EventType.APPROVED, name)
         found = [event for event in every if args_match(event.args, args) and by in (None, decider(event))]
         wanted = f"an approval{of_text(name)}{args_text(args)}{f' by {by!r}' if by else ''}"

@@ -192,7 +192,7 @@ class MockEvent:
 
     @classmethod
     def tool_result(cls, name: str, value: Any = None, *, where: ArgsMatch | None = None) -> "MockEvent":
-        """The oldest open call of that tool, or of those with such args, returned this."""
+        """The oldest open call of that tool, or of its calls that `where` picks, returned this."""
         return cls("tool_result", name, value=value, where=where)
 
     @classmethod
