@@ -1,18 +1,12 @@
 """History and the log's live end together, on a real orchestrator and a real ClickHouse child."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from concurrent.futures import Executor
-from itertools import count
 
 import pytest
-import pytest_asyncio
 
 from agentspan.eventlog.memory import MemoryLog
 from agentspan_query import service as query_service
 from agentspan_query.adapters.clickhouse import Database
-from agentspan_query.adapters.clickhouse_child import ClickHouseChild
-from agentspan_query.adapters.migrations import migrate
 from agentspan_query.domain.filters import ExecutionFilter
 from agentspan_query.errors import BadPosition, HistoryUnavailable
 from agentspan_query.streams import At, Following, Logged
@@ -22,15 +16,6 @@ from tests.support.query_reading import Reading, reading, whole_run
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ALL = ExecutionFilter()
-DATABASES = count(1)
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def database(child: ClickHouseChild, threads: Executor) -> AsyncIterator[Database]:
-    database = Database(child.address, threads, name=f"live_{next(DATABASES)}")
-    await migrate(database)
-    yield database
-    database.close()
 
 
 async def seqs(read: Reading, after: int = 0) -> list[int]:

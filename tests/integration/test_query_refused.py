@@ -1,20 +1,15 @@
 """A row that the real ClickHouse refuses: it is put aside, and all others are in history, whatever stands before it."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from itertools import count
 
 import pytest
-import pytest_asyncio
 
 from agentspan.eventlog.memory import MemoryLog
 from agentspan.eventlog.messages import log_record
 from agentspan_query.adapters.clickhouse import Database
-from agentspan_query.adapters.clickhouse_child import ClickHouseChild
 from agentspan_query.adapters.history import ClickHouseHistory
-from agentspan_query.adapters.migrations import migrate
 from agentspan_query.adapters.shadow import Shadow
 from agentspan_query.adapters.sink import ClickHouseSink
 from agentspan_query.domain.filters import ExecutionFilter
@@ -27,20 +22,11 @@ from tests.support.query_history import T0, History
 from tests.support.query_reading import Reading, reading
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-DATABASES = count(1)
 CONSTRAINT = "ALTER TABLE {} ADD CONSTRAINT nothing_bad CHECK agent != 'bad'"
 VIEW = (
     "CREATE TABLE numbers (number Int32) ENGINE = MergeTree ORDER BY number",
     "CREATE MATERIALIZED VIEW view TO numbers AS SELECT if(agent = 'bad', toInt32(agent), 1) AS number FROM events",
 )
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def database(child: ClickHouseChild, threads: Executor) -> AsyncIterator[Database]:
-    database = Database(child.address, threads, name=f"refused_{next(DATABASES)}")
-    await migrate(database)
-    yield database
-    database.close()
 
 
 def good(number: int) -> History:

@@ -3,13 +3,11 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from datetime import timedelta
 from itertools import count
 
 import pytest
-import pytest_asyncio
 
 from agentspan.eventlog import Position
 from agentspan_query.adapters.clickhouse import Database
@@ -27,24 +25,6 @@ from tests.support.query_history import T0, History, store
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DATABASES = count(1)
 """Each test has a database of its own in the child that they share."""
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def database(child: ClickHouseChild, threads: Executor) -> AsyncIterator[Database]:
-    database = Database(child.address, threads, name=f"history_{next(DATABASES)}")
-    await migrate(database)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def sink(database: Database) -> ClickHouseSink:
-    return ClickHouseSink(database, "log-1")
-
-
-@pytest.fixture
-def history(database: Database) -> ClickHouseHistory:
-    return ClickHouseHistory(database)
 
 
 async def test_one_execution_is_read_as_its_events_tell_it(sink: ClickHouseSink, history: ClickHouseHistory) -> None:

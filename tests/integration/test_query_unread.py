@@ -2,9 +2,7 @@
 execution is told, and goes on behind it; all others, their lists and their streams, notice nothing."""
 
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import Executor
 from datetime import timedelta
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -14,9 +12,7 @@ from agentspan.eventlog import Ownership, Record
 from agentspan.eventlog.messages import log_record
 from agentspan.eventlog.sqlite import SqliteLog
 from agentspan_query.adapters.clickhouse import Database
-from agentspan_query.adapters.clickhouse_child import ClickHouseChild
 from agentspan_query.adapters.history import ClickHouseHistory
-from agentspan_query.adapters.migrations import migrate
 from agentspan_query.adapters.shadow import Shadow
 from agentspan_query.domain.filters import ExecutionFilter
 from agentspan_query.errors import EventMissing, HistoryFailed, WrittenLater
@@ -31,16 +27,7 @@ from tests.support.query_reading import Reading, reading
 from tests.support.unread import damaged, later, of_a_new_type
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-DATABASES = count(1)
 ALL = ExecutionFilter()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def database(child: ClickHouseChild, threads: Executor) -> AsyncIterator[Database]:
-    database = Database(child.address, threads, name=f"unread_{next(DATABASES)}")
-    await migrate(database)
-    yield database
-    database.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -1,42 +1,17 @@
 """What waits for a person, as lists have it: with the calls that wait, and those first that have waited longest."""
 
-from collections.abc import AsyncIterator
-from concurrent.futures import Executor
 from datetime import timedelta
-from itertools import count
 
 import pytest
-import pytest_asyncio
 
 from agentspan_query.adapters.clickhouse import Database
-from agentspan_query.adapters.clickhouse_child import ClickHouseChild
 from agentspan_query.adapters.history import ClickHouseHistory
-from agentspan_query.adapters.migrations import migrate
 from agentspan_query.adapters.sink import ClickHouseSink
 from agentspan_query.domain.filters import ExecutionFilter
 from tests.support.query_history import T0, History, store
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-DATABASES = count(1)
 OLDEST = ExecutionFilter(statuses=("waiting",), oldest_first=True)
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def database(child: ClickHouseChild, threads: Executor) -> AsyncIterator[Database]:
-    database = Database(child.address, threads, name=f"waiting_{next(DATABASES)}")
-    await migrate(database)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def sink(database: Database) -> ClickHouseSink:
-    return ClickHouseSink(database, "log-1")
-
-
-@pytest.fixture
-def history(database: Database) -> ClickHouseHistory:
-    return ClickHouseHistory(database)
 
 
 async def ids(history: ClickHouseHistory, chosen: ExecutionFilter, limit: int) -> list[str]:
