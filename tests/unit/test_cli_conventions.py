@@ -64,6 +64,20 @@ def test_every_command_has_help_and_a_place_on_the_page(name: str, capsys: pytes
     assert any(re.search(rf"\b{re.escape(verb)}\b", row) for row in rows), f"docs/cli.md: {name}"
 
 
+@pytest.mark.parametrize("path", [[], ["agent"], ["agent", "run"]])
+def test_help_has_a_short_name_everywhere(path: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*path, "-h"]) == main([*path, "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert printed[: len(printed) // 2] == printed[len(printed) // 2 :]
+
+
+def test_no_command_is_cut_short_where_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    for path in ([], ["agent"]):
+        main([*path, "-h"])
+        listed = capsys.readouterr().out.partition("Commands:")[2]
+        assert "..." not in listed
+
+
 def test_what_a_newcomer_types_stands_first() -> None:
     names = list(typer.main.get_command(app).list_commands(None))  # type: ignore[attr-defined]
     assert names[:6] == ["agent", "approvals", "execution", "server", "tool-runner", "doctor"]

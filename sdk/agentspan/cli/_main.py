@@ -64,6 +64,7 @@ app = typer.Typer(
     help="Durable agent runs that stop for a human where it matters.",
     epilog=EPILOG,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -92,12 +93,12 @@ app.add_typer(execution.app, name="execution")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(server.app, name="server")
 app.add_typer(topics.app, name="topics")
-app.add_typer(dlq.app, name="dlq")
-app.add_typer(query.app, name="query")
-for alone in (server.orchestrator, server.tool_runner):
-    app.command()(alone)
-app.command()(doctor.doctor)
-app.command()(completion.completion)
+app.add_typer(dlq.app, name="dlq", short_help="Dead letters: what could not be taken.")
+app.add_typer(query.app, name="query", short_help="The query service alone; its ClickHouse tables.")
+app.command()(server.orchestrator)
+app.command(short_help="Run agents' tools without their author's program.")(server.tool_runner)
+app.command(short_help="Look at what goes wrong most, and say what to do.")(doctor.doctor)
+app.command(short_help="Print a shell's completion.")(completion.completion)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

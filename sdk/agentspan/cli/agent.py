@@ -63,7 +63,7 @@ def respond(
     _respond.show(decided, output)
 
 
-@app.command()
+@app.command(short_help="Start a run, run its tools here, follow it to its end.")
 def run(
     target: Target,
     prompt: Annotated[str, typer.Argument(help="What the agent is asked; - reads it from standard input.")],
@@ -91,11 +91,9 @@ def run(
     _run.start_only(agent, asked, pairs, output, target)
 
 
-@app.command()
+@app.command(short_help="Run agents' tools for every run, until interrupted.")
 def serve(
-    targets: Annotated[
-        list[str], typer.Argument(metavar="MODULE:AGENT...", help="Looked for from the current folder.")
-    ],
+    targets: Annotated[list[str], typer.Argument(metavar="MODULE:AGENT", help="Looked for from the current folder.")],
 ) -> None:
     """Run the tools of agents for every run that calls them, until interrupted."""
     from agentspan.cli import _run
@@ -165,12 +163,12 @@ def send(
     _control.show_sent(talk(lambda server: _control.send(server, execution_id, message)), output)
 
 
-@app.command()
+@app.command(short_help="Finish runs of an agent's earlier version.")
 def rebind(
     target: Target,
     targets: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID...]", help="Runs of this agent; none: all that have not ended."),
+        typer.Argument(metavar="ID", help="Runs of this agent; none: all that have not ended."),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Say which runs this code can finish, and do no more.")

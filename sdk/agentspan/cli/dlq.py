@@ -28,7 +28,9 @@ app = typer.Typer(
 )
 
 LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="As `dlq list` shows them: tickets/0:12")]
-TopicName = Annotated[str | None, typer.Option("--topic", help="Only those of this topic: tickets, decisions, or events.")]
+TopicName = Annotated[
+    str | None, typer.Option("--topic", help="Only those of this topic: tickets, decisions, or events.")
+]
 Why = Annotated[list[str] | None, typer.Option("--why", help="Only with this reason; repeatable.")]
 Since = Annotated[str | None, typer.Option(metavar="WHEN", help="Only those put aside since then: 2026-05-01, or 24h.")]
 All = Annotated[bool, typer.Option("--all", help="All that --topic, --why and --since leave.")]
