@@ -5,7 +5,6 @@ import gc
 import weakref
 from concurrent.futures import Executor
 from datetime import timedelta
-from itertools import count
 
 import pytest
 
@@ -23,8 +22,6 @@ from agentspan_schemas.codec import EVENTS
 from tests.support.query_history import T0, History, store
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-DATABASES = count(1)
-"""Each test has a database of its own in the child that they share."""
 
 
 async def test_one_execution_is_read_as_its_events_tell_it(sink: ClickHouseSink, history: ClickHouseHistory) -> None:
@@ -309,8 +306,7 @@ async def test_migrating_again_runs_nothing(database: Database) -> None:
 
 
 async def test_servers_that_migrate_at_once_agree(child: ClickHouseChild, threads: Executor) -> None:
-    name = f"history_{next(DATABASES)}"
-    one, two = (Database(child.address, threads, name=name) for _ in range(2))
+    one, two = (Database(child.address, threads, name="made_at_once") for _ in range(2))
     await asyncio.gather(migrate(one), migrate(two))
     assert await migrate(one) == []
     one.close()
