@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -55,6 +55,11 @@ async def test_the_turn_follows_from_the_replies_that_the_conversation_has(hub: 
         ("scripted-1-0", "look_up", {"n": 1})
     ]
     assert (second.text, second.tool_calls, second.stop_reason) == ("Done.", (), "end_turn")
+
+
+async def test_a_turns_args_may_be_written_as_python_has_them(hub: ModelHub) -> None:
+    script(hub, [MockEvent.tool_call("book", {"day": date(2026, 2, 3), "sizes": ("S", "M")})])
+    assert (await ask(hub.url)).tool_calls[0].args == {"day": "2026-02-03", "sizes": ["S", "M"]}
 
 
 async def test_a_turn_says_what_it_took(hub: ModelHub) -> None:

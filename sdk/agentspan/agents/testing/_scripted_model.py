@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
 
 from agentspan.agents._agent import Agent
 from agentspan.agents._errors import ConfigurationError
@@ -158,7 +159,7 @@ def _of_lines(lines: Sequence[MockEvent]) -> JsonObject:
             case "done":
                 said = replace(said, text=_text(line.value))
             case "tool_call":
-                calls.append({"tool": line.tool, "args": dict(line.args)})
+                calls.append({"tool": line.tool, "args": to_jsonable_python(dict(line.args))})
             case "failed":
                 return _error("scripted", line.text or "")
             case other:
