@@ -13,10 +13,21 @@ from agentspan.eventlog.memory import MemoryLog, MemoryTable
 from agentspan_orchestrator.domain import decide
 from agentspan_orchestrator.leases import Leases, Watch
 from agentspan_orchestrator.taskbook import TaskBook
+from agentspan_schemas import Failure
 from agentspan_schemas import commands as c
+from tests.support.eventually import until
 from tests.support.orchestration import AGENT, EXECUTION, Clock, Process, World, ask, process, result, start
 
 OPEN = f"{EXECUTION}/1-0/1"
+RETRIED = f"{EXECUTION}/model-1/2"
+FAILED = c.ModelFailed(
+    command_id="failed",
+    execution_id=EXECUTION,
+    turn=1,
+    attempt=1,
+    error=Failure(kind="overloaded", message="later"),
+    retryable=True,
+)
 
 
 def control(kind: type[c.Pause] | type[c.Resume]) -> c.Command:
@@ -76,6 +87,28 @@ async def test_what_the_owner_itself_writes_is_not_written_again() -> None:
 
         seen = await written(here, tells, 5)
         assert [record is not None for record in seen] == [True, False, True, False, False]
+
+
+async def test_a_retry_that_a_late_owner_opens_before_ours_does_is_not_buried() -> None:
+    """The simulation's seed 9000609: it was due, by both clocks, and only the timer of one had come."""
+    log, tasks, clock = MemoryLog(1), MemoryTable(), Clock()
+    ownership = await log.partition(0).take_over("a")
+    watch = Watch(Leases(MemoryTable(), now=clock.now, lease_s=10), clock.now)
+    book = TaskBook(tasks, 0, watch, clock.now, confirm=ownership.confirm)
+    begun = decide(None, start(), clock.now(), AGENT).state
+    failed = decide(begun, FAILED, clock.now(), AGENT).state
+    assert failed is not None
+    running = asyncio.create_task(book.run(lambda: book.update(failed), lambda _: failed))
+    await book.restored.wait()
+    assert book.open_keys == set()
+    clock.advance(60)
+    late = Record("model", EXECUTION, b"{}")
+    await tasks.put(RETRIED, late, partition=0)
+    await until(lambda: book.open_keys == {RETRIED})
+    running.cancel()
+    [standing] = [change async for change in _until_caught_up(tasks)]
+    assert standing.key == RETRIED
+    assert standing.record not in (late, None), "it is our own"
 
 
 async def test_an_owner_that_was_replaced_puts_nothing_right_and_hears_of_it() -> None:

@@ -120,10 +120,12 @@ class TaskBook:
     def _put_right(self, key: str, state: Execution | None) -> None:
         if state is None:
             return
+        was_open = self._is_open(key)
+        self.update(state)  # a retry may be due since, whose timer is still to come
         if not self._is_open(key):
             self.bury(key)
         for task in open_tasks(state, self._now()):
-            if task.task_key == key and self._is_open(key):
+            if task.task_key == key and was_open:
                 self._publish(key, task)
 
     def _is_open(self, key: str) -> bool:
