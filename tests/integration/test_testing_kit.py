@@ -112,6 +112,16 @@ def test_a_real_model_is_not_called_by_a_test(
     assert LocalServer(tmp_path, real_models=True).environment()["ANTHROPIC_API_KEY"] == "sk-ant-of-the-developer"
 
 
+def test_a_tests_server_plays_recorded_turns_and_has_no_other_setting_of_a_server_nearby(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTSPAN_REPLAY_DIR", "/turns")
+    monkeypatch.setenv("AGENTSPAN_LOG", "kafka://elsewhere")
+    found = LocalServer(tmp_path).environment()
+    assert found["AGENTSPAN_REPLAY_DIR"] == "/turns"
+    assert "AGENTSPAN_LOG" not in found
+
+
 @pytest.mark.slow
 def test_a_run_survives_the_servers_crash(tmp_path: Path) -> None:
     with LocalServer(tmp_path) as server:

@@ -106,7 +106,7 @@ class LocalServer:
 
     def environment(self) -> dict[str, str]:
         """The variables that it runs with."""
-        given = {name: value for name, value in os.environ.items() if not name.startswith("AGENTSPAN_")}
+        given = {name: value for name, value in os.environ.items() if _is_kept(name)}
         if not self._real_models:
             given = {name: value for name, value in given.items() if not _OF_PROVIDERS.match(name)}
         return {**given, "AGENTSPAN_SCRIPTED_MODEL_URL": self._open_hub().url, **self._settings}
@@ -171,3 +171,8 @@ def _is_ready(url: str) -> bool:
             return bool(response.status == 200)
     except (urllib.error.URLError, OSError):
         return False
+
+
+def _is_kept(name: str) -> bool:
+    """The settings of another server are not this one's; where recorded turns are is for whoever plays them."""
+    return not name.startswith("AGENTSPAN_") or name == "AGENTSPAN_REPLAY_DIR"
