@@ -140,13 +140,13 @@ def test_why_something_is_tried_again_stands_in_its_line() -> None:
         "causation_id": "c",
         "turn": 1,
         "attempt": 2,
-        "retry_at": NOW,
+        "retry_at": NOW + timedelta(minutes=17),
         "reason": "error",
         "error": {"kind": "rate_limit", "message": "429: slow down"},
     }
     assert (
         summary(RetryScheduled.model_validate(scheduled)).what
-        == "the model again, attempt 2 (rate_limit: 429: slow down)"
+        == "the model again after 17 min, attempt 2 (rate_limit: 429: slow down)"
     )
-    lost = RetryScheduled.model_validate({**scheduled, "reason": "lost", "error": None})
+    lost = RetryScheduled.model_validate({**scheduled, "retry_at": NOW, "reason": "lost", "error": None})
     assert summary(lost).what == "the model again, attempt 2 (lost)"

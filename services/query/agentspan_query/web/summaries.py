@@ -84,7 +84,8 @@ def _of_tool(event: e.ToolCall | e.ToolStarted | e.ToolResult | e.InDoubt | e.Re
             return Summary("", f"{event.tool}: nobody knows whether it ran", event.reason)
         case e.RetryScheduled():
             why = _failure(event.error) if event.error else event.reason
-            what = f"{event.tool or 'the model'} again, attempt {event.attempt} ({why})"
+            pause = f" after {duration(event.retry_at - event.at)}" if event.retry_at > event.at else ""
+            what = f"{event.tool or 'the model'} again{pause}, attempt {event.attempt} ({why})"
             return Summary(event.by or "", what, event.error.message if event.error else "")
         case _:
             assert_never(event)
