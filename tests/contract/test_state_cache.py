@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -285,9 +285,19 @@ def test_what_was_filled_in_survives_its_process(tmp_path: Path) -> None:
     second.close()
 
 
-def test_what_is_filled_in_goes_on_being_written_with_a_journal(tmp_path: Path) -> None:
+def test_what_is_filled_in_goes_on_being_written_with_a_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, fill = threading.Semaphore(0), sqlite_file.fill
+
+    def filling(db: sqlite3.Connection, rows: Sequence[sqlite_file.Columns]) -> None:
+        fill(db, rows)
+        done.release()
+
+    monkeypatch.setattr(sqlite_file, "fill", filling)
     path = tmp_path / "state.sqlite3"
     cache = filled(path)
+    assert all(done.acquire(timeout=30) for _ in range(2))
     assert file_says(path, "journal_mode") == "off"
     cache.put([row("exec-c")], HERE, "inbox/3")
     cache.open("log-1")
