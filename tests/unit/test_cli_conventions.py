@@ -71,11 +71,15 @@ def test_help_has_a_short_name_everywhere(path: list[str], capsys: pytest.Captur
     assert printed[: len(printed) // 2] == printed[len(printed) // 2 :]
 
 
-def test_no_command_is_cut_short_where_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    for path in ([], ["agent"]):
-        main([*path, "-h"])
-        listed = capsys.readouterr().out.partition("Commands:")[2]
-        assert "..." not in listed
+@pytest.mark.parametrize("group", ["", *sorted({name.rpartition(" ")[0] for name in COMMANDS} - {""})])
+def test_no_command_is_cut_short_where_they_are_listed(
+    group: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    main([*group.split(), "-h"])
+    listed = capsys.readouterr().out.partition("Commands:")[2]
+    assert listed
+    assert "..." not in listed
 
 
 def test_what_a_newcomer_types_stands_first() -> None:

@@ -58,7 +58,7 @@ def serve(
         )
 
 
-@app.command("list")
+@app.command("list", short_help="What waits, or waited, for a person, oldest first.")
 def list_(
     state: Annotated[
         list[State] | None, typer.Option(help="Only in this state; repeatable. Default: pending and in_doubt.")
@@ -89,7 +89,7 @@ def list_(
         _approvals.show_list(talk(lambda api: _approvals.found(api, filters, within, limit)), output, limit)
 
 
-@app.command()
+@app.command(short_help="One request: its arguments, their hash, who decided what.")
 def show(
     target: Annotated[
         str,

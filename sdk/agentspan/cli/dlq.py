@@ -56,7 +56,7 @@ def list_(
     _letters.show_list(found, output, handled=handled)
 
 
-@app.command()
+@app.command(short_help="One dead letter: why it is one, and what to do next.")
 def show(
     id_: Annotated[str, typer.Argument(metavar="ID", help="As `dlq list` shows it: tickets/0:12")],
     raw: Annotated[
@@ -76,7 +76,7 @@ def show(
         _letters.show(letter, output)
 
 
-@app.command()
+@app.command(short_help="Send records to their topic again, as they came.")
 def replay(
     ids: LetterIds = None,
     every: All = False,

@@ -51,7 +51,7 @@ def list_(
     _history.show_executions(executions, as_of, output)
 
 
-@app.command()
+@app.command(short_help="One run: its facts, its calls, and what came of them.")
 def show(target: RunId, output: Output = Format.TABLE) -> None:
     """One run: its facts, and every call with its arguments and what came of it."""
     execution_id = run_id(target)
@@ -62,7 +62,7 @@ def show(target: RunId, output: Output = Format.TABLE) -> None:
     _calls.show(talk(lambda server: _calls.story(server, execution_id)), output)
 
 
-@app.command()
+@app.command(short_help="A run's events as they stand on the log now.")
 def events(
     target: RunId,
     type_: Annotated[list[str] | None, typer.Option("--type", help="Only those of this type; repeatable.")] = None,
@@ -83,7 +83,7 @@ def events(
     _calls.show_events(talk(lambda server: _calls.events(server, execution_id, wanted)), output)
 
 
-@app.command()
+@app.command(short_help="Say what became of a call in doubt.")
 def resolve(
     target: Annotated[
         str,

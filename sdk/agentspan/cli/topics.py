@@ -58,7 +58,7 @@ def describe(log: Log = None, output: Output = Format.TABLE) -> None:
     _show(lambda topics: topics.describe(log), output)
 
 
-@app.command()
+@app.command(short_help="What each service has to be allowed, and no more.")
 def acls(log: Log = None, output: Output = Format.TABLE) -> None:
     """What each service, and the operator, has to be allowed, and no more: lines for kafka-acls.sh, or JSON. Asks no
     cluster."""
