@@ -112,7 +112,8 @@ def test_a_pattern_where_no_schema_is_looked_for_is_a_problem_when_it_is_met() -
         ({"$schema": "x"}, {"properties": {"$schema": {"type": "string"}}, "additionalProperties": False}),
         (1.0, {"type": "integer"}),
         (10**400, {"type": "integer", "minimum": 2**64}),
-        ("yesterday", {"format": "date-time"}),
+        (5, {"format": "date-time"}),
+        ("yesterday", {"format": "x-day"}),
     ],
     ids=str,
 )

@@ -16,6 +16,7 @@ from pydantic_core import SchemaError as BadPattern
 from pydantic_core import SchemaValidator, core_schema, from_json
 
 from agentspan_orchestrator.domain.checking import Checked, Part, unevaluated_items, unevaluated_properties
+from agentspan_orchestrator.domain.formats import format_problem
 from agentspan_schemas import JsonObject, JsonSchema
 
 Errors = Iterator[ValidationError]
@@ -87,6 +88,31 @@ def _pattern(checker: Part, pattern: str, value: JsonValue, schema: JsonSchema) 
         yield ValidationError(f"{value!r} does not match {pattern!r}")
 
 
+def _format(checker: Part, name: str, value: JsonValue, schema: JsonSchema) -> Errors:
+    if isinstance(value, str) and (problem := format_problem(name, value)):
+        yield ValidationError(f"{value!r} is not a {name!r}: {problem}")
+
+
+def _any_of(checker: Part, parts: list[JsonSchema | bool], value: JsonValue, schema: JsonSchema) -> Errors:
+    """With what is wrong with it as the one part that it can be meant for, where there is one: `date | None`."""
+    meant: list[list[ValidationError]] = []
+    for part in parts:
+        errors = list(checker.descend(value, part))
+        if not errors:
+            return
+        if _may_be_meant(checker, part, value):
+            meant.append(errors)
+    if len(meant) == 1:
+        yield from meant[0]
+    else:
+        yield ValidationError(f"{value!r} is not valid under any of the given schemas")
+
+
+def _may_be_meant(checker: Part, part: JsonSchema | bool, value: JsonValue) -> bool:
+    kind = part.get("type") if isinstance(part, dict) else None
+    return checker.is_type(value, kind) if isinstance(kind, str) else part is not False
+
+
 def _pattern_properties(checker: Part, patterns: JsonSchema, value: JsonValue, schema: JsonSchema) -> Errors:
     if not isinstance(value, dict):
         return
@@ -148,6 +174,8 @@ _KEYWORDS = {
     "pattern": _pattern,
     "patternProperties": _pattern_properties,
     "additionalProperties": _additional_properties,
+    "anyOf": _any_of,
+    "format": _format,
     "unevaluatedItems": unevaluated_items,
     "unevaluatedProperties": unevaluated_properties,
     "uniqueItems": _unique_items,

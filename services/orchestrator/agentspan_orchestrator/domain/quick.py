@@ -11,12 +11,13 @@ from typing import Any
 from pydantic_core import CoreSchema, SchemaValidator
 from pydantic_core import core_schema as core
 
+from agentspan_orchestrator.domain.formats import FORMATS
 from agentspan_schemas import JsonSchema
 
 _SAYS_NOTHING = frozenset(
     {"$comment", "$schema", "default", "description", "deprecated", "examples", "format", "readOnly", "title"}
 )
-"""Words that no value breaks: a format is not asserted."""
+"""Words that no value breaks. Of the formats, all but those of FORMATS."""
 
 
 class _NotPlain(Exception):
@@ -45,6 +46,8 @@ def _core_of(schema: Any) -> CoreSchema:
             raise _NotPlain
     if not schema.keys() <= words | {"type"} | _SAYS_NOTHING:
         raise _NotPlain
+    if schema.get("format") in FORMATS and schema.get("type") != "string":
+        raise _NotPlain
     return make(schema)
 
 
@@ -62,8 +65,8 @@ def _array(schema: JsonSchema) -> CoreSchema:
 
 def _string(schema: JsonSchema) -> CoreSchema:
     if "enum" not in schema:
-        return core.str_schema(strict=True)
-    if not all(isinstance(each, str) for each in schema["enum"]):
+        return FORMATS.get(schema.get("format", ""), core.str_schema(strict=True))
+    if schema.get("format") in FORMATS or not all(isinstance(each, str) for each in schema["enum"]):
         raise _NotPlain
     return core.literal_schema(schema["enum"])
 
