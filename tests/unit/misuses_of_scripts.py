@@ -42,6 +42,17 @@ mock_run_: Any = mock_run
 
 SCRIPTS: list[Misuse] = [
     (
+        lambda: M.tool_call("look_up", email="a@b"),
+        TypeError,
+        "MockEvent.tool_call() has no option 'email'; the call's arguments are one mapping: "
+        "tool_call('refund', {'amount': 9})",
+    ),
+    (
+        lambda: M.tool_call("look_up", agrs={"email": "a@b"}),
+        TypeError,
+        "MockEvent.tool_call() has no option 'agrs'; did you mean 'args'?",
+    ),
+    (
         lambda: play(M.tool_result("look_up", 1)),
         ScriptError,
         "events[0] tool_result('look_up'), field 'name': no call of 'look_up' is open (open now: none). "

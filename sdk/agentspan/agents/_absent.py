@@ -163,8 +163,11 @@ METHODS: Mapping[str, str] = {
 """Methods that one might look for on a handle or a runtime."""
 
 
-def takes(where: str, absent: Mapping[str, str] = MappingProxyType({})) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def takes(
+    where: str, absent: Mapping[str, str] = MappingProxyType({}), *, otherwise: str | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A function that refuses an option that it does not have: NotSupported with what to do instead, else TypeError.
+    `otherwise` is what to do about one that is like none; without it, those that there are.
 
     It looks before Python does, which would miss the option that was meant and not name the one that was misspelt.
     """
@@ -174,12 +177,12 @@ def takes(where: str, absent: Mapping[str, str] = MappingProxyType({})) -> Calla
 
         @functools.wraps(function)
         def called(*args: P.args, **kwargs: P.kwargs) -> R:
-            _refuse(where, kwargs, absent, known)
+            _refuse(where, kwargs, absent, known, otherwise)
             return function(*args, **kwargs)
 
         @functools.wraps(function)
         async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
-            _refuse(where, kwargs, absent, known)
+            _refuse(where, kwargs, absent, known, otherwise)
             return await cast(Any, function(*args, **kwargs))
 
         return cast("Callable[P, R]", awaited) if inspect.iscoroutinefunction(function) else called
@@ -191,17 +194,19 @@ def _named(function: Callable[..., Any]) -> frozenset[str]:
     """What can be given by its name."""
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     parameters = inspect.signature(function).parameters.values()
-    return frozenset(each.name for each in parameters if each.kind in named) - {"self"}
+    return frozenset(each.name for each in parameters if each.kind in named) - {"self", "cls"}
 
 
-def _refuse(where: str, given: Iterable[str], absent: Mapping[str, str], known: frozenset[str]) -> None:
+def _refuse(
+    where: str, given: Iterable[str], absent: Mapping[str, str], known: frozenset[str], otherwise: str | None
+) -> None:
     for option in given:
         if option in known:
             continue
         if instead := absent.get(option):
             raise NotSupported(f"{where} has no option {option!r}: {instead}")
         close = get_close_matches(option, sorted(known), n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(sorted(known))}"
+        hint = f"did you mean {close[0]!r}?" if close else otherwise or f"it has {', '.join(sorted(known))}"
         raise TypeError(f"{where} has no option {option!r}; {hint}")
 
 

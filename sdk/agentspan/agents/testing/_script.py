@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
+from agentspan.agents._absent import takes
 from agentspan.agents._errors import AgentspanError
 from agentspan_schemas import JsonObject, Usage
 
@@ -169,6 +170,9 @@ class MockEvent:
         return cls("used", value={name: tokens for name, tokens in counted.items() if tokens != 0})
 
     @classmethod
+    @takes(
+        "MockEvent.tool_call()", otherwise="the call's arguments are one mapping: tool_call('refund', {'amount': 9})"
+    )
     def tool_call(cls, name: str, args: Args | None = None) -> "MockEvent":
         """The model calls a tool. Calls that follow each other directly are one turn."""
         return cls("tool_call", name, args={} if args is None else args)
