@@ -27,6 +27,8 @@ from agentspan_schemas.http import (
     StartRequest,
 )
 
+EDITED = "edited_args"
+
 
 class Client:
     """The server's API, as far as an agent's author needs it."""
@@ -103,18 +105,19 @@ class Client:
         record: ApprovalRecord,
         decision: Literal["approve", "reject"],
         reason: str | None,
-        edited_args: Mapping[str, JsonValue] | None,
+        args: Mapping[str, JsonValue] | None,
     ) -> str | None:
         """Decide one call, bound to the args of `record`; the position of the write."""
-        with _refused(decision):
-            request = DecisionRequest(
-                decision=decision,
-                args_hash=record.args_hash,
-                reason=reason,
-                edited_args=_object(edited_args),
-            )
-        path = f"/approvals/{record.approval_id}/decision"
-        return (await self._http.request("POST", path, request, key=new_key())).position
+        with _named_as_args():
+            with _refused(decision):
+                request = DecisionRequest(
+                    decision=decision,
+                    args_hash=record.args_hash,
+                    reason=reason,
+                    edited_args=_object(args),
+                )
+            path = f"/approvals/{record.approval_id}/decision"
+            return (await self._http.request("POST", path, request, key=new_key())).position
 
     async def control(self, execution_id: str, what: str, reason: str | None) -> ExecutionRef:
         """Pause, resume or cancel."""
@@ -168,6 +171,19 @@ def _refused(what: str) -> Iterator[None]:
     except ValidationError as error:
         wrong = InvalidRequest(f"{what}: {describe(error)}")
         wrong.field = ".".join(map(str, error.errors()[0]["loc"])) or None
+        raise wrong from error
+
+
+@contextmanager
+def _named_as_args() -> Iterator[None]:
+    """Around a decision: its author wrote `args`, which the wire calls `edited_args`, and reads of what was written."""
+    try:
+        yield
+    except InvalidRequest as error:
+        if not (field := error.field or "").startswith(EDITED):
+            raise
+        wrong = InvalidRequest(str(error).replace(EDITED, "args", 1), status=error.status, code=error.code)
+        wrong.field = field.replace(EDITED, "args", 1)
         raise wrong from error
 
 
