@@ -62,3 +62,17 @@ def test_a_message_is_heard_once_and_another_under_its_key_too(server: Server, w
         server.post(f"/executions/{execution_id}/messages", {"text": text}, Idempotency_Key="m-1")
     heard = [event["text"] for event in server.events(execution_id) if event["type"] == "message"]
     assert heard == ["hello", "and good-bye"]
+
+
+def test_a_key_is_kept_as_the_text_that_it_is_at_every_door(server: Server, waiting: Json) -> None:
+    key = "Müller №5"
+    asked = httpx.Headers({"Idempotency-Key": key}, encoding="utf-8")
+    start = {"agent": "desk", "prompt": "a ticket", "metadata": {"recording": "refund"}}
+    answers = [server.http.post("/executions", json=start, headers=asked) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 200]
+    started, *_ = server.events(answers[0].json()["execution_id"])
+    assert started["key"] == key
+    path = f"/executions/{waiting['execution_id']}/messages"
+    assert server.http.post(path, json={"text": "hello"}, headers=asked).is_success
+    [heard] = [event for event in server.events(waiting["execution_id"]) if event["type"] == "message"]
+    assert key in heard["causation_id"]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.support.server import Json, Server, turn
@@ -130,8 +131,12 @@ CASES = [
          wrong="follow"),
     Case("an empty key", "POST", "/executions", 422, INVALID, "1 to 256", body=START,
          headers={"Idempotency-Key": ""}, wrong="Idempotency-Key"),
-    Case("an empty key elsewhere", "POST", "/executions/{waiting}/pause", 422, INVALID, "at least 1", body={},
-         headers={"Idempotency-Key": ""}, wrong="idempotency-key"),
+    Case("an empty key elsewhere", "POST", "/executions/{waiting}/pause", 422, INVALID, "1 to 256", body={},
+         headers={"Idempotency-Key": ""}, wrong="Idempotency-Key"),
+    Case("a key that is no UTF-8", "POST", "/executions", 422, INVALID, "no UTF-8", body=START,
+         headers={"Idempotency-Key": "Müller"}, wrong="Idempotency-Key"),
+    Case("a key that is no UTF-8 elsewhere", "POST", "/executions/{waiting}/pause", 422, INVALID, "no UTF-8", body={},
+         headers={"Idempotency-Key": "Müller"}, wrong="Idempotency-Key"),
     Case("a key that is too long", "POST", "/executions", 422, INVALID, "256", body=START,
          headers={"Idempotency-Key": "k" * 257}, wrong="Idempotency-Key"),
     Case("a user name that is none", "POST", "/executions", 422, INVALID, "Agentspan-User", body=START,
@@ -257,7 +262,7 @@ CASES = [
 def test_what_is_wrong_is_answered_with_a_problem_that_says_what_to_do(
     server: Server, names: Mapping[str, str], case: Case
 ) -> None:
-    headers = dict(case.headers)
+    headers = httpx.Headers(dict(case.headers), encoding="latin-1")
     request: dict[str, Any] = {"content": case.raw} if case.raw is not None else {"json": filled(case.body, names)}
     answer = server.http.request(case.method, filled(case.path, names), headers=headers, **request)
     problem = answer.json()

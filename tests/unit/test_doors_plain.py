@@ -125,6 +125,13 @@ def test_of_a_header_that_stands_there_twice_the_first_counts() -> None:
     assert headers_of({"headers": [(b"x-more", b"1"), (b"x-more", b"2")]}) == {b"x-more": b"1"}
 
 
+def test_a_key_is_read_as_the_text_that_it_is() -> None:
+    key = "Müller №5"
+    _, _, said = post(echo, (b"idempotency-key", key.encode()), body=b'{"text": "hello"}')
+    assert isinstance(said, dict)
+    assert said["key"] == key
+
+
 def test_a_key_that_stands_there_twice_is_refused() -> None:
     twice = ((b"idempotency-key", b"k-1"), (b"idempotency-key", b"k-2"))
     status, _, said = post(echo, *twice, body=b'{"text": "hello"}')
@@ -219,6 +226,7 @@ async def test_what_fastapis_doors_raise_is_answered_alike() -> None:
         (((b"content-length", b"17"), (b"content-type", b"text/plain")), 415, "unsupported_media_type"),
         (((b"agentspan-user", b"a b"),), 422, "invalid_request"),
         (((b"idempotency-key", b"k" * 257),), 422, "invalid_request"),
+        (((b"idempotency-key", "Müller".encode("latin-1")),), 422, "invalid_request"),
     ],
 )
 def test_a_plain_door_is_guarded_as_all_are(headers: tuple[tuple[bytes, bytes], ...], status: int, code: str) -> None:

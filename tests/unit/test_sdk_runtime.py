@@ -26,6 +26,7 @@ from agentspan.agents import (
 )
 from agentspan_schemas import commands as c
 from agentspan_schemas.http import Problem
+from agentspan_schemas.ids import execution_id_for
 from tests.unit.sdk_core import Reply
 from tests.unit.sdk_server import SmallServer
 
@@ -262,6 +263,11 @@ def test_a_result_that_does_not_come_in_time(runtime: AgentRuntime) -> None:
 def test_the_same_idempotency_key_is_the_same_run(runtime: AgentRuntime) -> None:
     first = runtime.start(AGENT, "refund me", idempotency_key="k")
     assert runtime.start(AGENT, "refund me", idempotency_key="k").execution_id == first.execution_id
+
+
+def test_an_idempotency_key_arrives_as_the_text_that_it_is(runtime: AgentRuntime) -> None:
+    key = "Müller №5"
+    assert runtime.start(AGENT, "refund me", idempotency_key=key).execution_id == execution_id_for("test", key)
 
 
 def test_a_server_that_restarts_under_the_stream_and_the_worker(server: SmallServer, runtime: AgentRuntime) -> None:

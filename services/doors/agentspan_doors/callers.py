@@ -37,8 +37,7 @@ def caller_of(headers: Headers) -> Caller:
 
 def key_of(headers: Headers) -> str:
     """The caller's Idempotency-Key; without one, every request is a new one. Raises DoorError."""
-    key = headers.get(b"idempotency-key")
-    return _key(None if key is None else key.decode("latin-1"))
+    return _key(headers.get(b"idempotency-key"))
 
 
 def _caller(user: str | None, client: str) -> Caller:
@@ -53,13 +52,21 @@ def _caller(user: str | None, client: str) -> Caller:
     return Caller(f"user:{name}", client)
 
 
-def _key(key: str | None) -> str:
-    if key is None:
+def _key(raw: bytes | None) -> str:
+    """As UTF-8, which the SDK and terminals send: a key is read again, on the log and in the id of a command."""
+    if raw is None:
         return uuid.uuid4().hex
+    try:
+        key = raw.decode()
+    except UnicodeDecodeError as error:
+        raise _wrong_key(f"{raw!r} is no UTF-8; send the key in that encoding, or in ASCII") from error
     if not 0 < len(key) <= LONGEST_KEY:
-        detail = f"Idempotency-Key: it has {len(key)} characters; send 1 to {LONGEST_KEY}, or no such header"
-        raise DoorError(422, "invalid_request", detail, field="Idempotency-Key")
+        raise _wrong_key(f"it has {len(key)} characters; send 1 to {LONGEST_KEY}, or no such header")
     return key
+
+
+def _wrong_key(why: str) -> DoorError:
+    return DoorError(422, "invalid_request", f"Idempotency-Key: {why}", field="Idempotency-Key")
 
 
 # async, or FastAPI would ask each in a thread
@@ -70,10 +77,8 @@ async def _calling(
     return _caller(agentspan_user, agentspan_client)
 
 
-async def _command_key(
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=LONGEST_KEY)] = None,
-) -> str:
-    return _key(idempotency_key)
+async def _command_key(idempotency_key: Annotated[str | None, Header()] = None) -> str:
+    return _key(None if idempotency_key is None else idempotency_key.encode("latin-1"))  # as it came
 
 
 CallerOf = Annotated[Caller, Depends(_calling)]
