@@ -76,3 +76,12 @@ def test_a_key_is_kept_as_the_text_that_it_is_at_every_door(server: Server, wait
     assert server.http.post(path, json={"text": "hello"}, headers=asked).is_success
     [heard] = [event for event in server.events(waiting["execution_id"]) if event["type"] == "message"]
     assert key in heard["causation_id"]
+
+
+def test_a_body_that_is_left_out_says_what_an_empty_one_says(server: Server, waiting: Json) -> None:
+    """Where every field may be left out."""
+    for verb in ("pause", "resume", "cancel"):
+        path, key = f"/executions/{waiting['execution_id']}/{verb}", {"Idempotency-Key": f"{verb}-1"}
+        answers = [server.http.post(path, headers=key), server.http.post(path, json={}, headers=key)]
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert [answer.json()["created"] for answer in answers] == [True, False]

@@ -112,6 +112,8 @@ def test_what_is_not_there_and_what_is_over_is_said(server: Server) -> None:
         ("GET", "/streams", None, 422, "name 1 to 100 executions"),
         ("GET", "/streams?follow=a:b", None, 422, "'a:b' is neither"),
         ("GET", "/streams?follow=a&deltas=maybe", None, 422, "'maybe' is neither true nor false"),
+        ("GET", "/streams?follow=a&deltas=true&deltas=false", None, 422, "deltas: it stands in the URL more than once"),
+        ("GET", "/gateway/workers?agent=a&agent=b", None, 422, "agent: it stands in the URL more than once"),
         ("GET", "/streams?folow=a", None, 422, "unknown parameter 'folow'"),
     ],
 )
@@ -122,6 +124,12 @@ def test_wrong_requests_say_what_is_wrong(
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert says in answer.json()["detail"]
+
+
+def test_a_name_twice_in_what_to_follow_is_refused(server: Server) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = server.http.post("/streams", content=b'{"follow": [], "follow": []}', headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "field_repeated")
 
 
 def test_another_sites_page_may_not_open_one(server: Server) -> None:

@@ -1,5 +1,6 @@
 """What stands in a body and is no JSON: refused at FastAPI's routes as at the plain ones, never an internal error."""
 
+import gzip
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -80,6 +81,16 @@ async def test_a_body_without_a_length_that_is_too_large_is_told_as_one() -> Non
     async with client() as http:
         answer = await http.post("/reason", content=parts())
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large"), answer.text
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate, br", "GZIP"])
+async def test_a_body_that_is_encoded_is_refused_as_such(encoding: str) -> None:
+    async with client() as http:
+        answer = await http.post("/reason", content=gzip.compress(b"{}"), headers={"content-encoding": encoding})
+        assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_encoding"), answer.text
+        assert "send the JSON as it is" in answer.json()["detail"]
+        plain = await http.post("/reason", content=b"{}", headers={"content-encoding": "identity"})
+    assert plain.status_code == 200
 
 
 async def test_whole_characters_come_through_as_they_are() -> None:

@@ -10,7 +10,7 @@ from agentspan_doors.callers import Caller, CallerOf, CommandKey, command_id
 from agentspan_doors.guard import Guard
 from agentspan_doors.openapi import PlainDoor
 from agentspan_doors.parameters import known_parameters, refuse_unknown
-from agentspan_doors.plain import Asked, Plain, Said, body_of, json_of, read, write_route
+from agentspan_doors.plain import Asked, Plain, Said, body_of, json_of, read, read_once, write_route
 from agentspan_doors.problems import DoorError, accepted, not_found, problem_response
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "not_found",
     "problem_response",
     "read",
+    "read_once",
     "refuse_unknown",
     "write_route",
 ]

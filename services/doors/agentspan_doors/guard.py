@@ -113,6 +113,10 @@ def _too_large(headers: Headers) -> DoorError | None:
 
 def _not_json(headers: Headers) -> DoorError | None:
     has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+    encoding = _text(headers, b"content-encoding").strip().lower()
+    if has_body and encoding not in ("", "identity"):
+        detail = f"a body with Content-Encoding: {encoding!r}, which this server does not undo; send the JSON as it is"
+        return DoorError(415, "unsupported_encoding", detail, field="Content-Encoding")
     media_type = _text(headers, b"content-type").partition(";")[0].strip().lower()
     if not has_body or media_type == "application/json":
         return None

@@ -52,6 +52,9 @@ _CONTROLS: tuple[tuple[str, _Control, str], ...] = (
 )
 
 
+NO_REASON = ReasonRequest()
+"""What a body that is left out says."""
+
 _STATUS: Mapping[str, int] = {"unknown_agent": 404, "too_large": 413}
 """Of what cannot be started; all else is 422."""
 
@@ -230,7 +233,7 @@ def _add_controls(api: APIRouter, commands: Commands) -> None:
 def _add_control(api: APIRouter, commands: Commands, verb: str, kind: _Control, summary: str) -> None:
     @api.post(f"/executions/{{execution_id}}/{verb}", summary=summary, operation_id=verb)
     async def control(
-        execution_id: str, body: ReasonRequest, caller: CallerOf, key: CommandKey, response: Response
+        execution_id: str, caller: CallerOf, key: CommandKey, response: Response, body: ReasonRequest = NO_REASON
     ) -> ExecutionRef:
         command = kind(
             command_id=command_id(verb, caller, key, body),

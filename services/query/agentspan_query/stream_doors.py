@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from agentspan_doors import DoorError, PlainDoor, not_found, read, refuse_unknown
+from agentspan_doors import DoorError, PlainDoor, not_found, read_once, refuse_unknown
 from agentspan_query.errors import (
     BadPosition,
     EventMissing,
@@ -162,7 +162,7 @@ def problem_of(error: Exception) -> Problem:
 
 
 def _asked_in_url(request: Request) -> StreamRequest:
-    refuse_unknown(request, ("follow", "deltas"))
+    refuse_unknown(request, ("follow", "deltas"), lists=("follow",))
     deltas = request.query_params.get("deltas", "false")
     if deltas not in ("true", "false"):
         raise DoorError(422, "invalid_request", f"deltas: {deltas!r} is neither true nor false", field="deltas")
@@ -183,7 +183,7 @@ def _follow(text: str, deltas: bool) -> Follow:
 
 async def _asked(request: Request) -> StreamRequest:
     refuse_unknown(request, ())
-    return read(StreamRequest, await request.body() or b"{}")
+    return read_once(StreamRequest, await request.body() or b"{}")
 
 
 def read_position(text: str | None) -> At | None:
