@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 
 from agentspan.eventlog import BEGINNING, WriteError
 from agentspan_orchestrator.adapters import sqlite_file
-from agentspan_orchestrator.adapters.sqlite_cache import PIECE_ROWS, SqliteStateCache
+from agentspan_orchestrator.adapters.sqlite_cache import MOST_BREATHS, PIECE_ROWS, SqliteStateCache
 from tests.contract.test_state_cache import HERE, row, snapshot, started
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -257,3 +258,15 @@ def test_who_writes_many_rows_lets_others_run_meanwhile_unless_they_wait_for_it(
     with closing(SqliteStateCache(tmp_path / "state.sqlite3")) as again:
         assert again.open("log-1") == (HERE, None)
         assert again.get(f"exec-{2 * PIECE_ROWS - 1}") is not None
+
+
+def test_who_writes_more_than_ever_does_not_let_others_run_more_often(tmp_path: Path) -> None:
+    """Each time takes as long as they want: of a burst more would come meanwhile than is written."""
+    breaths: list[float] = []
+    count, path = 3 * MOST_BREATHS * PIECE_ROWS, tmp_path / "state.sqlite3"
+    with closing(SqliteStateCache(path, sleep=breaths.append)) as cache, closing(sqlite3.connect(path)) as db:
+        cache.open("log-1")
+        cache.put([row(f"exec-{number}") for number in range(count)], HERE, None)
+        while db.execute("SELECT COUNT(*) FROM executions").fetchone() != (count,):
+            time.sleep(0.01)
+        assert 0 < len(breaths) <= MOST_BREATHS

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import ceil
 from pathlib import Path
 
 from agentspan.eventlog import BEGINNING, Position, StorageFull, WriteError
@@ -33,6 +34,10 @@ PIECE_ROWS = 20
 BREATH_S = 0.0005
 """After so many rows the writer lets go of the interpreter's lock, unless somebody waits for it: a thread that computes
 keeps the lock for 5 ms each time, and the event loop asks for it with every callback."""
+
+MOST_BREATHS = 50
+"""So often at most in one transaction, whose pieces are larger then: under load each breath lasts until the event loop
+gives the lock back, and a writer that is slower than states change has more of them in memory each second."""
 
 _PUT_STANDING = "INSERT OR REPLACE INTO standing VALUES (1, ?, ?, ?)"
 
@@ -262,9 +267,10 @@ def _named(path: Path, failure: sqlite3.Error) -> WriteError:
 
 def _write(db: sqlite3.Connection, batch: _Batch, breathe: Callable[[], None]) -> None:
     rows = list(batch.rows.values())
+    piece = max(PIECE_ROWS, ceil(len(rows) / MOST_BREATHS))
     with db:
-        for begin in range(0, len(rows), PIECE_ROWS):
-            db.executemany(PUT_ROW, [_columns(row, batch.position) for row in rows[begin : begin + PIECE_ROWS]])
+        for begin in range(0, len(rows), piece):
+            db.executemany(PUT_ROW, [_columns(row, batch.position) for row in rows[begin : begin + piece]])
             breathe()
         position, command_offset = batch.stands
         db.execute(_PUT_STANDING, (batch.log_id, str(position), command_offset))
