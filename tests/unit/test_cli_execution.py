@@ -71,6 +71,11 @@ def test_a_run_is_told_call_by_call(server: FakeServer, capsys: pytest.CaptureFi
     assert '2-0   issue_refund  failed  {"amount_usd": 5}  the bank\\x1b[2J is closed' in printed
 
 
+def test_its_events_are_read_once(server: FakeServer) -> None:
+    assert main(["execution", "show", RUN]) == 0
+    assert len(server.requests("GET", f"/executions/{RUN}/events")) == 1
+
+
 def test_it_ends_with_what_to_do(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
     server.on("GET", f"/executions/{RUN}", Answer(execution("waiting", seq=5).model_dump(mode="json")))
     server.approvals(record())

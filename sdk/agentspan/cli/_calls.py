@@ -10,7 +10,7 @@ import typer
 from agentspan.agents import EventType
 from agentspan.agents._events import view
 from agentspan.cli._api import Server
-from agentspan.cli._history import Standing, facts, next_steps, standing
+from agentspan.cli._history import Standing, facts, next_steps, standing_of
 from agentspan.cli._options import Format, Range
 from agentspan.cli._run import line
 from agentspan.cli._show import compact, excerpt, fields, one, out, printable, say, several, table
@@ -73,8 +73,9 @@ def types(given: Sequence[str]) -> frozenset[str]:
 
 async def story(server: Server, execution_id: str) -> Story:
     """The run, told."""
-    now = await standing(server, execution_id)
-    return Story(now, calls_of(await server.events(now.execution)))
+    execution = await server.client.execution(execution_id)
+    events = await server.events(execution)
+    return Story(await standing_of(server, execution, events), calls_of(events))
 
 
 async def events(server: Server, execution_id: str, wanted: Wanted) -> list[e.Event]:

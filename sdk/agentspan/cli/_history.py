@@ -41,12 +41,18 @@ class Standing:
 async def standing(server: Server, execution_id: str) -> Standing:
     """Where the run stands now."""
     execution = await server.client.execution(execution_id)
+    events = [] if execution.status in TERMINAL else await server.events(execution)
+    return await standing_of(server, execution, events)
+
+
+async def standing_of(server: Server, execution: ExecutionView, events: Sequence[e.Event]) -> Standing:
+    """The same, of a run whose events were read."""
+    execution_id = execution.execution_id
     if execution.status in TERMINAL:
         return Standing(execution, (), ())
     states = [("execution_id", execution_id), ("state", "pending"), ("state", "in_doubt")]
     missing: dict[str, None] = {}
     in_hand: list[Held] = []
-    events = await server.events(execution)
     granted = grants(events)
     for call in open_calls(events):
         if holder := await held(server, call, granted.get(call.call_id)):
