@@ -90,6 +90,47 @@ def test_filters_go_to_the_server(server: FakeServer) -> None:
     }
 
 
+def test_what_waits_stands_oldest_first_with_its_calls(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.approvals(record(), record("2-1", tool="close_account"))
+    assert main(["agent", "list", "--status", "waiting", "--agent", "support_agent"]) == 0
+    titles, row = capsys.readouterr().out.splitlines()
+    assert titles.split() == ["EXECUTION", "AGENT", "STARTED", "WAITING", "ON", "PROMPT"]
+    assert 'issue_refund customer_id="cust_123", amount_usd=99.0, reason="duplicate charge"; and close_account' in row
+    [asked] = server.requests("GET", "/executions")
+    assert asked.query["order"] == ["oldest"]
+    [of_calls] = server.requests("GET", "/approvals")
+    assert of_calls.query["state"] == ["pending", "in_doubt"]
+    assert of_calls.query["agent"] == ["support_agent"]
+
+
+def test_a_call_in_doubt_is_said_to_be_and_one_that_is_not_found_has_its_name(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.approvals(record(state="in_doubt"))
+    server.on("GET", "/executions", page(execution(), execution(execution_id="exec-other")))
+    assert main(["execution", "list", "--status", "waiting"]) == 0
+    _, doubtful, other = capsys.readouterr().out.splitlines()
+    assert "in doubt: issue_refund customer_id=" in doubtful
+    assert other.split()[4] == "issue_refund"
+    assert "=" not in other
+
+
+@pytest.mark.parametrize(
+    ("options", "order"),
+    [
+        ("", None),
+        ("--order oldest", ["oldest"]),
+        ("--status waiting --order newest", None),
+        ("--status waiting -o jsonl", ["oldest"]),
+        ("--status waiting --status paused", None),
+    ],
+)
+def test_which_runs_stand_first_may_be_said(server: FakeServer, options: str, order: list[str] | None) -> None:
+    assert main(["agent", "list", *options.split()]) == 0
+    [asked] = server.requests("GET", "/executions")
+    assert asked.query.get("order") == order
+
+
 def test_pages_are_followed_up_to_the_limit(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
     def pages(asked: Asked) -> Reply:
         return page(execution(), execution(), cursor=None if "cursor" in asked.query else "next")

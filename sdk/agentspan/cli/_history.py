@@ -1,7 +1,7 @@
 """`agent list` and `agent status`: what there is, and what a person can do about it."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -11,7 +11,7 @@ from agentspan.cli._held import Held, grants, held
 from agentspan.cli._options import Format
 from agentspan.cli._respond import missing_for
 from agentspan.cli._respond import steps as respond_steps
-from agentspan.cli._show import compact, excerpt, fields, many, moment, one, out, printable, say
+from agentspan.cli._show import brief, compact, excerpt, fields, many, moment, one, out, printable, say
 from agentspan_schemas import events as e
 from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.events import TERMINAL
@@ -21,6 +21,9 @@ LONGEST = 200
 """Of a prompt, for people."""
 
 IN_A_LIST = 80
+
+AWAITED = (("state", "pending"), ("state", "in_doubt"))
+"""Of a request for a decision, while a person is awaited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,26 @@ class Standing:
     """What is tried again at its time."""
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Runs that wait for a person."""
+
+    executions: Sequence[ExecutionView]
+    calls: Mapping[str, Sequence[ApprovalRecord]]
+    """What each waits with, oldest first, as far as it was looked for."""
+    as_of: str
+
+
+async def waiting(server: Server, filters: Sequence[tuple[str, str]], agent: str | None, limit: int) -> Waiting:
+    """Those that fit, with their calls; `agent` is whose, where one is meant."""
+    executions, as_of = await server.executions(filters, limit)
+    of_agent = [("agent", agent)] if agent is not None else []
+    calls: dict[str, list[ApprovalRecord]] = {}
+    for record in await server.approvals([*AWAITED, *of_agent]) if executions else ():
+        calls.setdefault(record.execution_id, []).append(record)
+    return Waiting(executions, calls, as_of)
+
+
 async def standing(server: Server, execution_id: str) -> Standing:
     """Where the run stands now."""
     execution = await server.client.execution(execution_id)
@@ -50,7 +73,7 @@ async def standing_of(server: Server, execution: ExecutionView, events: Sequence
     execution_id = execution.execution_id
     if execution.status in TERMINAL:
         return Standing(execution, (), ())
-    states = [("execution_id", execution_id), ("state", "pending"), ("state", "in_doubt")]
+    states = [("execution_id", execution_id), *AWAITED]
     missing: dict[str, None] = {}
     in_hand: list[Held] = []
     granted = grants(events)
@@ -139,6 +162,29 @@ def show_executions(executions: Sequence[ExecutionView], as_of: str, output: For
     many(executions, output, titles, _row, f"no executions fit (as of {as_of})")
     if executions and output is Format.TABLE:
         say(f"as of {as_of}")
+
+
+def show_waiting(found: Waiting) -> None:
+    """The same, of those that wait: as `approvals list` shows their calls."""
+
+    def row(run: ExecutionView) -> tuple[str, ...]:
+        awaits = _calls(found.calls.get(run.execution_id, ())) or ", ".join(run.totals.waiting_on)
+        return run.execution_id, run.agent, moment(run.started_at), awaits, _line(run.prompt or "", IN_A_LIST)
+
+    titles = ("EXECUTION", "AGENT", "STARTED", "WAITING ON", "PROMPT")
+    many(found.executions, Format.TABLE, titles, row, f"no executions fit (as of {found.as_of})")
+    if found.executions:
+        say(f"as of {found.as_of}; `agentspan approvals list` shows each call by its id")
+
+
+def _calls(records: Sequence[ApprovalRecord]) -> str:
+    """The first with its arguments in short, the others by their tools."""
+    if not records:
+        return ""
+    first, *others = records
+    doubt = "in doubt: " if first.state == "in_doubt" else ""
+    more = f"; and {', '.join(record.tool for record in others)}" if others else ""
+    return f"{doubt}{first.tool} {brief(first.args)}{more}"
 
 
 def _since(record: ApprovalRecord) -> str:

@@ -48,6 +48,13 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Order(StrEnum):
+    """Which runs stand first."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+
+
 class State(StrEnum):
     """What a request for a decision can be."""
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from agentspan.cli._respond import Response
 
 app = typer.Typer(help="Runs: start, follow, decide, steer.", no_args_is_help=True, rich_markup_mode=None)
-app.command("list")(execution.list_)
+app.command("list", short_help=execution.LISTS)(execution.list_)
 
 Target = Annotated[str, typer.Argument(metavar="MODULE:AGENT", help="Looked for from the current folder.")]
 

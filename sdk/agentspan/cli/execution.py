@@ -10,6 +10,7 @@ from agentspan.cli._options import (
     Limit,
     OfAgent,
     OfTool,
+    Order,
     Output,
     Reason,
     RunId,
@@ -27,28 +28,39 @@ if TYPE_CHECKING:
 app = typer.Typer(help="What happened in runs, and calls in doubt.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.command("list")
+LISTS = "Runs, newest first, or those that wait, oldest first."
+
+
+@app.command("list", short_help=LISTS)
 def list_(
     agent: OfAgent = None,
     status: Annotated[list[Status] | None, typer.Option(help="Only with this status; repeatable.")] = None,
     since: Since = None,
     until: Until = None,
     tool: Annotated[str | None, typer.Option("--tool", help="Only those that called this tool.")] = None,
+    order: Annotated[
+        Order | None, typer.Option(help="Which stand first. Default: newest; with --status waiting alone, oldest.")
+    ] = None,
     limit: Limit = 50,
     output: Output = Format.TABLE,
 ) -> None:
-    """Runs, newest first. --since and --until are about when they started."""
+    """Runs, newest first; those that wait for a person, where no others are asked for, oldest first and each with its
+    call. --since and --until are about when they started."""
+    waits = set(status or ()) == {Status.WAITING}
     begun = read_range(since, until)
     filters = [("status", str(wanted)) for wanted in status or ()]
     filters += [(name, value) for name, value in (("agent", agent), ("tool", tool)) if value is not None]
     filters += [("from", begun.since.isoformat())] if begun.since is not None else []
     filters += [("to", begun.until.isoformat())] if begun.until is not None else []
+    filters += [("order", "oldest")] if (order or (Order.OLDEST if waits else Order.NEWEST)) is Order.OLDEST else []
 
     from agentspan.cli import _history
     from agentspan.cli._api import talk
 
-    executions, as_of = talk(lambda server: server.executions(filters, limit))
-    _history.show_executions(executions, as_of, output)
+    if waits and output is Format.TABLE:
+        _history.show_waiting(talk(lambda server: _history.waiting(server, filters, agent, limit)))
+    else:
+        _history.show_executions(*talk(lambda server: server.executions(filters, limit)), output)
 
 
 @app.command(short_help="One run: its facts, its calls, and what came of them.")
