@@ -152,6 +152,7 @@ async def _open(
         ToolRunner(find_tool, threads),
         name=_worker_name(),
         limit=ToolLimits(most),
+        outage=http.outage,
     )
     return _Parts(http, Client(http), worker)
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from agentspan.agents._errors import ServerUnavailable
 from agentspan.agents._identity import Client, identity
+from agentspan.agents._outage import Outage
 from agentspan.agents._problems import error_from
 
 API = "/api/v1"
@@ -75,6 +76,7 @@ class Http:
 
     def __init__(self, server_url: str, *, client: Client = "sdk", retry_for_s: float = RETRY_FOR_S) -> None:
         self.server_url = server_url.rstrip("/")
+        self.outage = Outage()
         self._retry_for_s = retry_for_s
         connector = aiohttp.TCPConnector(resolver=_Resolver(), limit=0)
         self._session = aiohttp.ClientSession(connector=connector, headers=identity(client), raise_for_status=False)

@@ -238,7 +238,7 @@ class Streams:
         )
 
     def _opened(self) -> None:
-        if self._is_told:
+        if self._is_told and self._http.outage.ends():
             logger.warning("the server is back, and events go on")
         self._pause_s, self._failing_since, self._is_told = FIRST_PAUSE_S, None, False
         self._changed.set()
@@ -250,12 +250,13 @@ class Streams:
         away_s = now - self._failing_since
         if away_s > self._reconnect_for_s:
             self._is_told = False  # by the error, from here
+            self._http.outage.ends()
             self._fail(error)
         elif away_s > TOLD_AFTER_S and not self._is_told:
             self._is_told = True
-            logger.warning(
-                "no events come; if the server is back within %g s they go on: %s", self._reconnect_for_s, error
-            )
+            level = logging.WARNING if self._http.outage.begins() else logging.INFO
+            words = "no events come; if the server is back within %g s they go on: %s"
+            logger.log(level, words, self._reconnect_for_s, error)
         else:
             logger.info("the stream of events broke, opening it again: %s", error)
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, assert_never
 
 from agentspan.agents._errors import AgentspanError, NotFound, ServerUnavailable
+from agentspan.agents._outage import Outage
 from agentspan.agents._serialise import Raised, Returned
 from agentspan.agents.worker._last_words import in_hand_ended
 from agentspan.agents.worker._limits import Limit, unlimited
@@ -59,6 +60,7 @@ class Worker:
         name: str,
         sleep: Sleep = asyncio.sleep,
         limit: Limit = unlimited,
+        outage: Outage | None = None,
     ) -> None:
         self._transport = transport
         self._clock = clock
@@ -67,6 +69,7 @@ class Worker:
         self._name = name
         self._sleep = sleep
         self._limit = limit
+        self._outage = outage or Outage()
         self._tools: dict[str, dict[str, str]] = {}
         self._outbox = Outbox()
         self._slots = asyncio.Semaphore(CAPACITY)
@@ -197,13 +200,14 @@ class Worker:
             logger.info("session %s was not closed, its lease ends it: %s", session.session_id, error)
 
     def _answered(self) -> None:
-        if self._failures >= TOLD_AFTER:
+        if self._failures and self._outage.ends():
             logger.warning("the server answers again")
         self._failures = 0
 
     async def _pause(self, why: Exception | None = None) -> None:
         if why is not None:
-            level = logging.WARNING if self._failures == TOLD_AFTER else logging.INFO
+            is_told = self._failures == TOLD_AFTER and self._outage.begins()
+            level = logging.WARNING if is_told else logging.INFO
             logger.log(level, "no calls are taken, trying again: %s", str(why) or "nothing was heard for a lease")
         seconds = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**self._failures)
         self._failures = min(self._failures + 1, 16)
