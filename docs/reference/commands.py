@@ -23,7 +23,12 @@ def page() -> str:
 
 def _sections(command: Any, parent: Any, name: str) -> Iterator[str]:
     context = type(command).context_class(
-        command, info_name=name, parent=parent, max_content_width=WIDTH, terminal_width=WIDTH
+        command,
+        info_name=name,
+        parent=parent,
+        max_content_width=WIDTH,
+        terminal_width=WIDTH,
+        **command.context_settings,
     )
     help_text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
     yield f"## {context.command_path}\n\n```text\n{help_text}\n```\n"

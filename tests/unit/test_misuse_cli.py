@@ -88,6 +88,15 @@ REST: list[Misuse] = [
         helped("topics create", "invalid value for '--partitions': '0' should be greater than or equal to 1"),
     ),
     ("query list", "", 2, helped("query", "no such command 'list'")),
+    (
+        "query --clickhouse http://clickhouse:8123 migrate",
+        "",
+        2,
+        helped(
+            "query migrate",
+            "--clickhouse: for starting the service, not for 'migrate': leave out the one or the other",
+        ),
+    ),
     ("server restart", "", 2, helped("server", "no such command 'restart'. Did you mean 'start', 'status'?")),
     (
         "env:AGENTSPAN_SERVER_URL=localhost:6767 approvals list",

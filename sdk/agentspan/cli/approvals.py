@@ -25,7 +25,7 @@ from agentspan.cli._options import (
 if TYPE_CHECKING:
     from agentspan.cli._respond import Response
 
-app = typer.Typer(help="Calls that wait, or waited, for a person.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 Calls = Annotated[
     list[str],
@@ -47,15 +47,13 @@ def serve(
     host: server.Host = None,
     detach: server.Detach = False,
 ) -> None:
-    """Calls that wait, or waited, for a person. Without a command: start an approvals service alone, on the log of a
-    cluster."""
+    """Calls that wait, or waited, for a person.
+
+    With options and no command: start an approvals service alone, on the log of a cluster.
+    """
     if context.invoked_subcommand is None:
         server.start(detach, data, port, host, log, "approvals")
-    elif given := [name for name, value in context.params.items() if value]:
-        names = ", ".join(f"--{name}" for name in given)
-        raise typer.BadParameter(
-            f"{names}: for starting the service, not for {context.invoked_subcommand!r}: leave out the one or the other"
-        )
+    server.refuse_options(context)
 
 
 @app.command("list", short_help="What waits, or waited, for a person, oldest first.")

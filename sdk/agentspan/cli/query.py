@@ -10,11 +10,9 @@ import typer
 from agentspan.cli._exits import ExitCode
 from agentspan.cli._extra import asked
 from agentspan.cli._options import Format, Output
-from agentspan.cli.server import ClickHouse, Data, Detach, Host, Log, Port, start
+from agentspan.cli.server import ClickHouse, Data, Detach, Host, Log, Port, refuse_options, start
 
-app = typer.Typer(
-    help="Start a query service alone, on the log of a cluster; or look after its ClickHouse.", rich_markup_mode=None
-)
+app = typer.Typer(rich_markup_mode=None)
 
 
 @app.callback(invoke_without_command=True)
@@ -30,6 +28,7 @@ def query(
     """Start a query service alone, on the log of a cluster; or look after its ClickHouse."""
     if context.invoked_subcommand is None:
         start(detach, data, port, host, log, "query", clickhouse)
+    refuse_options(context)
 
 
 @app.command()

@@ -105,6 +105,15 @@ def logs(
     _logs.show(folder, lines, level, output, follow=follow)
 
 
+def refuse_options(context: typer.Context) -> None:
+    """Before a command, the options of the service that starts without one would be ignored."""
+    if given := [name for name, value in context.params.items() if value is not None and value is not False]:
+        names = ", ".join(f"--{name}" for name in given)
+        raise typer.BadParameter(
+            f"{names}: for starting the service, not for {context.invoked_subcommand!r}: leave out the one or the other"
+        )
+
+
 def orchestrator(
     log: Log = None, data: Data = None, port: Port = None, host: Host = None, detach: Detach = False
 ) -> None:

@@ -154,7 +154,7 @@ DECISIONS: list[Misuse] = [
         ),
     ),
     (
-        "approvals --port 1 list",
+        "approvals --port 0 list",
         "",
         2,
         helped("approvals list", "--port: for starting the service, not for 'list': leave out the one or the other"),
