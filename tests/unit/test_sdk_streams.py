@@ -66,6 +66,12 @@ async def test_a_thousand_handles_hold_one_connection(server: SmallServer, runti
     assert opened(server) == 1
 
 
+def test_an_event_that_is_printed_says_nothing_twice(runtime: AgentRuntime) -> None:
+    waits = next(event for event in runtime.start(AGENT, "pay").stream() if event.type == "waiting")
+    assert repr(waits).count("amount_usd") == 1
+    assert waits.data.type == "waiting"
+
+
 async def waits(handle: AgentHandle) -> bool:
     async for event in handle.stream_async():
         if event.type == "waiting":

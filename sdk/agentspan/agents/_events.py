@@ -1,7 +1,7 @@
 """One event of a run as its author sees it: a flat view over the wire model, which is whole in `.data`."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, assert_never
@@ -48,7 +48,7 @@ class AgentEvent:
     seq: int
     """Its place in the run, from 1 without a gap: `stream(after=event.seq)` goes on behind it."""
     at: datetime
-    data: e.Event
+    data: e.Event = field(repr=False)  # a printed event said all twice
     """The whole event."""
     tool_name: str | None = None
     call_id: str | None = None
