@@ -232,6 +232,7 @@ async def test_events_of_chosen_partitions_alone() -> None:
         owner = await log.partition(number).take_over("one")
         await owner.append([log_record(event(number + 1))])
     assert sorted(seqs(await following(log, 2, partitions=[0, 2]))) == [1, 3]
+    assert seqs(await following(log, 1, partitions=[2], after={0: 1, 1: 1, 2: 0})) == [3]
 
 
 async def test_what_comes_later_is_given_when_it_comes() -> None:
@@ -274,3 +275,26 @@ async def test_an_event_of_a_type_that_came_later_is_left_out() -> None:
 async def test_a_position_of_another_log_is_refused() -> None:
     with pytest.raises(LogError, match="beyond"):
         await following(MemoryLog(1), 1, after={0: 7})
+
+
+# -- what would never bring anything --
+
+
+@pytest.mark.parametrize(
+    ("stream", "reason"),
+    [
+        (lambda topics: topics.approvals(partitions=[0, 2]), r"partitions \[0, 2\]: the topic has 2, from 0 to 1"),
+        (lambda topics: topics.approvals(partitions=[-1]), r"partitions \[-1\]: the topic has 2"),
+        (lambda topics: topics.approvals(partitions=[]), r"partitions \[\]: the topic has 2"),
+        (
+            lambda topics: topics.approvals(states=("pendng",)),
+            r"\['pendng'\]: no such state; they are pending",
+        ),
+        (lambda topics: topics.events(partitions=[2]), r"partitions \[2\]: the topic has 2"),
+        (lambda topics: topics.events(after={2: 5}), r"partitions \[2\]: the topic has 2"),
+    ],
+)
+async def test_what_is_not_there_is_refused(stream: Any, reason: str) -> None:
+    topics = Topics(MemoryTransport(MemoryLog(2), MemoryTable(2)))
+    with pytest.raises(ValueError, match=reason):
+        await take(stream(topics), 1)

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection,
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from agentspan.eventlog import BEGINNING, CaughtUp, Change, Log, Outcome, Position
 from agentspan.topics._merging import merged
@@ -116,11 +116,14 @@ class Topics:
     ) -> AsyncGenerator[ApprovalRecord, None]:
         """Every request as it stands, then as it changes; never an older record after a newer one. For ever.
 
-        `states` leaves out all others, `partitions` what another instance of yours follows.
+        `states` leaves out all others, `partitions` what another instance of yours follows. Raises ValueError for one
+        that there is not, and LogError as `events`.
         """
+        if unknown := set(states) - set(get_args(ApprovalState)):
+            raise ValueError(f"{sorted(unknown)!r}: no such state; they are {', '.join(get_args(ApprovalState))}")
         table = await self._transport.approvals()
         seen: dict[str, tuple[int, int]] = {}
-        numbers = range(table.partitions) if partitions is None else sorted(partitions)
+        numbers = _numbers(partitions, table.partitions)
         async with aclosing(merged([table.follow(number) for number in numbers])) as changes:
             async for change in changes:
                 record = None if isinstance(change, CaughtUp) else _newer(change, seen)
@@ -139,10 +142,12 @@ class Topics:
         An event that cannot be read is left out, with a warning; one of a later version of the contract ends the
         iteration with NewerVersion: upgrade, and go on where you were. `since`: those that happened then or later.
         `after`: by partition, `Found.resume` of the last one that you are done with, or any offset; a partition that
-        is not named begins as `since` says.
+        is not named begins as `since` says. Raises ValueError for a partition that there is not; LogError without the
+        topic, and when no broker answers at the beginning: one that is away later is waited for.
         """
         log = await self._transport.log()
-        numbers = range(log.partitions) if partitions is None else sorted(partitions)
+        numbers = _numbers(partitions, log.partitions)
+        _numbers(after or None, log.partitions)
         begins = {number: await self._begin(number, since, after or {}) for number in numbers}
         streams = [_followed(log, number, begin) for number, begin in begins.items()]
         named = (after or {}).keys()
@@ -157,6 +162,13 @@ class Topics:
         if since is None:
             return BEGINNING
         return await self._transport.offset_at(number, since - CLOCKS_DIFFER)
+
+
+def _numbers(wanted: Collection[int] | None, count: int) -> Collection[int]:
+    """The partitions to follow. Raises ValueError: of one that is not there nothing would ever come."""
+    if wanted is not None and not (wanted and min(wanted) >= 0 and max(wanted) < count):
+        raise ValueError(f"partitions {sorted(wanted)!r}: the topic has {count}, from 0 to {count - 1}")
+    return range(count) if wanted is None else sorted(wanted)
 
 
 async def _followed(log: Log, number: int, begin: Position | int) -> AsyncIterator[Found]:
