@@ -1,5 +1,7 @@
 """`agentspan server …` and data folders: which one is looked at, whose server answers, and how to name another."""
 
+import json
+import os
 import signal
 import socket
 import subprocess
@@ -52,6 +54,17 @@ def test_a_server_that_answers_already_is_as_good_where_no_folder_is_named(
         monkeypatch.setenv("AGENTSPAN_PORT", other.url.rpartition(":")[2])
         assert commands.start(detach=True) == 0
     assert capsys.readouterr().err.startswith("a server of another data folder answers at http://localhost:")
+
+
+def test_a_server_that_answers_already_keeps_its_settings_and_it_is_said_how_to_end_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Settings.given(data=tmp_path).standing.write_text(json.dumps({"pid": os.getpid()}))
+    with serving() as running:
+        running.on("GET", "/readyz", Answer({"status": "ok"}))
+        monkeypatch.setenv("AGENTSPAN_PORT", running.url.rpartition(":")[2])
+        assert commands.start(tmp_path, detach=True) == 0
+    assert "already and keeps its settings; `agentspan server stop` ends it" in capsys.readouterr().err
 
 
 def test_a_detached_start_that_is_interrupted_leaves_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,10 @@ def start(
     if not is_ours and "data" in settings.model_fields_set:
         hint = "stop that one, or give this one another port with --port"
         raise PortTaken(f"a server of another data folder answers at {settings.url}: {hint}")
-    _say(f"a server{'' if is_ours else ' of another data folder'} answers at {settings.url} already")
+    if is_ours:
+        _say(f"a server answers at {settings.url} already and keeps its settings; `agentspan server stop` ends it")
+    else:
+        _say(f"a server of another data folder answers at {settings.url} already")
     return 0
 
 
