@@ -4,14 +4,19 @@ It is started as a process of its own, so that it outlives the program that need
 server is imported here.
 """
 
+import logging
 import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
+from agentspan.agents._environment import mistaken
 from agentspan.agents._errors import ConfigurationError, ServerNotInstalled, ServerUnavailable
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_URL = "http://localhost:6767"
 URL_VARIABLE = "AGENTSPAN_SERVER_URL"
@@ -25,6 +30,8 @@ START_S = 60.0
 
 def server_url(given: str | None, environ: Mapping[str, str] = os.environ) -> str:
     """The server's address: as given, else from AGENTSPAN_SERVER_URL, else the default. Raises ConfigurationError."""
+    if not given:
+        _tell_of(URL_VARIABLE, environ)
     url = (given or environ.get(URL_VARIABLE) or DEFAULT_URL).rstrip("/")
     if not url.startswith(("http://", "https://")):
         raise ConfigurationError(f"server address {url!r}: it begins with http:// or https://, as in {DEFAULT_URL}")
@@ -39,10 +46,24 @@ def server_url(given: str | None, environ: Mapping[str, str] = os.environ) -> st
 
 def autostarts(given: bool | None, environ: Mapping[str, str] = os.environ) -> bool:
     """Whether a server may be started: as given, else unless AGENTSPAN_AUTOSTART is 0."""
+    if given is None:
+        _tell_of(AUTOSTART_VARIABLE, environ)
     said = environ.get(AUTOSTART_VARIABLE, "1")
     if given is None and said not in ("0", "1"):
         raise ConfigurationError(f"{AUTOSTART_VARIABLE}={said!r}: it is 0 or 1")
     return said == "1" if given is None else given
+
+
+def _tell_of(variable: str, environ: Mapping[str, str]) -> None:
+    """Warn of a name that nothing reads, where this variable was meant and is not set."""
+    if given := mistaken(variable, environ):
+        _warn(f"nothing reads {given}; did you mean {variable}?")
+
+
+@cache
+def _warn(said: str) -> None:
+    """Once in a process, however many runtimes it makes."""
+    logger.warning(said)
 
 
 async def ensure_server(

@@ -1,18 +1,18 @@
 """The checks that need no server: the release, the interpreter, what is installed, settings, the data folder, keys."""
 
-import difflib
 import os
 import platform
 import re
 import shutil
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from agentspan.agents._discovery import DEFAULT_URL, URL_VARIABLE
+from agentspan.agents._environment import NO_SERVERS, PREFIX, meant
 from agentspan.cli import _doctor_keys
 from agentspan.cli._ask import Answer, fetched, reason
 from agentspan.cli._checks import Check
@@ -20,10 +20,6 @@ from agentspan.cli._checks import Check
 REQUIRED_BY = re.compile(r"""^([\w.-]+).*extra == ['"]([\w-]+)['"]""")
 """A line of the package's requirements: what an extra brings."""
 
-OTHER_SETTINGS = ("SERVER_URL", "AUTOSTART", "DEBUG", "REPLAY_DIR", "SCRIPTED_MODEL_URL")
-"""Those that are no settings of a server."""
-
-PREFIX = "AGENTSPAN_"
 DATA = "AGENTSPAN_DATA"
 NO_SUCH = "take it out of the environment"
 
@@ -93,14 +89,14 @@ class Here:
         if self._settings is None:
             return None
         known = {name.upper() for name in type(self._settings).model_fields}
-        known |= {f"{name}_FILE" for name in known} | set(OTHER_SETTINGS)
+        known |= {f"{name}_FILE" for name in known} | set(NO_SERVERS)
         given = {name.removeprefix(PREFIX) for name in self._environ if name.startswith(PREFIX)}
         unknown = sorted(name for name in given - known if "__" not in name)
         if not unknown:
             return None
-        meant = _meant(unknown[0], known)
+        right = meant(unknown[0], known)
         said = f"nothing reads {', '.join(PREFIX + name for name in unknown)}"
-        return Check("names", "warn", said, f"did you mean {PREFIX}{meant}?" if meant else NO_SUCH)
+        return Check("names", "warn", said, f"did you mean {PREFIX}{right}?" if right else NO_SUCH)
 
     def log(self) -> Check | None:
         """Where the truth is kept."""
@@ -188,14 +184,6 @@ def _is_installed(distribution: str) -> bool:
     except PackageNotFoundError:
         return False
     return True
-
-
-def _meant(name: str, known: Collection[str]) -> str | None:
-    """Which setting somebody may have meant: the shortest that has all words of it, else the one spelt most alike."""
-    words = set(name.split("_"))
-    having = [other for other in known if words <= set(other.split("_"))]
-    close = sorted(having, key=lambda other: (len(other), other)) or difflib.get_close_matches(name, sorted(known), n=1)
-    return close[0] if close else None
 
 
 def _settings(data: Path | None) -> tuple[Any, str | None]:
