@@ -92,7 +92,8 @@ class Partition:
         models = sum(key.split("/")[1].startswith("model-") for key in keys)
         commands_to = _next_offset(self._around.inbox.id, owned.command_offset)
         tools, parked = len(keys) - models, self._cache.parked()
-        return Standing(self._number, True, 0, commands_to, models, tools, tasks.active, parked)
+        unread = len(self._unread)
+        return Standing(self._number, True, 0, commands_to, models, tools, tasks.active, parked, unread)
 
     async def run(self) -> None:
         """Take the partition over and serve it; when the ownership ends, again, if the partition is still ours."""

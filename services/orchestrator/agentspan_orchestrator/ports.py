@@ -75,6 +75,8 @@ class Standing:
     """Executions with something open or granted."""
     parked: int
     """Executions that are not over and have nothing open: they wait for a person, a time or a resume."""
+    unread: int = 0
+    """Executions with a record that can't be read: nothing of theirs is decided."""
 
 
 Assigned = Callable[[int], Awaitable[bool]]

@@ -72,6 +72,12 @@ METRICS: tuple[Metric, ...] = (
         ("partition",),
         "Executions that are not over and have nothing to do: they wait for a person, a time, or to be resumed",
     ),
+    Metric(
+        "agentspan_executions_unread",
+        "gauge",
+        ("partition",),
+        "Executions of which nothing is decided: a record of theirs on the log can't be read",
+    ),
     Metric("agentspan_tasks_open", "gauge", ("partition", "lane"), "Tasks that are to be done, or are being done"),
     # lag
     Metric(

@@ -54,6 +54,7 @@ def _of_partition(standing: Standing) -> Iterator[Sample]:
     if standing.serving:
         yield Sample("agentspan_executions_active", standing.active, (number,))
         yield Sample("agentspan_executions_parked", standing.parked, (number,))
+        yield Sample("agentspan_executions_unread", standing.unread, (number,))
         yield Sample("agentspan_tasks_open", standing.model_tasks, (number, "model"))
         yield Sample("agentspan_tasks_open", standing.tool_tasks, (number, "tool"))
 
