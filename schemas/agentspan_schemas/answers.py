@@ -39,6 +39,13 @@ class Winner(Wire):
     channel: str | None = None
 
 
+def verdict(decision: str, by: str | None) -> str:
+    """How a call's decision is told, as `was approved by user:ada`. Time that ran out is nobody's deed."""
+    if decision == "expired":
+        return "expired"
+    return f"was {decision} by {by}" if by else f"was {decision}"
+
+
 class Refusal(Wire):
     """Why a command changed nothing, and what to do instead."""
 

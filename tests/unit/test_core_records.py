@@ -128,21 +128,29 @@ def test_an_expiry_says_until_when_nobody_decided() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "winner"),
+    ("first", "winner", "told"),
     [
-        (approves("1-0", by="user:amy"), ("user:amy", "approved", "ui")),
-        (rejects("1-0", by="user:amy"), ("user:amy", "rejected", "ui")),
-        (after(3600), ("system", "expired", "timer")),
+        (approves("1-0", by="user:amy"), ("user:amy", "approved", "ui"), "was approved by user:amy at"),
+        (rejects("1-0", by="user:amy"), ("user:amy", "rejected", "ui"), "was rejected by user:amy at"),
+        (after(3600), ("system", "expired", "timer"), "expired at"),
     ],
 )
 @pytest.mark.parametrize("loser", [approves("1-0", by="user:zoe"), rejects("1-0", by="user:zoe")])
-def test_who_decides_second_is_told_who_came_first(first: Step, winner: tuple[str, str, str], loser: Step) -> None:
+def test_who_decides_second_is_told_who_came_first(
+    first: Step, winner: tuple[str, str, str], told: str, loser: Step
+) -> None:
     run = given(asks("suspend"), first, loser)
     refusal = refused(run).refusal
     assert refusal.winner is not None
     assert (refusal.winner.by, refusal.winner.decision, refusal.winner.channel) == winner
-    assert winner[0] in refusal.message
+    assert refusal.message.startswith(f"call '1-0' {told} ")
     assert refused(run).by == "user:zoe"
+
+
+def test_who_resolves_a_call_of_a_run_that_is_over_is_told_which_call_and_who_was_first() -> None:
+    doubted = (*APPROVED, claims("1-0"), after(GRANT_S), is_lost("1-0"))
+    run = given(*doubted, cancels(), resolves("1-0", "succeeded"), resolves("1-0", "not_run"))
+    assert refused(run).refusal.message.endswith(" is cancelled; call '1-0' was resolved by user:eve")
 
 
 @pytest.mark.parametrize("late", [approves("1-0"), rejects("1-0")])

@@ -17,7 +17,7 @@ from agentspan.agents._respond import Response
 from agentspan.agents._result import AgentResult, result_of
 from agentspan.agents._status import AgentStatus, status_of
 from agentspan.agents._streams import Streamed
-from agentspan_schemas.answers import Winner
+from agentspan_schemas.answers import Winner, verdict
 from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.events import TERMINAL
 from agentspan_schemas.http import ExecutionRef, ExecutionView
@@ -199,7 +199,7 @@ def _listed(waiting: Sequence[ApprovalRecord]) -> str:
 def _already_decided(record: ApprovalRecord, now: ExecutionView) -> AlreadyDecided:
     when = f" at {record.decided_at.isoformat(timespec='seconds')}" if record.decided_at else ""
     error = AlreadyDecided(
-        f"call {record.call_id!r} of {record.tool!r} was {record.state} by {record.decided_by}{when}; "
+        f"call {record.call_id!r} of {record.tool!r} {verdict(record.state, record.decided_by)}{when}; "
         f"execution {record.execution_id!r} is {now.status}",
         status=409,
         code="already_decided",

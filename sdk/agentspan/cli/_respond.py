@@ -13,7 +13,7 @@ from agentspan.cli._api import Server
 from agentspan.cli._options import Format
 from agentspan.cli._show import compact, moment, one, out, say
 from agentspan_schemas import JsonObject
-from agentspan_schemas.answers import Winner
+from agentspan_schemas.answers import Winner, verdict
 from agentspan_schemas.approvals import ApprovalRecord
 
 
@@ -163,7 +163,7 @@ def _lost(record: ApprovalRecord, error: Conflict) -> Conflict:
     if not isinstance(error, AlreadyDecided) or error.winner is None:
         return error
     lost = AlreadyDecided(
-        f"call {record.call_id!r} of {record.tool!r}: {_won(error.winner)}; yours changed nothing; "
+        f"call {record.call_id!r} of {record.tool!r} {_won(error.winner)}; yours changed nothing; "
         f"`agentspan agent status {record.execution_id}` shows where it stands",
         status=error.status,
         code=error.code,
@@ -174,14 +174,13 @@ def _lost(record: ApprovalRecord, error: Conflict) -> Conflict:
 
 def _won(winner: Winner) -> str:
     through = f" through {winner.channel}" if winner.channel else ""
-    return f"{winner.decision} by {winner.by} at {moment(winner.at)}{through}"
+    return f"{verdict(winner.decision, winner.by)} at {moment(winner.at)}{through}"
 
 
 def _settled(record: ApprovalRecord) -> str:
-    by = f" by {record.decided_by}" if record.decided_by else ""
     at = f" at {moment(record.decided_at)}" if record.decided_at else ""
     because = f" ({record.reason})" if record.reason else ""
-    return f"call {record.call_id!r} of {record.tool!r} was {record.state}{by}{at}{because}"
+    return f"call {record.call_id!r} of {record.tool!r} {verdict(record.state, record.decided_by)}{at}{because}"
 
 
 def _verdict(record: ApprovalRecord) -> str:

@@ -251,7 +251,7 @@ DECISIONS: list[Misuse] = [
         "",
         5,
         told(
-            "call '3-0' of 'apply_credit': approved by user:bob at {at} through ui; yours changed nothing; "
+            "call '3-0' of 'apply_credit' was approved by user:bob at {at} through ui; yours changed nothing; "
             "`agentspan agent status exec-a1b2c3` shows where it stands"
         ),
     ),

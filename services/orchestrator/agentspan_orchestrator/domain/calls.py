@@ -9,7 +9,7 @@ from agentspan_schemas import Failure, JsonObject, NotCanonical
 from agentspan_schemas import commands as c
 from agentspan_schemas import events as e
 from agentspan_schemas.agents import AgentDefinition
-from agentspan_schemas.answers import Refusal, Winner
+from agentspan_schemas.answers import Refusal, Winner, verdict
 from agentspan_schemas.canonical import args_hash
 from agentspan_schemas.ids import approval_id_for
 
@@ -49,8 +49,8 @@ def decided(draft: Draft, command: c.Decide, definition: AgentDefinition) -> Ref
 
 def already_decided(call_id: str, winner: Winner) -> Refusal:
     """What whoever decides second is told, also when the execution has ended since: who was first."""
-    who = f"{winner.decision} by {winner.by} at {winner.at.isoformat(timespec='seconds')}"
-    return refuse("already_decided", f"call {call_id!r} was {who}; nothing changed", winner)
+    told = f"{verdict(winner.decision, winner.by)} at {winner.at.isoformat(timespec='seconds')}"
+    return refuse("already_decided", f"call {call_id!r} {told}; nothing changed", winner)
 
 
 def _approve(draft: Draft, command: c.Decide, call: Call, definition: AgentDefinition) -> Refusal | None:

@@ -11,7 +11,7 @@ from agentspan_orchestrator.domain.outcome import Draft, Outcome, refuse
 from agentspan_orchestrator.domain.state import Execution, Remembered
 from agentspan_schemas import commands as c
 from agentspan_schemas.agents import AgentDefinition
-from agentspan_schemas.answers import Refusal
+from agentspan_schemas.answers import Refusal, verdict
 
 
 def decide(state: Execution | None, command: c.Command, now: datetime, definition: AgentDefinition | None) -> Outcome:
@@ -54,13 +54,14 @@ def _gone(state: Execution | None, command: c.Command) -> Refusal | None:
     if state is None:
         message = f"there is no execution {command.execution_id!r}; `agentspan agent list` shows what there is"
         return refuse("unknown_execution", message)
-    if state.terminal:
-        winner = state.winners.get(command.call_id) if isinstance(command, c.Decide | c.Resolve) else None
-        if winner and isinstance(command, c.Decide):
-            return calls.already_decided(command.call_id, winner)
-        decided = f"; call was {winner.decision} by {winner.by}" if winner else ""
-        return refuse("finished", f"execution {state.execution_id!r} is {state.status}{decided}", winner)
-    return None
+    if not state.terminal:
+        return None
+    ended = f"execution {state.execution_id!r} is {state.status}"
+    if not isinstance(command, c.Decide | c.Resolve) or (winner := state.winners.get(command.call_id)) is None:
+        return refuse("finished", ended)
+    if isinstance(command, c.Decide):
+        return calls.already_decided(command.call_id, winner)
+    return refuse("finished", f"{ended}; call {command.call_id!r} {verdict(winner.decision, winner.by)}", winner)
 
 
 def _handle(draft: Draft, command: c.Command, definition: AgentDefinition) -> Refusal | None:
