@@ -96,7 +96,3 @@ class WorkerSession(Wire):
     lease_until: Moment | None = None
     """Until when it is counted on unless it is heard of again, by its gateway's clock."""
     schema_version: int = SCHEMA_VERSION
-
-    def fits(self, task: ToolTask) -> bool:
-        """Whether this worker has the task's agent and a tool of the same input schema."""
-        return self.tools.get(task.agent, {}).get(task.tool) == task.input_schema_hash

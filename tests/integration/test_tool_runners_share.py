@@ -109,7 +109,7 @@ class Runner:
             async for batch in stream:
                 await gateway.report(session_id, WorkerReport())
                 for task in filter(None, batch):
-                    await self._take(session_id, task, reports)
+                    await self._take(session_id, ToolTask.model_validate_json(task), reports)
 
     async def _take(self, session_id: str, task: ToolTask, reports: bool) -> None:
         about = {"execution_id": task.execution_id, "call_id": task.call_id, "attempt": task.attempt}

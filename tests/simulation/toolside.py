@@ -170,7 +170,7 @@ async def _serve(runner: Runner, session_id: str, arrived: asyncio.Queue[Line]) 
             async for batch in stream:
                 await runner.process.link.cross()
                 for task in batch:
-                    arrived.put_nowait(task)
+                    arrived.put_nowait(None if task is None else ToolTask.model_validate_json(task))
     except UnknownSession as error:
         arrived.put_nowait(NotFound(str(error)))
 

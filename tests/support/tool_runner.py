@@ -14,6 +14,7 @@ from agentspan_schemas.commands import Command
 from agentspan_schemas.http import SessionRequest
 from agentspan_schemas.messages import UserMessage
 from agentspan_schemas.tasks import ModelTask, Task, ToolTask, WorkerSession
+from agentspan_tool_runner.domain.dispatch import OpenCall
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 REFUND = {"shop": {"refund": "hash-1"}}
@@ -116,6 +117,11 @@ def tool_task(
     )
 
 
+def call_of(task: ToolTask) -> OpenCall:
+    """As the tool-runner gives it to its gateway."""
+    return OpenCall(task.task_key, (task.agent, task.tool, task.input_schema_hash), encode(task))
+
+
 def model_task(execution: int = 1, *, attempt: int = 1) -> ModelTask:
     return ModelTask(
         execution_id=f"exec-{execution}",
@@ -145,8 +151,7 @@ async def standing(table: Table) -> dict[str, WorkerSession]:
         if isinstance(change, CaughtUp):
             break
         assert change.record is not None
-        assert isinstance(change.record.message, WorkerSession)
-        found[change.key] = change.record.message
+        found[change.key] = WorkerSession.model_validate_json(change.record.value)
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from agentspan.eventlog import CaughtUp, Deposed, FateUnknown, Fenced, Outcome, PartitionLog, Record, Stamp
+from agentspan.eventlog import CaughtUp, Change, Deposed, FateUnknown, Fenced, Outcome, PartitionLog, Record, Stamp
 from agentspan.eventlog.memory import Faults, Link, MemoryInbox, MemoryLog, MemoryTable
 
 
@@ -193,6 +193,20 @@ async def test_objects_do_not_cross_a_link() -> None:
         released = await owner.append([made])
         [stored] = await log.partition(0).raw.read(released.records[0].offset, 1)
         assert (stored.record.message is made.message) is crosses
+
+
+async def test_an_object_reaches_who_follows_a_table_but_does_not_stay_there() -> None:
+    table, made = MemoryTable(), Record("x", "k", b"{}", message=object())
+    following = table.follow()
+    assert await anext(following) == CaughtUp()
+    await table.put("k", made)
+    assert made.message is not None
+    for follower, kept in ((following, made.message), (table.follow(), None)):
+        change = await anext(follower)
+        assert isinstance(change, Change)
+        assert change.record == made
+        assert change.record is not None
+        assert change.record.message is kept
 
 
 async def test_an_inbox_forgets_what_was_received_long_ago() -> None:

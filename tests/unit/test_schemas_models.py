@@ -16,7 +16,6 @@ from agentspan_schemas.agents import AgentDefinition, ToolDefinition, schema_has
 from agentspan_schemas.codec import COMMANDS, EVENTS, FAMILIES, NOTES, TASKS
 from agentspan_schemas.events import TERMINAL, Envelope, Event, Totals
 from agentspan_schemas.generate import FOLDER, main, schemas
-from agentspan_schemas.tasks import ToolTask, WorkerSession
 from tests.unit.schemas_examples import EXAMPLES
 
 MODULES = [
@@ -204,17 +203,6 @@ def test_a_tool_is_found_by_name() -> None:
 def test_a_definition_that_can_not_work_is_refused(make: Any, changes: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         make(**changes)
-
-
-def test_a_worker_fits_when_it_has_the_agent_and_a_tool_of_the_same_schema() -> None:
-    task = next(example.message for example in EXAMPLES if example.name == "task.tool")
-    session = next(example.message for example in EXAMPLES if example.name == "worker")
-    assert isinstance(task, ToolTask)
-    assert isinstance(session, WorkerSession)
-    assert session.fits(task)
-    assert not session.fits(task.model_copy(update={"input_schema_hash": "1" * 16}))
-    assert not session.fits(task.model_copy(update={"tool": "mail"}))
-    assert not session.fits(task.model_copy(update={"agent": "sales"}))
 
 
 TOPICS = {

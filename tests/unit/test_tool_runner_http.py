@@ -17,7 +17,7 @@ from agentspan_schemas.http import PROBLEM_TYPE
 from agentspan_schemas.tasks import ToolTask
 from agentspan_tool_runner.api import routes
 from agentspan_tool_runner.service import Gateway
-from tests.support.tool_runner import REFUND, FakeCommands, Ids, StillClock, running, tool_task
+from tests.support.tool_runner import REFUND, FakeCommands, Ids, StillClock, call_of, running, tool_task
 
 HELLO = {"worker": "ann@host/1", "tools": REFUND}
 PING = {"lane": "ping"}
@@ -104,7 +104,7 @@ async def test_a_worker_says_hello_takes_a_task_reports_and_leaves(worker: Worke
         assert answer.status == 200
         assert answer.content_type == "application/x-ndjson"
         assert await line(answer) == PING
-        worker.server.gateway.opened(tool_task(1))
+        worker.server.gateway.opened(call_of(tool_task(1)))
         assert ToolTask.model_validate(await line(answer)) == tool_task(1)
         claim = {"execution_id": "exec-2", "call_id": "1-0", "attempt": 1, "claim_id": "c"}
         worker.server.commands.refusals["c"] = "stale"
@@ -147,7 +147,7 @@ async def test_who_asks_for_the_headers_alone_ends_no_stream(worker: Worker) -> 
         assert await line(answer) == PING
         async with worker.http.head(f"{worker.server.url}/sessions/{session_id}/tasks") as refused:
             assert refused.status == 405
-        worker.server.gateway.opened(tool_task(1))
+        worker.server.gateway.opened(call_of(tool_task(1)))
         assert ToolTask.model_validate(await line(answer)) == tool_task(1)
 
 
@@ -158,7 +158,7 @@ async def test_a_client_that_goes_away_is_noticed_and_what_comes_meanwhile_is_gi
     async with worker.tasks(session_id) as answer:
         assert await line(answer) == PING
         answer.close()
-    worker.server.gateway.opened(tool_task(1))
+    worker.server.gateway.opened(call_of(tool_task(1)))
     async with worker.tasks(session_id) as answer:
         assert await line(answer) == PING
         assert ToolTask.model_validate(await line(answer)) == tool_task(1)

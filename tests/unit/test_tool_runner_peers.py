@@ -2,14 +2,16 @@
 
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentspan_schemas.tasks import MODEL_LANE, WorkerSession
-from agentspan_tool_runner.domain.peers import BURY_AFTER, News, Peers
-from tests.support.tool_runner import REFUND, START, tool_task
+from agentspan_tool_runner.domain.peers import BURY_AFTER, Fit, News, Peers, fits
+from tests.support.tool_runner import REFUND, START, call_of, tool_task
 
 LEASE = timedelta(seconds=10)
+CALL = call_of(tool_task()).fit
 
 
 def worker(session_id: str = "far", *holds: str, gateway_id: str = "gateway-b") -> WorkerSession:
@@ -20,14 +22,27 @@ def lane(session_id: str, *lacks: str) -> WorkerSession:
     return worker(session_id).model_copy(update={"tools": {}, "lanes": (MODEL_LANE,), "lacks": lacks})
 
 
+@pytest.mark.parametrize(
+    ("call", "is_fit"),
+    [
+        (("shop", "refund", "hash-1"), True),
+        (("shop", "refund", "hash-2"), False),
+        (("shop", "mail", "hash-1"), False),
+        (("bank", "refund", "hash-1"), False),
+    ],
+)
+def test_a_worker_fits_when_it_has_the_agent_and_a_tool_of_the_same_schema(call: Fit, is_fit: bool) -> None:
+    assert fits(REFUND, call) is is_fit
+
+
 def test_a_session_counts_from_its_first_record_until_a_lease_after_its_last() -> None:
     peers = Peers(LEASE)
     peers.heard(worker(), START)
     peers.heard(worker(), START + LEASE / 2)
     assert not peers.expire(START + LEASE)
-    assert peers.gateways(tool_task()) == {"gateway-b"}
+    assert peers.gateways(CALL) == {"gateway-b"}
     assert peers.expire(START + LEASE * 1.5).moved
-    assert peers.gateways(tool_task()) == frozenset()
+    assert peers.gateways(CALL) == frozenset()
     assert list(peers.sessions()) == []
 
 

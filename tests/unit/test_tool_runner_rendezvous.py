@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from agentspan_schemas.tasks import MODEL_LANE, WorkerSession
 from agentspan_tool_runner.domain.dispatch import Dispatcher, Session
 from agentspan_tool_runner.domain.lanes import LaneRules
-from agentspan_tool_runner.domain.peers import LOOK_AGAIN, Peers
+from agentspan_tool_runner.domain.peers import LOOK_AGAIN, Peers, fits
 from agentspan_tool_runner.domain.rendezvous import SETTLE, Rendezvous, ranking
-from tests.support.tool_runner import START, tool_task
+from tests.support.tool_runner import START, call_of, tool_task
 
 LEASE = timedelta(seconds=10)
 MOMENT = timedelta(milliseconds=1)
@@ -99,10 +99,10 @@ def test_each_tool_call_that_somebody_fits_is_handed_out_once(
     given: list[str] = []
     for name in gateways:
         rules = _gateway(name, records)
-        given += [handout.task.task_key for n in numbers for handout in rules.open(tool_task(n), START)]
-        given += [handout.task.task_key for handout in rules.reconsider(LOOK_AGAIN, START + LEASE - MOMENT)]
-    fits = any(record.fits(tool_task()) for record in records)
-    assert sorted(given) == sorted(tool_task(n).task_key for n in numbers if fits)
+        given += [handout.key for n in numbers for handout in rules.open(call_of(tool_task(n)), START)]
+        given += [handout.key for handout in rules.reconsider(LOOK_AGAIN, START + LEASE - MOMENT)]
+    anybody = any(fits(record.tools, call_of(tool_task()).fit) for record in records)
+    assert sorted(given) == sorted(tool_task(n).task_key for n in numbers if anybody)
 
 
 @given(st.dictionaries(names, st.booleans(), min_size=1), tasks, st.booleans())

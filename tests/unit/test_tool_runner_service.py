@@ -1,10 +1,13 @@
 """The tool-runner as a whole: the tasks table feeds the lane and the gateway, and only what still stands is begun."""
 
+import json
+
 import pytest
 
 from agentspan.eventlog import Record
 from agentspan.eventlog.memory import MemoryTable
 from agentspan_schemas.agents import AgentDefinition
+from agentspan_schemas.codec import encode
 from agentspan_tool_runner.models import ModelRequest, ModelResponse, Providers
 from agentspan_tool_runner.service import ToolRunner
 from tests.support.tool_runner import (
@@ -78,7 +81,17 @@ async def test_model_calls_are_made_and_tool_calls_wait_for_a_worker(room: Room)
         grant = room.service.gateway.hello(hello())
         assert (grant.lease_s, grant.grant_s) == (12.0, 6.0)
         with room.service.gateway.stream(grant.session_id) as stream:
-            assert await anext(stream) == (None, tool_task(2))
+            assert await anext(stream) == (None, encode(tool_task(2)))
+
+
+async def test_a_task_that_another_hand_wrote_in_several_lines_is_one_of_a_workers(room: Room) -> None:
+    task = tool_task(1)
+    spread = json.dumps(json.loads(encode(task)), indent=1).encode()
+    async with running(room.service):
+        await room.tasks.put(task.task_key, Record(task.lane, task.execution_id, spread))
+        await settled()
+        with room.service.gateway.stream(room.service.gateway.hello(hello()).session_id) as stream:
+            assert await anext(stream) == (None, encode(task))
 
 
 async def test_what_was_closed_before_it_started_is_not_begun(room: Room) -> None:
@@ -90,7 +103,7 @@ async def test_what_was_closed_before_it_started_is_not_begun(room: Room) -> Non
         await settled()
         assert room.commands.ids() == ["exec-2/model-1/1/result"]
         with room.service.gateway.stream(room.service.gateway.hello(hello()).session_id) as stream:
-            assert await anext(stream) == (None, tool_task(4))
+            assert await anext(stream) == (None, encode(tool_task(4)))
 
 
 async def test_a_tombstone_closes_a_task(room: Room) -> None:

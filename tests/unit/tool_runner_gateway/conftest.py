@@ -47,9 +47,9 @@ class Listener:
 
     async def tasks(self) -> list[ToolTask]:
         """The tasks that have come."""
-        return [task for task in await self._next() or () if task is not None]
+        return [ToolTask.model_validate_json(task) for task in await self._next() or () if task is not None]
 
-    async def _next(self) -> tuple[ToolTask | None, ...] | None:
+    async def _next(self) -> tuple[bytes | None, ...] | None:
         """What has come; None when nothing has."""
         reading = asyncio.ensure_future(anext(self._stream))
         await settled()

@@ -7,7 +7,7 @@ import pytest
 from agentspan.eventlog.commands import OutcomeUnknown, Unavailable
 from agentspan_schemas import Failure
 from agentspan_schemas.commands import Claim, Decline, ReturnResult
-from tests.support.tool_runner import START, running, settled, tool_task
+from tests.support.tool_runner import START, call_of, running, settled, tool_task
 from tests.unit.tool_runner_gateway.conftest import CLAIM, OK, Room, result
 
 
@@ -55,7 +55,7 @@ async def test_what_is_not_on_the_log_stays_in_the_workers_hand(room: Room, erro
     async with running(room.gateway):
         session_id = room.session()
         room.listen(session_id)
-        room.gateway.opened(tool_task(1))
+        room.gateway.opened(call_of(tool_task(1)))
         room.commands.failures = [error]
         (answer,) = await room.report(session_id, results=[result()])
         assert (answer.accepted, answer.code, answer.message) == (False, code, str(error))
@@ -66,7 +66,7 @@ async def test_what_is_not_on_the_log_stays_in_the_workers_hand(room: Room, erro
 async def test_a_granted_call_is_given_to_nobody_else_when_its_worker_is_lost(room: Room) -> None:
     ann = room.session("ann")
     room.listen(ann)
-    room.gateway.opened(tool_task(1, once=True))
+    room.gateway.opened(call_of(tool_task(1, once=True)))
     await room.report(ann, claims=[CLAIM])
     bob = room.listen(room.session("bob"))
     room.gateway.leave(ann)
@@ -77,12 +77,12 @@ async def test_a_refused_claim_leaves_the_hand_and_the_next_attempt_is_given(roo
     room.commands.refusals["claim-1"] = "stale"
     session_id = room.session()
     listener = room.listen(session_id)
-    room.gateway.opened(tool_task(1, once=True))
+    room.gateway.opened(call_of(tool_task(1, once=True)))
     assert await listener.tasks() == [tool_task(1, once=True)]
     (answer,) = await room.report(session_id, claims=[CLAIM])
     assert (answer.accepted, answer.code) == (False, "stale")
     room.gateway.closed(tool_task(1).task_key)
-    room.gateway.opened(tool_task(1, once=True, attempt=2))
+    room.gateway.opened(call_of(tool_task(1, once=True, attempt=2)))
     assert await listener.tasks() == [tool_task(1, once=True, attempt=2)]
 
 

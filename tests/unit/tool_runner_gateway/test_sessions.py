@@ -10,7 +10,7 @@ from agentspan_schemas.codec import encode
 from agentspan_schemas.http import WorkerReport
 from agentspan_schemas.tasks import WorkerSession
 from agentspan_tool_runner.service import Draining, UnknownSession
-from tests.support.tool_runner import REFUND, START, hello, running, settled, standing, tool_task
+from tests.support.tool_runner import REFUND, START, call_of, hello, running, settled, standing, tool_task
 from tests.unit.tool_runner_gateway.conftest import CLAIM, OK, Room, result
 
 
@@ -20,12 +20,12 @@ def test_a_hello_is_answered_with_lease_and_grant(room: Room) -> None:
 
 
 async def test_a_stream_begins_with_a_sign_of_life_and_has_the_tasks_that_fit(room: Room) -> None:
-    room.gateway.opened(tool_task(1))
-    room.gateway.opened(tool_task(2, schema="hash-2"))
+    room.gateway.opened(call_of(tool_task(1)))
+    room.gateway.opened(call_of(tool_task(2, schema="hash-2")))
     with room.gateway.stream(room.session()) as stream:
-        assert await anext(stream) == (None, tool_task(1))
-        room.gateway.opened(tool_task(3))
-        assert await anext(stream) == (tool_task(3),)
+        assert await anext(stream) == (None, encode(tool_task(1)))
+        room.gateway.opened(call_of(tool_task(3)))
+        assert await anext(stream) == (encode(tool_task(3)),)
 
 
 async def test_an_unknown_session_is_told_to_open_another_one(room: Room) -> None:
@@ -48,26 +48,26 @@ async def test_a_session_says_until_when_it_is_counted_on(room: Room) -> None:
 async def test_a_newer_stream_ends_the_older_one(room: Room) -> None:
     session_id = room.session()
     older = room.listen(session_id)
-    room.gateway.opened(tool_task(1))
+    room.gateway.opened(call_of(tool_task(1)))
     newer = room.listen(session_id)
     assert await older.ended()
     assert await newer.tasks() == [tool_task(1)]
     older.close()
-    room.gateway.opened(tool_task(2))
+    room.gateway.opened(call_of(tool_task(2)))
     assert await newer.tasks() == [tool_task(2)]
 
 
 async def test_nothing_is_given_to_a_session_without_a_stream(room: Room) -> None:
     session_id = room.session()
     room.listen(session_id).close()
-    room.gateway.opened(tool_task(1))
+    room.gateway.opened(call_of(tool_task(1)))
     assert await room.listen(session_id).tasks() == [tool_task(1)]
 
 
 async def test_a_good_bye_gives_the_tasks_to_others_at_once(room: Room) -> None:
     ann = room.session("ann")
     listener = room.listen(ann)
-    room.gateway.opened(tool_task(1))
+    room.gateway.opened(call_of(tool_task(1)))
     bob = room.listen(room.session("bob"))
     room.gateway.leave(ann)
     assert await listener.ended()
@@ -77,7 +77,7 @@ async def test_a_good_bye_gives_the_tasks_to_others_at_once(room: Room) -> None:
 async def test_a_worker_that_comes_back_keeps_its_tasks(room: Room) -> None:
     first = room.session("ann")
     room.listen(first)
-    room.gateway.opened(tool_task(1))
+    room.gateway.opened(call_of(tool_task(1)))
     bob = room.listen(room.session("bob"))
     second = room.session("ann", holds=(tool_task(1).task_key,))
     room.gateway.leave(first)
@@ -133,7 +133,7 @@ async def test_a_session_that_is_silent_for_its_lease_is_over_and_its_tasks_go_o
     async with running(room.gateway):
         frozen = room.session("ann")
         room.listen(frozen)
-        room.gateway.opened(tool_task(1))
+        room.gateway.opened(call_of(tool_task(1)))
         awake = room.session("bob")
         bob = room.listen(awake)
         assert await bob.tasks() == []
@@ -184,8 +184,8 @@ async def test_what_a_worker_has_in_hand_is_announced_until_it_reports_it(room: 
         session_id = room.session()
         room.listen(session_id)
         once, plain = tool_task(1, once=True), tool_task(2)
-        room.gateway.opened(once)
-        room.gateway.opened(plain)
+        room.gateway.opened(call_of(once))
+        room.gateway.opened(call_of(plain))
         await room.report(session_id, claims=[CLAIM])
         room.gateway.closed(once.task_key)  # granted: the core closes it, and the code runs
         await room.clock.pass_by(0.2)
@@ -218,8 +218,8 @@ async def test_two_gateways_share_the_work_and_take_over_from_each_other(room: R
         listeners = {near: room.listen(near), far: room.listen(far, other)}
         await settled()
         for number in range(20):
-            room.gateway.opened(tool_task(number))
-            other.opened(tool_task(number))
+            room.gateway.opened(call_of(tool_task(number)))
+            other.opened(call_of(tool_task(number)))
         taken = {name: await listener.tasks() for name, listener in listeners.items()}
         assert sorted(task.execution_id for tasks in taken.values() for task in tasks) == sorted(
             f"exec-{number}" for number in range(20)

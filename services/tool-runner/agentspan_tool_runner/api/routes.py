@@ -17,11 +17,10 @@ from agentspan_doors import DoorError, Plain, Said, body_of, json_of, problem_re
 from agentspan_schemas import MAX_VALUE_BYTES
 from agentspan_schemas.codec import encode
 from agentspan_schemas.http import SessionRequest, WorkerReport
-from agentspan_schemas.tasks import ToolTask
 from agentspan_tool_runner.service import Draining, Gateway, TaskStream, UnknownSession
 
 PREFIX = "/api/v1/gateway"
-PING = b'{"lane":"ping"}\n'
+PING = b'{"lane":"ping"}'
 
 MAX_HELLO_BYTES = 256 * 1024
 MAX_REPORT_BYTES = MAX_VALUE_BYTES
@@ -99,7 +98,7 @@ class _TaskLines(Response):
 async def _send_lines(stream: TaskStream, send: Send) -> None:
     with suppress(OSError):  # the client went away: what did not arrive is given again
         async for batch in stream:
-            lines = b"".join(_line(task) for task in batch)
+            lines = b"".join([(PING if task is None else task) + b"\n" for task in batch])
             await send({"type": "http.response.body", "body": lines, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -108,10 +107,6 @@ async def _end_with_client(receive: Receive, stream: TaskStream) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     stream.end()
-
-
-def _line(task: ToolTask | None) -> bytes:
-    return PING if task is None else encode(task) + b"\n"
 
 
 def _door(endpoint: Endpoint) -> Endpoint:

@@ -8,28 +8,34 @@ Apart from the gateway because it knows no clock and no I/O: every method takes 
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import takewhile
+from typing import NamedTuple
 
-from agentspan_schemas.tasks import ToolTask
-from agentspan_tool_runner.domain.peers import Fit, News, Peers, fit_of
+from agentspan_tool_runner.domain.peers import Fit, News, Peers, Tools, fits
 from agentspan_tool_runner.domain.rendezvous import Rendezvous, ranking
 
 MAX_IN_HAND = 200
 """So many tasks at most are in one session's hand; the others wait for it, or for another worker."""
 
-Tools = Mapping[str, Mapping[str, str]]
-"""For each agent: tool name to input-schema hash."""
+
+class OpenCall(NamedTuple):
+    """A task that somebody is to be given. Hundred thousands may wait: what is kept of each is its JSON, which a worker
+    gets as it stands."""
+
+    key: str
+    fit: Fit
+    json: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Handout:
+class Handout(NamedTuple):
     """Give this task to this session."""
 
     session_id: str
-    task: ToolTask
+    key: str
+    json: bytes
 
 
 @dataclass(slots=True)
@@ -57,16 +63,6 @@ class Session:
         """All that it can take."""
         return ((agent, tool, schema) for agent, tools in self.tools.items() for tool, schema in tools.items())
 
-    def fits(self, task: ToolTask) -> bool:
-        """Whether it can take this task, as `WorkerSession` says of others'."""
-        return self.tools.get(task.agent, {}).get(task.tool) == task.input_schema_hash
-
-
-@dataclass(slots=True)
-class _Open:
-    task: ToolTask
-    rendezvous: Rendezvous = field(default_factory=Rendezvous)
-
 
 class Dispatcher:
     """The open tasks and the sessions of this gateway, among the others' sessions."""
@@ -75,7 +71,9 @@ class Dispatcher:
         self._gateway_id = gateway_id
         self._peers = peers
         self._lease = peers.lease
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, OpenCall] = {}
+        self._turns: defaultdict[str, Rendezvous] = defaultdict(Rendezvous)
+        """Of the open tasks that others could have taken."""
         self._by_fit: dict[Fit, dict[str, None]] = defaultdict(dict)
         self._settled: dict[str, datetime] = {}
         self.sessions: dict[str, Session] = {}
@@ -88,23 +86,22 @@ class Dispatcher:
 
     # Tasks
 
-    def open(self, task: ToolTask, now: datetime, *, new: bool = True) -> list[Handout]:
+    def open(self, call: OpenCall, now: datetime, *, new: bool = True) -> list[Handout]:
         """A task is to be done; the same one again changes nothing. Somebody may have it already unless it is new."""
-        key = task.task_key
-        if key not in self._open:
-            self._open[key] = _Open(task)
-            self._by_fit[fit_of(task)][key] = None
-        return self._hand_out([key], now, free=new)
+        if call.key not in self._open:
+            self._open[call.key] = call
+            self._by_fit[call.fit][call.key] = None
+        return self._hand_out([call.key], now, free=new)
 
     def close(self, key: str) -> None:
         """The task is not to be done any more. Who has it in hand still has, and will say so."""
         self._settled.pop(key, None)
-        entry = self._open.pop(key, None)
-        if entry is not None:
-            fit = fit_of(entry.task)
-            del self._by_fit[fit][key]
-            if not self._by_fit[fit]:
-                del self._by_fit[fit]
+        self._turns.pop(key, None)
+        call = self._open.pop(key, None)
+        if call is not None:
+            del self._by_fit[call.fit][key]
+            if not self._by_fit[call.fit]:
+                del self._by_fit[call.fit]
 
     def settle(self, key: str, now: datetime) -> None:
         """What is on the log about this task will close it: it is handed to nobody meanwhile."""
@@ -122,7 +119,7 @@ class Dispatcher:
         session = self.sessions[session_id]
         session.listening = True
         again = [
-            Handout(session_id, self._open[key].task)
+            Handout(session_id, key, self._open[key].json)
             for key in session.hand
             if key in self._open and key not in self._settled
         ]
@@ -187,11 +184,11 @@ class Dispatcher:
         return [handout for handout in chosen if handout is not None]
 
     def _choose(self, key: str, now: datetime, free: bool) -> Handout | None:
-        entry = self._open.get(key)
-        if entry is None or key in self._settled or self._is_in_hand(key):
+        call = self._open.get(key)
+        if call is None or key in self._settled or self._is_in_hand(key):
             return None
-        fitting = [session for session in self.sessions.values() if session.fits(entry.task)]
-        if not fitting or not self._is_ours(entry, fitting, now, free):
+        fitting = [session for session in self.sessions.values() if fits(session.tools, call.fit)]
+        if not fitting or not self._is_ours(call, fitting, now, free):
             return None
         takers = [session for session in fitting if session.has_room]
         if not takers:
@@ -200,18 +197,19 @@ class Dispatcher:
         idlest = [session.session_id for session in takers if len(session.hand) == least]
         session_id = idlest[0] if len(idlest) == 1 else ranking(key, idlest)[0]
         self.sessions[session_id].hand[key] = None
-        return Handout(session_id, entry.task)
+        return Handout(session_id, key, call.json)
 
     def _is_in_hand(self, key: str) -> bool:
         return self._peers.holds(key) or any(key in session.hand for session in self.sessions.values())
 
-    def _is_ours(self, entry: _Open, fitting: list[Session], now: datetime, free: bool) -> bool:
+    def _is_ours(self, call: OpenCall, fitting: list[Session], now: datetime, free: bool) -> bool:
         if self._peers.alone:
             return True
         if not any(session.stands for session in fitting):
             return False
-        others = self._peers.gateways(entry.task)
+        others = self._peers.gateways(call.fit)
         if not others:
             return True
-        key, nodes = entry.task.task_key, others | {self._gateway_id}
-        return entry.rendezvous.is_ours(key, self._gateway_id, nodes, now, step_in=self._lease, free=free)
+        nodes = others | {self._gateway_id}
+        turn = self._turns[call.key]
+        return turn.is_ours(call.key, self._gateway_id, nodes, now, step_in=self._lease, free=free)

@@ -5,11 +5,11 @@ compared. One that dies without a good-bye leaves its record behind; after some 
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from agentspan_schemas.tasks import MODEL_LANE, ToolTask, WorkerSession
+from agentspan_schemas.tasks import MODEL_LANE, WorkerSession
 
 BURY_AFTER = 5
 """So many leases after the last sign of life a dead session's record is deleted."""
@@ -17,10 +17,14 @@ BURY_AFTER = 5
 Fit = tuple[str, str, str]
 """Agent, tool and input-schema hash: what a worker must have for a call."""
 
+Tools = Mapping[str, Mapping[str, str]]
+"""What a worker has. For each agent: tool name to input-schema hash."""
 
-def fit_of(task: ToolTask) -> Fit:
-    """What a worker must have for this call."""
-    return task.agent, task.tool, task.input_schema_hash
+
+def fits(tools: Tools, fit: Fit) -> bool:
+    """Whether a worker with these tools can run the call: its agent's tool, of the same input schema."""
+    agent, tool, schema = fit
+    return tools.get(agent, {}).get(tool) == schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +123,10 @@ class Peers:
         """Whether a live one has this task in hand."""
         return key in self._held
 
-    def gateways(self, task: ToolTask) -> frozenset[str]:
-        """The gateways that have a worker for this call."""
-        fit = fit_of(task)
+    def gateways(self, fit: Fit) -> frozenset[str]:
+        """The gateways that have a worker for such calls."""
         if fit not in self._gateways:
-            self._gateways[fit] = frozenset(other.gateway_id for other in self.sessions() if other.fits(task))
+            self._gateways[fit] = frozenset(other.gateway_id for other in self.sessions() if fits(other.tools, fit))
         return self._gateways[fit]
 
     def lanes(self, model: str | None = None) -> frozenset[str]:

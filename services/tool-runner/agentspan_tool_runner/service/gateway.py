@@ -22,8 +22,8 @@ from agentspan_schemas.http import (
     WorkerReport,
 )
 from agentspan_schemas.ids import task_key_for
-from agentspan_schemas.tasks import ToolTask, WorkerSession
-from agentspan_tool_runner.domain.dispatch import Dispatcher, Handout, Session
+from agentspan_schemas.tasks import WorkerSession
+from agentspan_tool_runner.domain.dispatch import Dispatcher, Handout, OpenCall, Session
 from agentspan_tool_runner.domain.peers import News, Peers
 from agentspan_tool_runner.ports import NewId, Now, Sleep
 from agentspan_tool_runner.service import reports
@@ -89,9 +89,9 @@ class Gateway:
 
     # The feed of tasks
 
-    def opened(self, task: ToolTask, *, new: bool = True) -> None:
+    def opened(self, call: OpenCall, *, new: bool = True) -> None:
         """A tool call is to be run: from now on, or, if not new, already before. One that no worker fits is kept."""
-        self._give(self._dispatcher.open(task, self._now(), new=new))
+        self._give(self._dispatcher.open(call, self._now(), new=new))
 
     def closed(self, key: str) -> None:
         """A tool call is not to be run any more."""
@@ -263,7 +263,7 @@ class Gateway:
 
     def _give(self, handouts: Iterable[Handout]) -> None:
         for handout in handouts:
-            self._streams[handout.session_id].put(handout.task)
+            self._streams[handout.session_id].put(handout.json)
             self.announcer.changed(handout.session_id)
 
 

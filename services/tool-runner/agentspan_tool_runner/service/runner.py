@@ -12,8 +12,9 @@ from agentspan.eventlog import CaughtUp, Change, Table
 from agentspan.eventlog.commands import Commands
 from agentspan.eventlog.messages import message_of
 from agentspan_schemas import Unreadable
-from agentspan_schemas.codec import TASKS
+from agentspan_schemas.codec import TASKS, encode
 from agentspan_schemas.tasks import ModelTask, ToolTask
+from agentspan_tool_runner.domain.dispatch import OpenCall
 from agentspan_tool_runner.models import Providers
 from agentspan_tool_runner.ports import Chance, DefinitionOf, Deltas, NewId, Now, Sleep
 from agentspan_tool_runner.service.gateway import Gateway
@@ -116,6 +117,11 @@ class ToolRunner:
             case ModelTask():
                 self.models.opened(task, new=new)
             case ToolTask():
-                self.gateway.opened(task, new=new)
+                self.gateway.opened(_call(task, change.key, change.record.value), new=new)
             case _:
                 assert_never(task)
+
+
+def _call(task: ToolTask, key: str, value: bytes) -> OpenCall:
+    """As the table has it. What another hand wrote in several lines would be no line of a worker's stream."""
+    return OpenCall(key, (task.agent, task.tool, task.input_schema_hash), encode(task) if b"\n" in value else value)

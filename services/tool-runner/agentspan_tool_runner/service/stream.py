@@ -3,18 +3,16 @@
 import asyncio
 from collections import deque
 
-from agentspan_schemas.tasks import ToolTask
-
 
 class TaskStream:
-    """`async for batch in stream`: what has come since, at least one thing; None is a sign of life. Ends with `end`."""
+    """`async for batch in stream`: the JSON of what has come, at least one; None is a sign of life. Ends with `end`."""
 
     def __init__(self) -> None:
-        self._pending: deque[ToolTask | None] = deque()
+        self._pending: deque[bytes | None] = deque()
         self._news = asyncio.Event()
         self._ended = False
 
-    def put(self, task: ToolTask | None) -> None:
+    def put(self, task: bytes | None) -> None:
         """Add a task, or a sign of life."""
         self._pending.append(task)
         self._news.set()
@@ -27,7 +25,7 @@ class TaskStream:
     def __aiter__(self) -> "TaskStream":
         return self
 
-    async def __anext__(self) -> tuple[ToolTask | None, ...]:
+    async def __anext__(self) -> tuple[bytes | None, ...]:
         await self._news.wait()
         if not self._pending:
             raise StopAsyncIteration
