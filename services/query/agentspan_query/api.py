@@ -64,6 +64,7 @@ def router(query: Query) -> APIRouter:
     api = APIRouter(prefix="/api/v1", tags=["history"], dependencies=[Depends(known_parameters)])
     _add_lists(api, query)
     _add_execution(api, query)
+    _add_stream(api, query)
     return api
 
 
@@ -129,6 +130,8 @@ def _add_execution(api: APIRouter, query: Query) -> None:
         body = ",".join(stored.payload for stored in found)
         return Response(f'{{"items":[{body}]}}', media_type="application/json")
 
+
+def _add_stream(api: APIRouter, query: Query) -> None:
     @api.get(
         "/executions/{execution_id}/stream",
         summary="Its events as they come (SSE)",
