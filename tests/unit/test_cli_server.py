@@ -74,6 +74,15 @@ def test_what_a_server_said_that_did_not_start_stands_on_lines_of_its_own(
     assert capsys.readouterr().err.splitlines()[1:] == ["one", r"two\x1b[2J"]
 
 
+def test_a_setting_that_nothing_reads_is_told_before_the_server_starts_without_it(
+    called: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AGENTSPAN_PROT", "7000")
+    assert main(["server", "start"]) == 7
+    assert called[0][0] == "start"
+    assert capsys.readouterr().err == "nothing reads AGENTSPAN_PROT; did you mean AGENTSPAN_PORT?\n"
+
+
 @pytest.mark.parametrize("line", ["start --port 70000", "start --port x", "stop --port 1", "restart"])
 def test_a_wrong_option_is_refused(called: list[Any], line: str) -> None:
     assert main(["server", *line.split()]) == 2

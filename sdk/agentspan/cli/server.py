@@ -51,6 +51,7 @@ def start(
     clickhouse: ClickHouse = None,
 ) -> NoReturn:
     """Start a server, here or detached."""
+    _tell_of_names(data)
     _end_with(
         lambda commands: commands.start(data, host, port, detach=detach, log=log, roles=roles, clickhouse=clickhouse)
     )
@@ -150,6 +151,15 @@ def tool_runner(
     from agentspan.cli import _run
 
     _run.serve([_run.load_agent(target, Path.cwd()) for target in targets], autostart=False)
+
+
+def _tell_of_names(data: Path | None) -> None:
+    """Where a setting is misspelt the server starts without it, and nobody runs `agentspan doctor` in a container."""
+    from agentspan.cli._doctor_here import Here
+    from agentspan.cli._show import say
+
+    if found := Here(data).names():
+        say(f"{found.said}; {found.next}")
 
 
 def _end_with(command: Callable[[ModuleType], int]) -> NoReturn:
