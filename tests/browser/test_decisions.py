@@ -136,6 +136,17 @@ async def test_who_is_second_is_told_who_was_first(site: Site, page: Page) -> No
     assert f"{run}.2-0" not in agents.EFFECTS
 
 
+async def test_who_decides_after_the_expiry_is_told_that_it_was_too_late(site: Site, page: Page) -> None:
+    run = await site.waiting()
+    winner = {"by": "system", "decision": "expired", "at": "2026-05-01T10:00:00Z", "channel": "timer"}
+    problem = {"code": "already_decided", "detail": "call '2-0' expired", "winner": winner}
+    await page.route("**/decision", lambda route: route.fulfill(status=409, json=problem))
+    await page.goto(f"/executions/{run}")
+    await page.get_by_role("button", name="Approve").click()
+    told = page.get_by_role("status")
+    await expect(told).to_contain_text("Too late: issue_refund expired at 2026-05-01 10:00:00 UTC. Nothing changed.")
+
+
 async def test_a_call_that_is_decided_while_it_is_looked_at_says_by_whom(site: Site, page: Page) -> None:
     run = await site.waiting()
     await page.goto(f"/executions/{run}")

@@ -124,6 +124,7 @@ function conflict(tool, problem) {
   const { winner } = problem;
   if (!winner) return `Nothing changed: ${problem.detail}`;
   const at = new Date(winner.at).toISOString().slice(0, 19).replace("T", " ");
+  if (winner.decision === "expired") return `Too late: ${tool} expired at ${at} UTC. Nothing changed.`;
   const through = winner.channel ? ` through ${winner.channel}` : "";
   return `Somebody was first: ${tool} was ${winner.decision} by ${winner.by}${through} at ${at} UTC. Nothing changed.`;
 }
