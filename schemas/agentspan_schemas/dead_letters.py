@@ -71,7 +71,8 @@ REASONS = (
     Reason(
         UNREADABLE_EVENT,
         "events",
-        "nobody can read it, and history goes on without it: report its bytes (`agentspan dlq show ID --raw`); where a"
+        "nobody can read it: history goes on without it, and its run stands still (docs/log.md says what to do); report"
+        " its bytes (`agentspan dlq show ID --raw`); where a"
         " later release reads them, `agentspan query rebuild` has it, then discard",
     ),
     Reason("failed", "both", "the server's logs have the error: mend it, then replay"),
