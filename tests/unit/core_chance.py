@@ -119,6 +119,7 @@ def _of_model(run: Run) -> list[Step]:
         model_fails(),
         model_fails(retry_after_s=20),
         model_fails(retryable=False),
+        model_fails(kind="authentication", retryable=False),
         is_lost("model"),
         is_lost("model"),
     ]

@@ -85,7 +85,12 @@ def asks(*asked: Asked) -> Step:
 
 
 def model_fails(
-    *, retryable: bool = True, retry_after_s: float | None = None, attempt: int | None = None, turn: int | None = None
+    *,
+    kind: str = OVERLOADED.kind,
+    retryable: bool = True,
+    retry_after_s: float | None = None,
+    attempt: int | None = None,
+    turn: int | None = None,
 ) -> Step:
     def step(run: Run) -> Outcome:
         now_turn, now_attempt = _model_step(run)
@@ -95,7 +100,7 @@ def model_fails(
                 execution_id=EXECUTION,
                 turn=turn or now_turn,
                 attempt=attempt or now_attempt,
-                error=OVERLOADED,
+                error=OVERLOADED.model_copy(update={"kind": kind}),
                 retryable=retryable,
                 retry_after_s=retry_after_s,
                 worker="model-lane",

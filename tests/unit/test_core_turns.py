@@ -36,6 +36,8 @@ from tests.unit.core_steps import (
 FIRST, SECOND = "model-1/1", "model-2/1"
 GRANTED = (asks("refund"), approves("1-0"), claims("1-0"))
 A_TURN = (asks("lookup"),)
+LOOKED_UP = (asks("lookup"), returns("1-0"))
+NO_KEY = model_fails(kind="missing_key", retryable=False)
 BRIEF = SUPPORT.model_copy(update={"max_turns": 1})
 YEAR_S = 365 * 24 * 3600.0
 
@@ -50,6 +52,18 @@ MODEL = (
     Row("so does the sixth failure",
         (model_fails(), after(60)) * 5, model_fails(), "failed", status="failed"),
     Row("and the fifth loss", (is_lost("model"),) * 4, is_lost("model"), "failed", status="failed"),
+    Row("a server without a key ends a run that has nothing to lose", (), NO_KEY, "failed", status="failed"),
+    Row("one that has waits until it has one", LOOKED_UP, NO_KEY, "retry_scheduled"),
+    Row("and goes on then",
+        (*LOOKED_UP, *(NO_KEY, after(3600)) * 50), replies("Done."), "model_replied done", status="completed"),
+    Row("it is asked at once in the beginning", (*LOOKED_UP, NO_KEY), after(1), tasks="model-2/2"),
+    Row("and once an hour in the end", (*LOOKED_UP, *(NO_KEY, after(3600)) * 50, NO_KEY), after(1799)),
+    Row("for a week",
+        (*LOOKED_UP, *(NO_KEY, after(3600)) * 179), NO_KEY, "failed", status="failed"),
+    Row("what its own account is to blame for is so, too",
+        LOOKED_UP, model_fails(kind="billing", retryable=False), "retry_scheduled"),
+    Row("what the run itself is to blame for is not",
+        LOOKED_UP, model_fails(kind="request_too_large", retryable=False), "failed", status="failed"),
     Row("the first reply of any attempt counts",
         (is_lost("model"),), replies("Done.", attempt=1), "model_replied done", status="completed"),
     Row("a reply counts while the next attempt waits for its time",

@@ -28,6 +28,15 @@ OUTPUT_ASKS = 2
 FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 60.0
 
+MENDED_BY_PEOPLE = frozenset(
+    {"authentication", "billing", "missing_key", "not_found", "permission", "unknown_provider"}
+)
+"""Failures of a model call that are not the execution's own: the server's key, its account, what it can reach."""
+
+LONGEST_MENDING_S = 3600.0
+MENDING_ATTEMPTS = 180
+"""After the first turn such a call is asked again for a week, at last once an hour (docs/decisions/0131)."""
+
 LONGEST_ASKED_S = 24 * 3600.0
 """A model's API that asks to be left alone for longer ends the execution (docs/decisions/0129)."""
 
@@ -43,9 +52,9 @@ def later(moment: datetime, seconds: float) -> datetime:
     return moment + timedelta(seconds=min(seconds, NEVER_S))
 
 
-def backoff(execution_id: str, step: str, attempt: int) -> timedelta:
+def backoff(execution_id: str, step: str, attempt: int, longest_s: float = LONGEST_BACKOFF_S) -> timedelta:
     """How long to wait before the attempt after `attempt`: doubling, with a spread that follows from the ids."""
-    ceiling = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (attempt - 1))
+    ceiling = min(longest_s, FIRST_BACKOFF_S * 2 ** (attempt - 1))
     digest = hashlib.sha256(f"{execution_id}/{step}/{attempt}".encode()).digest()
     spread = int.from_bytes(digest[:4], "big") / 2**32
     return timedelta(seconds=ceiling * (0.5 + spread / 2))

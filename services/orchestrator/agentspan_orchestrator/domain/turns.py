@@ -75,23 +75,34 @@ def model_failed(draft: Draft, command: c.ModelFailed) -> Refusal | None:
         return stale
     if step is None or command.attempt != step.attempt:
         return refuse("stale", f"attempt {command.attempt} of turn {command.turn} is over; nothing to do")
-    if not command.retryable or command.attempt >= rules.MODEL_ATTEMPTS:
-        draft.emit(e.Failed, error=command.error)
+    if (final := _final(command)) is not None:
+        draft.emit(e.Failed, error=final)
         return None
-    asked_s = command.retry_after_s or 0
-    if asked_s > rules.LONGEST_ASKED_S:
-        draft.emit(e.Failed, error=_asked_for_too_long(command.error, asked_s))
-        return None
-    pause_s = rules.backoff(command.execution_id, f"model-{command.turn}", command.attempt).total_seconds()
+    longest_s = rules.LONGEST_MENDING_S if _is_mended_by_people(command) else rules.LONGEST_BACKOFF_S
+    pause = rules.backoff(command.execution_id, f"model-{command.turn}", command.attempt, longest_s)
     draft.emit(
         e.RetryScheduled,
         turn=command.turn,
         attempt=command.attempt + 1,
-        retry_at=rules.later(draft.now, max(pause_s, asked_s)),
+        retry_at=rules.later(draft.now, max(pause.total_seconds(), command.retry_after_s or 0)),
         reason="error",
         error=command.error,
     )
     return None
+
+
+def _final(command: c.ModelFailed) -> Failure | None:
+    """With what the execution ends; None where the model is asked again."""
+    attempts = rules.MODEL_ATTEMPTS if command.retryable else 1
+    if command.attempt >= (rules.MENDING_ATTEMPTS if _is_mended_by_people(command) else attempts):
+        return command.error
+    asked_s = command.retry_after_s or 0
+    return _asked_for_too_long(command.error, asked_s) if asked_s > rules.LONGEST_ASKED_S else None
+
+
+def _is_mended_by_people(command: c.ModelFailed) -> bool:
+    """Whether somebody has to see to the server or its account first, and work that was done would be lost."""
+    return command.turn > 1 and command.error.kind in rules.MENDED_BY_PEOPLE
 
 
 def _asked_for_too_long(error: Failure, asked_s: float) -> Failure:
