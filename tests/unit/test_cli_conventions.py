@@ -142,7 +142,7 @@ def test_colours_are_for_terminals_that_want_them(
 def test_a_coloured_table_is_the_plain_one_with_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("COLUMNS", "40")
     shown = []
     for stream in (Terminal(), io.StringIO()):
         monkeypatch.setattr(sys, "stdout", stream)
@@ -152,7 +152,7 @@ def test_a_coloured_table_is_the_plain_one_with_colours(monkeypatch: pytest.Monk
     assert coloured[1].startswith("a         \x1b[33mwaiting\x1b[0m  xxx")
     assert "b\\x1b[2J  \x1b[31mfailed\x1b[0m" in coloured[2]
     bare = [re.sub(r"\x1b\[\d+m", "", line) for line in coloured]
-    assert bare[1] == plain[1][:29] + "…"
+    assert bare[1] == plain[1][:39] + "…"
     assert bare[2] == plain[2]
 
 
@@ -173,6 +173,46 @@ def test_a_line_is_cut_at_the_edge_whatever_script_it_is_in(monkeypatch: pytest.
     monkeypatch.setattr(sys, "stdout", stream := Terminal())
     _show.table(("TEXT",), [("取" * 20,), ("x取" * 20,), ("x" * 20,)])
     assert stream.getvalue().splitlines()[1:] == ["取" * 4 + "…", "x取" * 3 + "…", "x" * 9 + "…"]
+
+
+WIDE = ("exec-a1b2c3", "2026-05-01 10:00:00", "a" * 60, "b" * 60)
+
+
+def test_texts_share_what_a_terminal_has_and_nothing_else_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    for columns, texts in ((80, 22), (120, 42), (200, 60)):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setattr(sys, "stdout", stream := Terminal())
+        _show.table(("EXECUTION", "AT", "ARGS", "OUTCOME"), [WIDE])
+        _, row = stream.getvalue().splitlines()
+        assert row.split("  ")[:2] == ["exec-a1b2c3", "2026-05-01 10:00:00"]
+        assert [len(text) for text in row.split("  ")[2:]] == [texts, texts]
+
+
+def test_what_has_no_room_on_its_line_stands_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys, "stdout", stream := Terminal())
+    _show.table(
+        ("EXECUTION", "AT", "ARGS"), [("exec-a1b2c3", "2026-05-01 10:00:00", "amount_usd=99, reason=" + "x" * 30)]
+    )
+    assert stream.getvalue().splitlines() == [
+        "EXECUTION    AT",
+        "    ARGS",
+        "exec-a1b2c3  2026-05-01 10:00:00",
+        "    amount_usd=99, reason=xxxxxxxxxxxxx…",
+    ]
+
+
+def test_a_text_in_a_table_is_as_long_as_the_terminal_is_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    assert _show.room() == 80
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    assert _show.room() == 300
+
+
+def test_one_of_a_thing_is_not_several() -> None:
+    assert (_show.counted(1, "tool call"), _show.counted(2, "turn")) == ("1 tool call", "2 turns")
 
 
 # errors that are nobody's fault, and ends

@@ -13,7 +13,7 @@ from agentspan.cli._colours import painted
 from agentspan.cli._exits import ExitCode
 from agentspan.cli._options import Format, Range
 from agentspan.cli._respond import Response, steps
-from agentspan.cli._show import as_json_lines, brief, compact, many, moment, one, out, printable, say
+from agentspan.cli._show import as_json_lines, brief, compact, counted, many, moment, one, out, printable, say
 from agentspan_schemas.approvals import ApprovalRecord
 
 WATCHED = 1000
@@ -153,5 +153,5 @@ def _facts(record: ApprovalRecord) -> list[tuple[str, str]]:
     if record.reason:
         facts.append(("doubt" if record.state == "in_doubt" else "reason", printable(record.reason)))
     if record.attempts_total:
-        facts.append(("attempts", f"{record.attempts_total} decisions of other services"))
+        facts.append(("attempts", f"{counted(record.attempts_total, 'decision')} of other services"))
     return facts

@@ -13,11 +13,8 @@ from agentspan.cli._api import Server
 from agentspan.cli._history import Standing, facts, next_steps, standing_of
 from agentspan.cli._options import Format, Range
 from agentspan.cli._run import line
-from agentspan.cli._show import compact, excerpt, fields, one, out, printable, say, several, table
+from agentspan.cli._show import compact, excerpt, fields, one, out, printable, room, say, several, table
 from agentspan_schemas import events as e
-
-LONGEST = 80
-"""Of arguments and outcomes in a table; as JSON they are whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +145,7 @@ def _after(call: Call, event: e.Event) -> Call:
 
 
 def _row(call: Call) -> tuple[str, ...]:
-    args, outcome = excerpt(compact(call.args), LONGEST), excerpt(call.outcome, LONGEST)
+    args, outcome = excerpt(compact(call.args), room()), excerpt(call.outcome, room())
     return call.call_id, call.tool, call.state, args, outcome
 
 

@@ -11,7 +11,7 @@ from agentspan.cli._held import Held, grants, held
 from agentspan.cli._options import Format
 from agentspan.cli._respond import missing_for
 from agentspan.cli._respond import steps as respond_steps
-from agentspan.cli._show import brief, compact, excerpt, fields, many, moment, one, out, printable, say
+from agentspan.cli._show import brief, compact, counted, excerpt, fields, many, moment, one, out, printable, room, say
 from agentspan_schemas import events as e
 from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.events import TERMINAL
@@ -19,8 +19,6 @@ from agentspan_schemas.http import ExecutionView
 
 LONGEST = 200
 """Of a prompt, for people."""
-
-IN_A_LIST = 80
 
 AWAITED = (("state", "pending"), ("state", "in_doubt"))
 """Of a request for a decision, while a person is awaited."""
@@ -169,7 +167,7 @@ def show_waiting(found: Waiting) -> None:
 
     def row(run: ExecutionView) -> tuple[str, ...]:
         awaits = _calls(found.calls.get(run.execution_id, ())) or ", ".join(run.totals.waiting_on)
-        return run.execution_id, run.agent, moment(run.started_at), awaits, _line(run.prompt or "", IN_A_LIST)
+        return run.execution_id, run.agent, moment(run.started_at), awaits, _line(run.prompt or "", room())
 
     titles = ("EXECUTION", "AGENT", "STARTED", "WAITING ON", "PROMPT")
     many(found.executions, Format.TABLE, titles, row, f"no executions fit (as of {found.as_of})")
@@ -204,14 +202,14 @@ def _awaits(record: ApprovalRecord) -> str:
 def facts(run: ExecutionView) -> list[tuple[str, str]]:
     """What there is to know about it, for people."""
     totals = run.totals
-    spent = f"{totals.turns} turns, {totals.tool_calls} tool calls, {totals.input_tokens} tokens in"
+    turns, calls = counted(totals.turns, "turn"), counted(totals.tool_calls, "tool call")
     known = [
         ("execution", run.execution_id),
         ("status", painted(run.status, sys.stdout)),
         ("agent", f"{run.agent} (version {run.agent_version})"),
         ("started", moment(run.started_at) + (f" by {run.requested_by}" if run.requested_by else "")),
         ("updated", f"{moment(run.updated_at)}, event {run.seq}"),
-        ("totals", f"{spent}, {totals.output_tokens} out"),
+        ("totals", f"{turns}, {calls}, {counted(totals.input_tokens, 'token')} in, {totals.output_tokens} out"),
     ]
     if run.prompt:
         known.append(("prompt", _line(run.prompt, LONGEST)))
@@ -232,7 +230,7 @@ def _row(run: ExecutionView) -> tuple[str, ...]:
         run.status,
         waiting_on,
         moment(run.started_at),
-        _line(run.prompt or "", IN_A_LIST),
+        _line(run.prompt or "", room()),
     )
 
 

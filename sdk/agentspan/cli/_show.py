@@ -32,6 +32,18 @@ GAP = "  "
 NAME = 10
 """So wide is a field's name."""
 
+NARROW = 40
+"""A column wider than this holds texts."""
+
+LEAST = 16
+"""A text with less room than this on its line says nothing."""
+
+TEXT = 80
+"""So much of a text stands in a table where there is no terminal to say more."""
+
+BELOW = "    "
+"""Before what went below its line."""
+
 WIDTH = 120
 """So wide is a line of prose where there is no terminal to say it."""
 
@@ -119,22 +131,58 @@ def fields(pairs: Iterable[tuple[str, str]]) -> None:
         out(f"{first}{f'{chr(10)}{below}'.join(lines)}".rstrip())
 
 
+def counted(number: int, one: str) -> str:
+    """`1 turn`, `2 turns`."""
+    return f"{number} {one if number == 1 else f'{one}s'}"
+
+
 def excerpt(text: str, most: int) -> str:
     """The beginning of a text, where it is longer."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns; on a terminal, a line that is too long is cut at its edge."""
-    lines = [titles, *([printable(cell) for cell in row] for row in rows)]
+    """Columns. Where a terminal is narrow texts give way, and the last goes below its line before nothing is left."""
+    lines = [[*titles], *([printable(cell) for cell in row] for row in rows)]
     widths = [max(_columns(line[column]) for line in lines) for column in range(len(titles))]
-    edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    fitting = _fitting(widths, edge)
+    if len(widths) > 1 and _length(fitting) > edge:
+        fitting = _fitting(widths[:-1], edge)
     coloured = has_colour(sys.stdout)
     for number, line in enumerate(lines):
-        padded = (cell + " " * (width - _columns(cell)) for cell, width in zip(line, widths, strict=True))
-        text = GAP.join(padded).rstrip()
-        text = text if edge is None or _columns(text) <= edge else _cut(text, edge - 1) + "…"
-        out(_painted_line(text, line, widths) if coloured and number else text)
+        _print_row(line[: len(fitting)], fitting, edge, coloured=coloured and number > 0)
+        for below in line[len(fitting) :]:
+            out(_at_most(BELOW + below, edge))
+
+
+def room() -> int:
+    """So much of a text is worth a place in a table: what a terminal has room for."""
+    return max(TEXT, shutil.get_terminal_size().columns) if sys.stdout.isatty() else TEXT
+
+
+def _fitting(widths: Sequence[int], edge: int) -> list[int]:
+    """Texts so much narrower that a line fits: what is wide, and what is last. Ids, names and times stay whole."""
+    fitting, last = list(widths), len(widths) - 1
+    texts = [column for column, width in enumerate(widths) if width > NARROW or column == last]
+    while _length(fitting) > edge and fitting[widest := max(texts, key=fitting.__getitem__)] > LEAST:
+        fitting[widest] -= 1
+    return fitting
+
+
+def _length(widths: Sequence[int]) -> int:
+    return sum(widths) + len(GAP) * (len(widths) - 1)
+
+
+def _print_row(line: Sequence[str], widths: Sequence[int], edge: int, *, coloured: bool) -> None:
+    cells = [_at_most(cell, width) for cell, width in zip(line, widths, strict=True)]
+    padded = (cell + " " * (width - _columns(cell)) for cell, width in zip(cells, widths, strict=True))
+    text = _at_most(GAP.join(padded).rstrip(), edge)
+    out(_painted_line(text, cells, widths) if coloured else text)
+
+
+def _at_most(text: str, columns: int) -> str:
+    return text if _columns(text) <= columns else _cut(text, columns - 1) + "…"
 
 
 def _columns(text: str) -> int:

@@ -45,7 +45,7 @@ def migrate(
     output: Output = Format.TABLE,
 ) -> None:
     """Bring the tables of a ClickHouse up to this release. Running it again, or twice at once, does no harm."""
-    from agentspan.cli._show import one, out, say
+    from agentspan.cli._show import counted, one, out, say
 
     found = asked("upkeep", lambda upkeep: upkeep.migrate_tables(clickhouse, check=check, with_analysts=analysts))
     if output is not Format.TABLE:
@@ -59,9 +59,9 @@ def migrate(
         case (), _:
             say("the tables are this release's")
         case names, True:
-            say(f"ran {len(names)} migrations")
+            say(f"ran {counted(len(names), 'migration')}")
         case names, _:
-            say(f"{len(names)} migrations are to run: the same command without --check runs them")
+            say(f"to be run: {counted(len(names), 'migration')}; the same command without --check runs them")
             raise typer.Exit(ExitCode.REFUSED)
 
 

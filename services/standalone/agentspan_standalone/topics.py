@@ -64,7 +64,7 @@ def create(log: str | None, counts: Counts) -> Report:
     config = named_by(log, client="topics")
     plan = _plan(config, counts)
     made = frozenset(asked(create_topics(config, plan)))
-    said = f"made {len(made)} topics"
+    said = "made 1 topic" if len(made) == 1 else f"made {len(made)} topics"
     if len(made) < len(plan):
         said += (
             f"; {len(plan) - len(made)} were there: `agentspan topics check` tells whether they are as they should be"
