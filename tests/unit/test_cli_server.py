@@ -63,6 +63,19 @@ def test_the_servers_commands_are_called_and_their_exit_code_is_ours(
     assert called == [call]
 
 
+@pytest.mark.parametrize("service", ["orchestrator", "tool-runner", "approvals", "query"])
+def test_a_service_alone_starts_with_what_the_environment_says(
+    called: list[Any], monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    monkeypatch.setenv("AGENTSPAN_LOG", "kafka://localhost:9092")
+    assert main([service]) == 7
+    assert ("roles", service) in called[0]
+
+
+def test_a_port_of_0_is_an_option_of_the_approvals_service(called: list[Any]) -> None:
+    assert main(["approvals", "--port", "0"]) == 7
+
+
 def test_what_a_server_said_that_did_not_start_stands_on_lines_of_its_own(
     called: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

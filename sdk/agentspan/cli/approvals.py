@@ -1,11 +1,14 @@
 """`agentspan approvals …`: what waits for a person, and many decisions at once; and, without a command, the service of
 that name."""
 
+import os
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentspan.cli import _complete, server
+from agentspan.cli._exits import ExitCode
 from agentspan.cli._options import (
     DryRun,
     Format,
@@ -25,7 +28,7 @@ from agentspan.cli._options import (
 if TYPE_CHECKING:
     from agentspan.cli._respond import Response
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None)
 
 Calls = Annotated[
     list[str],
@@ -49,9 +52,12 @@ def serve(
 ) -> None:
     """Calls that wait, or waited, for a person.
 
-    With options and no command: start an approvals service alone, on the log of a cluster.
+    With options or AGENTSPAN_LOG, and no command: start an approvals service alone, on the log of a cluster.
     """
     if context.invoked_subcommand is None:
+        if not server.given_options(context) and not os.environ.get("AGENTSPAN_LOG"):
+            print(context.get_help(), file=sys.stderr)
+            raise typer.Exit(ExitCode.USAGE)
         server.start(detach, data, port, host, log, "approvals")
     server.refuse_options(context)
 

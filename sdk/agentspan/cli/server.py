@@ -106,10 +106,14 @@ def logs(
     _logs.show(folder, lines, level, output, follow=follow)
 
 
+def given_options(context: typer.Context) -> list[str]:
+    """The names of those that stand on the command line."""
+    return [name for name, value in context.params.items() if value is not None and value is not False]
+
+
 def refuse_options(context: typer.Context) -> None:
     """Before a command, the options of the service that starts without one would be ignored."""
-    if given := [name for name, value in context.params.items() if value is not None and value is not False]:
-        names = ", ".join(f"--{name}" for name in given)
+    if names := ", ".join(f"--{name}" for name in given_options(context)):
         raise typer.BadParameter(
             f"{names}: for starting the service, not for {context.invoked_subcommand!r}: leave out the one or the other"
         )
