@@ -87,7 +87,22 @@ REST: list[Misuse] = [
         2,
         helped("topics create", "invalid value for '--partitions': '0' should be greater than or equal to 1"),
     ),
-    ("query list", "", 2, helped("query", "no such command 'list'")),
+    (
+        "query list",
+        "",
+        2,
+        helped(
+            "query",
+            "no such command 'list'. Did you mean `agentspan agent list`, `agentspan approvals list`, "
+            "`agentspan execution list`, `agentspan dlq list`?",
+        ),
+    ),
+    ("agent message exec-a", "", 2, helped("agent", "no such command 'message'. Did you mean `agentspan agent send`?")),
+    ("agent start shop:a", "", 2, helped("agent", "no such command 'start'. Did you mean `agentspan agent run`?")),
+    ("start", "", 2, helped("", "no such command 'start'. Did you mean `agentspan server start`?")),
+    ("version", "", 2, helped("", "no such command 'version'. Did you mean `agentspan --version`?")),
+    ("agent list --json", "", 2, helped("agent list", "no such option: --json. Did you mean `-o json`?")),
+    ("server start --json", "", 2, helped("server start", "no such option: --json")),
     (
         "query --clickhouse http://clickhouse:8123 migrate",
         "",
@@ -110,7 +125,7 @@ REST: list[Misuse] = [
         3,
         told(
             "no Agentspan server answers at http://127.0.0.1:9 (Connect call failed ('127.0.0.1', 9)); "
-            "start one with `agentspan server start`, or name another in AGENTSPAN_SERVER_URL"
+            "start one with `agentspan server start --port 9`, or name another in AGENTSPAN_SERVER_URL"
         ),
     ),
     *(

@@ -279,9 +279,16 @@ async def test_none_at_the_default_address_is_started_and_said(capsys: pytest.Ca
     assert said == f"agentspan: started a server at {DEFAULT_URL}; `agentspan server stop` ends it\n"
 
 
-@pytest.mark.parametrize(("url", "autostart"), [("http://elsewhere:6767", True), (DEFAULT_URL, False)])
-async def test_none_elsewhere_or_with_autostart_off_is_an_error(url: str, autostart: bool) -> None:
-    with pytest.raises(ServerUnavailable, match=re.escape(f"no Agentspan server answers at {url}; start one")):
+@pytest.mark.parametrize(
+    ("url", "autostart", "todo"),
+    [
+        ("http://elsewhere:6767", True, "look whether it runs and can be reached from here, or name another in"),
+        (DEFAULT_URL, False, "start one with `agentspan server start`, or name another in"),
+        ("http://localhost:7000", True, "start one with `agentspan server start --port 7000`, or name another in"),
+    ],
+)
+async def test_none_elsewhere_or_with_autostart_off_is_an_error(url: str, autostart: bool, todo: str) -> None:
+    with pytest.raises(ServerUnavailable, match=re.escape(f"no Agentspan server answers at {url}; {todo}")):
         await ensure_server(url, answering(False), not_launched, autostart=autostart)
 
 

@@ -27,6 +27,8 @@ START = (sys.executable, "-m", "agentspan_standalone", "start", "--detach")
 
 START_S = 60.0
 
+_HERE = ("localhost", "127.0.0.1", "::1")
+
 
 def server_url(given: str | None, environ: Mapping[str, str] = os.environ) -> str:
     """The server's address: as given, else from AGENTSPAN_SERVER_URL, else the default. Raises ConfigurationError."""
@@ -66,6 +68,18 @@ def _warn(said: str) -> None:
     logger.warning(said)
 
 
+def unanswered(url: str, why: str = "") -> str:
+    """That nobody answers there, and what to do: a server can be started where the address is this machine's."""
+    address = urlsplit(url)
+    if address.hostname in _HERE:
+        port = "" if address.port in (None, urlsplit(DEFAULT_URL).port) else f" --port {address.port}"
+        todo = f"start one with `agentspan server start{port}`"
+    else:
+        todo = "look whether it runs and can be reached from here"
+    because = f" ({why})" if why else ""
+    return f"no Agentspan server answers at {url}{because}; {todo}, or name another in {URL_VARIABLE}"
+
+
 async def ensure_server(
     url: str,
     answers: Callable[[], Awaitable[bool]],
@@ -80,10 +94,7 @@ async def ensure_server(
     if await answers():
         return
     if url != DEFAULT_URL or not autostart:
-        raise ServerUnavailable(
-            f"no Agentspan server answers at {url}; start one with `agentspan server start`, "
-            f"or name another in {URL_VARIABLE}"
-        )
+        raise ServerUnavailable(unanswered(url))
     said = await launch()
     if not await answers():
         raise ServerUnavailable(f"a server was started, and does not answer at {url}: {said or 'it said nothing'}")

@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import BaseModel, ValidationError
 
+from agentspan.agents._discovery import unanswered
 from agentspan.agents._errors import ServerUnavailable
 from agentspan.agents._identity import Client, identity
 from agentspan.agents._outage import Outage
@@ -172,10 +173,7 @@ class Http:
     def _unavailable(self, error: BaseException) -> ServerUnavailable:
         cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
         why = (isinstance(cause, OSError) and cause.strerror) or str(cause) or type(cause).__name__
-        return ServerUnavailable(
-            f"no Agentspan server answers at {self.server_url} ({why}); start one with `agentspan server start`, "
-            "or name another in AGENTSPAN_SERVER_URL"
-        )
+        return ServerUnavailable(unanswered(self.server_url, why))
 
 
 def _said(body: BaseModel | None) -> tuple[dict[str, str], bytes | None]:

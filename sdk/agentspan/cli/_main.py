@@ -182,6 +182,9 @@ def _explained(error: Exception) -> Explained:
 
 def _wrong_line(error: Exception, message: str, argv: Sequence[str]) -> Explained:
     """Of a command line that is wrong: what, and where the help is."""
+    from agentspan.cli._meant import meant
+
+    message = meant(error, message)
     if message.startswith("Usage: "):
         message = "a command is missing"
     options = getattr(getattr(error, "param", None), "opts", [])
