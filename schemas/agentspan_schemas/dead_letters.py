@@ -51,7 +51,9 @@ REASONS = (
     ),
     Reason("newer_version", "both", "upgrade the server, then replay"),
     Reason("too_large", "both", "one message is at most 1 MiB: have a reference sent instead, then discard"),
-    Reason("unknown_agent", "tickets", "serve the agent, then replay"),
+    Reason(
+        "unknown_agent", "tickets", "serve the agent, then replay; a name that is wrong: mend the sender, then discard"
+    ),
     Reason("model_unavailable", "tickets", "give the server what the agent's model needs, then replay"),
     Reason("no_mapping", "tickets", "set a ticket mapping, then replay"),
     Reason(

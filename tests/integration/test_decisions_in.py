@@ -165,6 +165,8 @@ BAD: list[tuple[str, bytes, Headers, str, str]] = [
         "field_repeated",
         "'decision' stands twice",
     ),
+    ("other arguments by another name", raw(args={"usd": 20}), (), "invalid", "'edited_args'"),
+    ("other arguments, misspelt", raw(editedArgs={"usd": 20}), (), "invalid", "has no 'editedArgs'"),
     ("too deep", raw()[:-1] + b', "edited_args": {"n": ' + b"[" * 150 + b"]" * 150 + b"}}", (), "invalid", "deep"),
     ("too large", raw(reason="x" * 2**20), (), "too_large", "1048576"),
     ("too large as a command", raw(reason="x" * (2**20 - 280)), (), "too_large", "1048576"),
@@ -191,6 +193,15 @@ async def test_what_is_no_decision_is_put_aside_whole_and_stops_no_other(
     assert (letter.key, letter.value, letter.headers) == (b"k", value, own)
     assert (letter.why.error, letter.why.service, letter.why.offset) == (code, "approvals", 0)
     assert says in letter.why.message
+
+
+async def test_a_field_that_nobody_knows_and_that_edits_nothing_is_left_aside() -> None:
+    office = Office()
+    async with office.open() as here:
+        await requested(here)
+        await office.topic.write(raw(trace="t-1"))
+        record = await office.record(CALL, attempted)
+    assert (record.state, office.dead.letters) == ("approved", [])
 
 
 async def test_a_structured_cloud_event_is_a_decision_too() -> None:

@@ -3,6 +3,7 @@
 A decision that no request can show the outcome of is a dead letter with the reason.
 """
 
+import difflib
 import json
 
 from pydantic import ValidationError
@@ -25,6 +26,9 @@ NOBODYS: frozenset[RefusalCode] = frozenset({"unknown_execution", "unknown_call"
 """Refusals of a decision that is about no request at all."""
 
 CHANNEL = "topic"
+
+OTHER_ARGUMENTS = ("edited_args", "args", "arguments")
+"""What a decision may have called the arguments to run the call with; the first is their name."""
 
 
 class Decisions:
@@ -90,7 +94,14 @@ def _decision(delivery: Delivery) -> Decision:
 
 
 def _checked(decision: Decision) -> DecisionRequest:
-    """What the HTTP door would refuse is refused here, too."""
+    """What the HTTP door would refuse is refused here, too; of fields that nobody knows, those that edit in vain."""
+    for name in decision.model_extra or {} if decision.decision == "approve" else {}:
+        if difflib.get_close_matches(name.lower(), OTHER_ARGUMENTS, n=1, cutoff=0.8):
+            raise Rejected(
+                "invalid",
+                f"decision {decision.decision_id!r}: a decision has no {name!r}; other arguments are 'edited_args', "
+                "and without them it would approve those that were asked for",
+            )
     try:
         return DecisionRequest.model_validate(
             {name: getattr(decision, name) for name in ("decision", "args_hash", "reason", "edited_args")}
