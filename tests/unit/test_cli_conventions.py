@@ -189,18 +189,20 @@ def test_texts_share_what_a_terminal_has_and_nothing_else_is_cut(monkeypatch: py
         assert [len(text) for text in row.split("  ")[2:]] == [texts, texts]
 
 
+WIDE_LAST = ("exec-a1b2c3", "2026-05-01 10:00:00", "amount_usd=99, reason=" + "x" * 30)
+
+
 def test_what_has_no_room_on_its_line_stands_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setattr(sys, "stdout", stream := Terminal())
-    _show.table(
-        ("EXECUTION", "AT", "ARGS"), [("exec-a1b2c3", "2026-05-01 10:00:00", "amount_usd=99, reason=" + "x" * 30)]
-    )
+    _show.table(("EXECUTION", "AT", "ARGS"), [WIDE_LAST, (*WIDE_LAST[:2], "")])
     assert stream.getvalue().splitlines() == [
         "EXECUTION    AT",
         "    ARGS",
         "exec-a1b2c3  2026-05-01 10:00:00",
         "    amount_usd=99, reason=xxxxxxxxxxxxx…",
+        "exec-a1b2c3  2026-05-01 10:00:00",
     ]
 
 

@@ -63,8 +63,10 @@ def test_check_ends_with_1_when_anything_differs(
     plans: list[tuple[KafkaConfig, Sequence[PlannedTopic]]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["topics", "check", "--log", LOG]) == 1
-    _, row = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr()
+    _, row = said.out.splitlines()
     assert row.split() == ["shop.events", "partitions", "12", "4"]
+    assert "give the --partitions, --replication and --min-insync that they were created with" in said.err
     assert main(["topics", "check", "--log", LOG, "--replication", "2"]) == 0
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "all 13 topics are as planned\n")
@@ -80,7 +82,7 @@ def test_describe_ends_with_1_when_a_topic_is_missing(
     said = capsys.readouterr()
     [row] = map(json.loads, said.out.splitlines())
     assert (row["topic"], row["partitions"], row["cleanup.policy"]) == ("shop.events", 4, "delete")
-    assert said.err == "1 of 13 topics are there\n"
+    assert said.err == "1 of 13 topics are there: `agentspan topics create` makes what is missing\n"
 
 
 def test_acls_are_lines_for_the_clusters_own_tool_or_data(capsys: pytest.CaptureFixture[str]) -> None:

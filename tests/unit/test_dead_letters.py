@@ -244,6 +244,8 @@ def test_what_is_no_dead_letter_is_left_out(
         (("show", "tickets/0:99"), 4, "no dead letter 'tickets/0:99'"),
         (("replay", "tickets/0:0", "tickets/0:99"), 4, "no dead letter 'tickets/0:99'"),
         (("show", "0:99"), 2, "no dead letter's id"),
+        (("list", "--why", "nomapping"), 2, "'nomapping' is no reason of a dead letter; they are unreadable, invalid,"),
+        (("replay", "--all", "--why", "nomapping"), 2, "no reason of a dead letter"),
         (("list", "--topic", "tasks"), 2, "tickets, decisions, events"),
         (("show", "tasks/0:1"), 2, "tickets, decisions, events"),
         (("replay",), 2, "which ones?"),

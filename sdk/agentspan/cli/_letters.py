@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentspan.cli._options import Format
-from agentspan.cli._show import moment, one, out, printable, say, several, table
+from agentspan.cli._show import counted, moment, one, out, printable, say, several, table
 
 if TYPE_CHECKING:
     from agentspan_standalone.dlq import Done, Letter
@@ -21,7 +21,7 @@ LONGEST_KEY = 40
 def show_list(letters: "Sequence[Letter]", output: Format, *, handled: bool) -> None:
     """Those that were found, and how many."""
     _rows(letters, output, handled=handled)
-    say(f"{len(letters)} dead letters" if letters else "no dead letters")
+    say(counted(len(letters), "dead letter") if letters else "no dead letters")
 
 
 def show_done(done: "Done", verb: str, output: Format) -> None:

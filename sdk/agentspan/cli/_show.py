@@ -152,7 +152,7 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     coloured = has_colour(sys.stdout)
     for number, line in enumerate(lines):
         _print_row(line[: len(fitting)], fitting, edge, coloured=coloured and number > 0)
-        for below in line[len(fitting) :]:
+        for below in filter(None, line[len(fitting) :]):
             out(_at_most(BELOW + below, edge))
 
 

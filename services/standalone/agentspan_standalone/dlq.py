@@ -15,7 +15,7 @@ from agentspan.eventlog import LogError
 from agentspan.eventlog.letters import Letter as Letter
 from agentspan.eventlog.letters import Letterbox, LetterId, handle, letters, replay, whole
 from agentspan.eventlog.sqlite_letters import SqliteLetters
-from agentspan_schemas.dead_letters import Handled
+from agentspan_schemas.dead_letters import REASONS, Handled
 from agentspan_schemas.topics import EVENTS, WITH_DEAD_LETTERS, Topic
 from agentspan_standalone.errors import LetterHandled, LogRefused, NoSuchLetter, SettingsError
 from agentspan_standalone.plumbing import LETTERS_FILE, LOG_FILE
@@ -43,6 +43,12 @@ class Filters:
     topic: str | None = None
     why: tuple[str, ...] = ()
     since: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Raises SettingsError for a reason that there is not: no letter has it, which looked as if there were none."""
+        known = [reason.code for reason in REASONS]
+        for wrong in sorted(set(self.why) - set(known)):
+            raise SettingsError(f"{wrong!r} is no reason of a dead letter; they are {', '.join(known)}")
 
     def fit(self, letter: Letter) -> bool:
         """Whether it is one of them; of the topic were asked no others."""

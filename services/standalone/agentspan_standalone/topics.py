@@ -36,6 +36,9 @@ GROUPS = (ORCHESTRATORS, INGEST, DECISIONS, PUBLISHERS)
 TOLD = ("cleanup.policy", "retention.ms", "min.insync.replicas", "unclean.leader.election.enable")
 """The settings that `describe` shows of each topic; Kafka's own tools show the rest."""
 
+COUNTED = frozenset({"partitions", "replication", "min.insync.replicas"})
+"""What differs where `check` was given other counts than `create`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -77,8 +80,17 @@ def check(log: str | None, counts: Counts) -> Report:
     config = named_by(log, client="topics")
     plan = _plan(config, counts)
     found = asked(_check(config, plan))
-    said = f"not as planned: {len(found)}" if found else f"all {len(plan)} topics are as planned"
+    said = f"not as planned: {len(found)}{_advice(found)}" if found else f"all {len(plan)} topics are as planned"
     return Report(tuple(asdict(each) for each in found), said, as_planned=not found)
+
+
+def _advice(found: Sequence[Difference]) -> str:
+    settings = {each.setting for each in found}
+    if "topic" in settings:
+        return "; `agentspan topics create` makes what is missing"
+    if settings and settings <= COUNTED:
+        return "; give the --partitions, --replication and --min-insync that they were created with"
+    return ""
 
 
 def describe(log: str | None) -> Report:
@@ -87,6 +99,8 @@ def describe(log: str | None) -> Report:
     names = [each.name for each in planned_topics(TopicChoices(prefix=config.prefix))]
     found = asked(describe_topics(config, names))
     said = f"{len(found)} of {len(names)} topics are there"
+    if len(found) < len(names):
+        said += ": `agentspan topics create` makes what is missing"
     return Report(tuple(map(_described, found)), said, as_planned=len(found) == len(names))
 
 
