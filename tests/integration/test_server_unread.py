@@ -64,6 +64,9 @@ def test_a_server_goes_on_and_shows_what_it_has_and_what_it_lacks(tmp_path: Path
         assert 'agentspan_executions_unread{partition="0"} 1' in measured
         told = "partition 0: nothing of 'exec-a' is decided until a server can read it: 'waiting' of 'exec-a' at 0:7"
         assert told in server.log.read_text()
+        still = "nothing is decided of 1 execution, of which a record can't be read"
+        assert httpx.get(f"{server.url}/readyz").json()["executions"].startswith(still)
+        assert agentspan(server, "server", "status")["executions"].startswith(still)
         refused = server.http.post("/executions/exec-a/cancel", json={})
         assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
         assert "'waiting' of 'exec-a' at 0:7 of the log can't be read" in refused.json()["detail"]

@@ -280,6 +280,11 @@ def test_an_address_that_is_none_fails() -> None:
     [
         (says(200, OK), "ok", "takes work, and history is up to date"),
         (says(200, OK | {"history": "no disk"}), "warn", "takes work; history falls behind: no disk"),
+        (
+            says(200, OK | {"executions": "nothing is decided", "history": "b"}),
+            "warn",
+            "takes work; nothing is decided",
+        ),
         (says(200, OK | {"approvals": "requests wait", "history": "b"}), "warn", "takes work; requests wait"),
         (says(503, {"detail": "it restores"}), "fail", "it takes no work: it restores"),
         (says(500, {}), "fail", "it takes no work: GET /readyz: 500"),

@@ -44,7 +44,8 @@ def standing() -> dict[str, str]:
         answer = fetched(f"{url}/readyz")
     except OSError as error:
         return {"url": url, "status": f"not answering ({reason(error)})"}
-    said = {name: str(answer.body[name]) for name in ("status", "history", "approvals") if answer.body.get(name)}
+    names = ("status", "history", "approvals", "executions")
+    said = {name: str(answer.body[name]) for name in names if answer.body.get(name)}
     if answer.status == 200 and "status" in said:
         return {"url": url, **said}
     return {

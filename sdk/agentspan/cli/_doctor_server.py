@@ -60,6 +60,9 @@ class Asked:
         if waiting := answer.body.get("approvals"):
             next_step = "upgrade the server to the release of the others: until then those requests are shown nowhere"
             return Check("ready", "warn", f"takes work; {waiting}", next_step)
+        if still := answer.body.get("executions"):
+            next_step = "`agentspan server logs --level warning`, and `agentspan dlq list --topic events`"
+            return Check("ready", "warn", f"takes work; {still}", next_step)
         if behind := answer.body.get("history"):
             next_step = "work goes on, lists are late; `agentspan server logs --level warning` says why"
             return Check("ready", "warn", f"takes work; history falls behind: {behind}", next_step)

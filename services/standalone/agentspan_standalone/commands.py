@@ -85,7 +85,7 @@ def status(data: Path | None = None, show: Callable[[Mapping[str, object]], None
     if standing is None:
         raise _not_running(settings)
     said = _readyz(standing["url"])
-    told = {name: said[name] for name in ("history", "approvals") if said.get(name)}
+    told = {name: said[name] for name in ("history", "approvals", "executions") if said.get(name)}
     show({**standing, "data": str(settings.data), "status": said.get("status", "not answering"), **told})
     return 0 if said.get("status") == "ok" else 1
 

@@ -119,13 +119,20 @@ class Services:
         return found + await self._lags.samples()
 
     def health(self) -> Health:
-        """What is to be said of a process that takes work: what falls behind, or waits for an upgrade."""
-        return Health(history=self.history.trouble if self.history else None, approvals=self._requests_wait())
+        """What is to be said of a process that takes work: what falls behind, waits for an upgrade, or stands still."""
+        history = self.history.trouble if self.history else None
+        return Health(history=history, approvals=self._requests_wait(), executions=self._stand_still())
 
     def _requests_wait(self) -> str | None:
         waiting = self.approvals.waits_for if self.approvals else {}
         partitions = f"requests of {len(waiting)} of {self._on.log.partitions} partitions wait for an upgrade"
         return f"{partitions}: {next(iter(waiting.values()))}" if waiting else None
+
+    def _stand_still(self) -> str | None:
+        unread = sum(each.unread for each in self.orchestrator.standings()) if self.orchestrator else 0
+        what = "1 execution" if unread == 1 else f"{unread} executions"
+        todo = "the server's log names each with its record, docs/log.md says what to do"
+        return f"nothing is decided of {what}, of which a record can't be read: {todo}" if unread else None
 
     async def run(self) -> None:
         """Run all of them, until cancelled. What none of them can go on from ends the process."""

@@ -16,6 +16,8 @@ class Health(Wire):
     """Why lists and past runs fall behind, lack events, or can't be read. Work goes on; the log has everything."""
     approvals: str | None = None
     """Why requests for a decision are missing: their partitions wait for a later release."""
+    executions: str | None = None
+    """Of how many executions nothing is decided here, as a record of theirs can't be read."""
 
 
 def router(unready: Callable[[], str | None], health: Callable[[], Health]) -> APIRouter:
@@ -30,7 +32,7 @@ def router(unready: Callable[[], str | None], health: Callable[[], Health]) -> A
     @api.get("/readyz", summary="Can it take work?")
     async def readyz() -> Health:
         """503 while it restores, drains, or cannot write. It does not wait for ClickHouse, nor for an upgrade: see
-        `history` and `approvals`."""
+        `history`, `approvals` and `executions`."""
         if reason := unready():
             raise DoorError(503, "not_ready", reason)
         return health()
