@@ -215,7 +215,7 @@ def test_a_log_that_names_no_cluster_says_how_one_is_named(capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(
-    "line", ["", "agent", "approvals", "server", "topics", "agent respond --help", "server start --help"]
+    "line", ["", "agent", "approvals", "query", "server", "topics", "agent respond --help", "server start --help"]
 )
 def test_every_level_has_help(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(line.split()) in (0, 2)

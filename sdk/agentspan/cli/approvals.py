@@ -1,14 +1,11 @@
 """`agentspan approvals …`: what waits for a person, and many decisions at once; and, without a command, the service of
 that name."""
 
-import os
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentspan.cli import _complete, server
-from agentspan.cli._exits import ExitCode
 from agentspan.cli._options import (
     DryRun,
     Format,
@@ -55,9 +52,7 @@ def serve(
     With options or AGENTSPAN_LOG, and no command: start an approvals service alone, on the log of a cluster.
     """
     if context.invoked_subcommand is None:
-        if not server.given_options(context) and not os.environ.get("AGENTSPAN_LOG"):
-            print(context.get_help(), file=sys.stderr)
-            raise typer.Exit(ExitCode.USAGE)
+        server.help_unless_meant(context)
         server.start(detach, data, port, host, log, "approvals")
     server.refuse_options(context)
 

@@ -10,7 +10,7 @@ import typer
 from agentspan.cli._exits import ExitCode
 from agentspan.cli._extra import asked
 from agentspan.cli._options import Format, Output
-from agentspan.cli.server import ClickHouse, Data, Detach, Host, Log, Port, refuse_options, start
+from agentspan.cli.server import ClickHouse, Data, Detach, Host, Log, Port, help_unless_meant, refuse_options, start
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -25,8 +25,12 @@ def query(
     detach: Detach = False,
     clickhouse: ClickHouse = None,
 ) -> None:
-    """Start a query service alone, on the log of a cluster; or look after its ClickHouse."""
+    """Look after the ClickHouse that history is in.
+
+    With options or AGENTSPAN_LOG, and no command: start a query service alone, on the log of a cluster.
+    """
     if context.invoked_subcommand is None:
+        help_unless_meant(context)
         start(detach, data, port, host, log, "query", clickhouse)
     refuse_options(context)
 

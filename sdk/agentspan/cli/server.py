@@ -2,6 +2,7 @@
 and `tool-runner`: one of them alone, beside others on the log of a cluster (`query` has a module of its own)."""
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from agentspan.cli._exits import ExitCode
 from agentspan.cli._extra import asked
 from agentspan.cli._options import Format, Level, Output
 
@@ -109,6 +111,13 @@ def logs(
 def given_options(context: typer.Context) -> list[str]:
     """The names of those that stand on the command line."""
     return [name for name, value in context.params.items() if value is not None and value is not False]
+
+
+def help_unless_meant(context: typer.Context) -> None:
+    """The help, where neither an option nor a log in the environment says that the service itself is meant."""
+    if not given_options(context) and not os.environ.get("AGENTSPAN_LOG"):
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(ExitCode.USAGE)
 
 
 def refuse_options(context: typer.Context) -> None:

@@ -180,7 +180,7 @@ class Settings(BaseSettings):
         if not self.log and missing:
             raise SettingsError(
                 f"roles without {', '.join(missing)}: the embedded log belongs to one process, which needs all of them;"
-                " give log=kafka://… to run services apart"
+                " give --log kafka://… or AGENTSPAN_LOG to run services apart"
             )
         return self
 
