@@ -122,7 +122,7 @@ def call_of(task: ToolTask) -> OpenCall:
     return OpenCall(task.task_key, (task.agent, task.tool, task.input_schema_hash), encode(task))
 
 
-def model_task(execution: int = 1, *, attempt: int = 1) -> ModelTask:
+def model_task(execution: int = 1, *, attempt: int = 1, text: str = "Hello") -> ModelTask:
     return ModelTask(
         execution_id=f"exec-{execution}",
         agent="shop",
@@ -130,7 +130,7 @@ def model_task(execution: int = 1, *, attempt: int = 1) -> ModelTask:
         attempt=attempt,
         opened_at=START,
         turn=1,
-        messages=(UserMessage(text="Hello"),),
+        messages=(UserMessage(text=text),),
         key=f"ticket-{execution}",
     )
 

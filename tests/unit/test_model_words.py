@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from agentspan_schemas.agents import AgentDefinition
+from agentspan_schemas.codec import encode
 from agentspan_schemas.http import Delta
 from agentspan_tool_runner.models import ModelRequest, ModelResponse, Providers
 from agentspan_tool_runner.service import ModelLane
@@ -176,7 +177,7 @@ async def test_all_words_are_on_their_way_before_the_reply_is(followers: Followe
 
     one = lane(Speaker(at_once), commands, clock, followers)
     async with running(one):
-        one.opened(model_task())
+        one.opened(task := model_task(), encode(task))
         await settled()
         assert followers.said == [(0, "Hel"), (3, "lo")]
         commands.open.set()
@@ -194,7 +195,7 @@ async def test_a_call_that_is_not_wanted_any_more_leaves_nothing_behind(
     one = lane(Speaker(wait), FakeCommands(), clock, followers)
     async with running(one):
         before = len(asyncio.all_tasks())
-        one.opened(model_task())
+        one.opened(task := model_task(), encode(task))
         await settled()
         assert len(asyncio.all_tasks()) == before + 2
         one.closed(model_task().task_key)
@@ -209,6 +210,6 @@ async def test_where_words_cannot_be_followed_providers_are_not_asked_for_them(c
     speaker = Speaker(at_once)
     one = lane(speaker, FakeCommands(), clock, None)
     async with running(one):
-        one.opened(model_task())
+        one.opened(task := model_task(), encode(task))
         await settled()
     assert [request.on_text for request in speaker.asked] == [None]

@@ -1,6 +1,7 @@
 """The model lane: what it sends for each reply and failure, how many calls run at once, what ends one early."""
 
 import asyncio
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -9,9 +10,13 @@ import pytest
 from agentspan.eventlog.commands import OutcomeUnknown, Unavailable
 from agentspan_schemas import Failure, Usage
 from agentspan_schemas.agents import AgentDefinition
+from agentspan_schemas.codec import encode
 from agentspan_schemas.commands import AskedCall, ModelFailed, ModelReply
+from agentspan_schemas.messages import UserMessage
+from agentspan_schemas.tasks import ModelTask
 from agentspan_tool_runner.models import ModelError, ModelRequest, ModelResponse, Providers
 from agentspan_tool_runner.service import ModelLane
+from agentspan_tool_runner.service.waiting import KEPT_READ, Waiting
 from tests.support.tool_runner import START, FakeCommands, StillClock, model_task, running, settled
 
 AGENT = AgentDefinition(name="shop", model="fake/one")
@@ -71,10 +76,13 @@ class Room:
     async def _definition_of(self, agent: str, version: str) -> AgentDefinition | None:
         return self.definitions.get((agent, version))
 
+    def opened(self, task: ModelTask) -> None:
+        self.lane.opened(task, encode(task))
+
     async def failed(self) -> ModelFailed:
         """What the lane sends for its one task."""
         async with running(self.lane):
-            self.lane.opened(model_task())
+            self.opened(model_task())
             await settled()
         (command,) = self.commands.taken
         assert isinstance(command, ModelFailed)
@@ -94,7 +102,7 @@ async def test_a_reply_is_sent_whole_under_the_tasks_own_id(room: Room) -> None:
     )  # fmt: skip
     room.model.gate.clear()
     async with running(room.lane):
-        room.lane.opened(model_task())
+        room.opened(model_task())
         await room.clock.pass_by(1.5)
         room.model.gate.set()
         await settled()
@@ -162,7 +170,7 @@ async def test_such_a_reply_with_half_a_character_is_one_too_and_stops_nobody(ro
 async def test_a_reply_is_kept_until_it_is_answered(room: Room) -> None:
     room.commands.failures = [Unavailable("no owner"), OutcomeUnknown("late"), Unavailable("no owner")]
     async with running(room.lane):
-        room.lane.opened(model_task())
+        room.opened(model_task())
         for pause_s, sent in ((0.1, 2), (0.2, 3), (0.4, 4)):
             await room.clock.pass_by(pause_s * 0.99)
             assert len(room.commands.taken) == sent - 1
@@ -176,7 +184,7 @@ async def test_a_reply_is_kept_until_it_is_answered(room: Room) -> None:
 async def test_a_refused_reply_is_over(room: Room) -> None:
     room.commands.refusals["exec-1/model-1/1/result"] = "stale"
     async with running(room.lane):
-        room.lane.opened(model_task())
+        room.opened(model_task())
         await room.clock.pass_by(60)
     assert len(room.commands.taken) == 1
 
@@ -186,7 +194,7 @@ async def test_only_so_many_calls_run_at_once() -> None:
     room.model.gate.clear()
     async with running(room.lane):
         for number in range(5):
-            room.lane.opened(model_task(number))
+            room.opened(model_task(number))
         await settled()
         assert len(room.model.requests) == 2
         room.model.gate.set()
@@ -195,16 +203,37 @@ async def test_only_so_many_calls_run_at_once() -> None:
     assert [command.execution_id for command in room.commands.taken] == [f"exec-{number}" for number in range(5)]
 
 
+async def test_each_of_a_flood_is_called_with_its_own_conversation() -> None:
+    room, count = Room(limit=1), KEPT_READ + 20
+    async with running(room.lane):
+        for number in range(count):
+            room.opened(model_task(number, text=f"I am {number}"))
+        while len(room.commands.taken) < count:
+            await settled()
+    said = [request.messages for request in room.model.requests]
+    assert said == [(UserMessage(text=f"I am {number}"),) for number in range(count)]
+
+
+def test_what_waits_behind_the_first_is_not_kept_as_objects() -> None:
+    waiting, tasks = Waiting(), [model_task(number) for number in range(KEPT_READ + 1)]
+    before = [sys.getrefcount(task) for task in (tasks[0], tasks[-1])]
+    for task in tasks:
+        waiting.put(task, encode(task))
+    del task
+    assert [sys.getrefcount(task) for task in (tasks[0], tasks[-1])] == [before[0] + 1, before[1]]
+    assert [waiting.take(task.task_key) for task in tasks] == tasks
+
+
 async def test_the_same_task_again_is_not_called_again(room: Room) -> None:
     async with running(room.lane):
-        room.lane.opened(model_task())
-        room.lane.opened(model_task())
+        room.opened(model_task())
+        room.opened(model_task())
         await settled()
-        room.lane.opened(model_task())
+        room.opened(model_task())
         await settled()
         assert len(room.model.requests) == 1
         room.lane.closed(model_task().task_key)
-        room.lane.opened(model_task())
+        room.opened(model_task())
         await settled()
     assert len(room.model.requests) == 2
 
@@ -214,7 +243,7 @@ async def test_a_closed_task_is_dropped_with_its_call() -> None:
     room.model.gate.clear()
     async with running(room.lane):
         for number in (1, 2, 3):
-            room.lane.opened(model_task(number))
+            room.opened(model_task(number))
         await settled()
         room.lane.closed(model_task(1).task_key)
         room.lane.closed(model_task(2).task_key)
@@ -228,10 +257,10 @@ async def test_a_closed_task_is_dropped_with_its_call() -> None:
 async def test_a_task_that_opens_again_while_its_call_is_dropped_is_called_anew(room: Room) -> None:
     room.model.gate.clear()
     async with running(room.lane):
-        room.lane.opened(model_task())
+        room.opened(model_task())
         await settled()
         room.lane.closed(model_task().task_key)
-        room.lane.opened(model_task())
+        room.opened(model_task())
         room.model.gate.set()
         await settled()
     assert len(room.model.requests) == 2
@@ -241,7 +270,7 @@ async def test_a_task_that_opens_again_while_its_call_is_dropped_is_called_anew(
 async def test_the_lane_measures_with_its_own_clock(room: Room) -> None:
     async with running(room.lane):
         await room.clock.pass_by(30)
-        room.lane.opened(model_task())
+        room.opened(model_task())
         await settled()
     (command,) = room.commands.taken
     assert isinstance(command, ModelReply)
@@ -253,7 +282,7 @@ async def test_half_a_character_in_a_plug_ins_reply_is_mended(room: Room) -> Non
     asked = AskedCall(model_call_id="c1", tool="look_up", args={"n": "\ud83d"})
     room.model.outcome = ModelResponse(model="one", text="Hi \ud83d", tool_calls=(asked,), blocks=({"t": "\ude00"},))
     async with running(room.lane):
-        room.lane.opened(model_task())
+        room.opened(model_task())
         await settled()
     (reply,) = room.commands.taken
     assert isinstance(reply, ModelReply)

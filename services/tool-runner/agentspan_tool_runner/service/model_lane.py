@@ -21,6 +21,7 @@ from agentspan_tool_runner.domain.peers import News, Peers
 from agentspan_tool_runner.models import ModelError, ModelRequest, ModelResponse, Providers, mended, mended_text
 from agentspan_tool_runner.ports import Chance, DefinitionOf, Deltas, Now, Sleep
 from agentspan_tool_runner.service.announcer import Announcer
+from agentspan_tool_runner.service.waiting import Waiting
 from agentspan_tool_runner.service.words import Words
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class ModelLane:
             announcer.members.append(self)
         self._models: dict[tuple[str, str], str] = {}
         self._unknown: list[tuple[ModelTask, bool]] = []
-        self._waiting: dict[str, ModelTask] = {}
+        self._waiting = Waiting()
         self._running: dict[str, asyncio.Task[None]] = {}
         self._answered: set[str] = set()
         self._news = asyncio.Event()
@@ -74,12 +75,13 @@ class ModelLane:
         """How many calls are under way."""
         return len(self._running)
 
-    def opened(self, task: ModelTask, *, new: bool = True) -> None:
-        """A model call is to be made: from now on, or, if not new, already before. A second time changes nothing."""
+    def opened(self, task: ModelTask, value: bytes, *, new: bool = True) -> None:
+        """A model call is to be made: from now on, or, if not new, already before. A second time changes nothing.
+        `value`: the same as the table has it."""
         key = task.task_key
         if key in self._running or key in self._answered or key in self._waiting:
             return
-        self._waiting[key] = task
+        self._waiting.put(task, value)
         model = self._models.get((task.agent, task.agent_version))
         if model is None and self._peers.lanes():
             self._unknown.append((task, new))
@@ -90,7 +92,7 @@ class ModelLane:
     def closed(self, key: str) -> None:
         """A model call is not wanted any more."""
         self._answered.discard(key)
-        self._waiting.pop(key, None)
+        self._waiting.drop(key)
         self._rules.close(key)
         if running := self._running.pop(key, None):
             running.cancel()
@@ -107,7 +109,7 @@ class ModelLane:
                 for task, new in unknown:
                     group.create_task(self._learn(task, new))
                 while len(self._running) < self._limit and (key := self._rules.begin()):
-                    self._running[key] = group.create_task(self._work(key, self._waiting.pop(key)))
+                    self._running[key] = group.create_task(self._work(key, self._waiting.take(key)))
                     self._changed()
 
     # Among others

@@ -115,7 +115,7 @@ class ToolRunner:
             return
         match task:
             case ModelTask():
-                self.models.opened(task, new=new)
+                self.models.opened(task, change.record.value, new=new)
             case ToolTask():
                 self.gateway.opened(_call(task, change.key, change.record.value), new=new)
             case _:
