@@ -44,9 +44,63 @@ def refusing(monkeypatch: pytest.MonkeyPatch, error: LogError) -> None:
     monkeypatch.setattr(topics, "describe_topics", refuse)
 
 
-def test_create_says_of_each_topic_whether_it_was_made(
+def having(monkeypatch: pytest.MonkeyPatch, *endings: str) -> None:
+    """A cluster with these topics: of 4 partitions where they go with the events."""
+
+    async def describe(config: KafkaConfig, names: Sequence[str]) -> tuple[DescribedTopic, ...]:
+        there = [name for name in names if name.endswith(endings)]
+        settings = {"min.insync.replicas": "2"}
+        return tuple(DescribedTopic(name, "id-1", 1 if name.endswith(".dlq") else 4, 5, settings) for name in there)
+
+    monkeypatch.setattr(topics, "describe_topics", describe)
+
+
+def test_what_is_made_beside_others_has_as_many_partitions_and_copies(
+    plans: list[tuple[KafkaConfig, Sequence[PlannedTopic]]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    having(monkeypatch, ".commands", ".dlq")
+    assert main(["topics", "create", "--log", LOG, "-o", "json"]) == 0
+    [(_, plan)] = plans
+    made = {each.name: (each.partitions, each.replication, each.config["min.insync.replicas"]) for each in plan}
+    assert made["shop.events"] == made["shop.snapshots"] == (4, 5, "2")
+    rows = {row["topic"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["shop.tickets.dlq"] == {
+        "topic": "shop.tickets.dlq",
+        "partitions": 1,
+        "replication": 5,
+        "state": "was there",
+    }
+
+
+def test_another_number_of_partitions_than_the_others_have_is_refused(
+    plans: list[tuple[KafkaConfig, Sequence[PlannedTopic]]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    having(monkeypatch, ".events")
+    assert main(["topics", "create", "--log", LOG, "--partitions", "12"]) == 2
+    assert "--partitions 12: 'shop.events' has 4, for ever" in capsys.readouterr().err
+    assert plans == []
+    assert main(["topics", "create", "--log", LOG, "--partitions", "4", "--replication", "3"]) == 0
+    assert {each.replication for _, plan in plans for each in plan} == {3}
+
+
+def test_fewer_copies_than_have_to_be_in_sync_are_refused(
     plans: list[tuple[KafkaConfig, Sequence[PlannedTopic]]], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert main(["topics", "create", "--log", LOG, "--replication", "1"]) == 2
+    assert "--min-insync 2 of --replication 1: nothing could ever be written" in capsys.readouterr().err
+    assert plans == []
+
+
+def test_create_says_of_each_topic_whether_it_was_made(
+    plans: list[tuple[KafkaConfig, Sequence[PlannedTopic]]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    having(monkeypatch, ".dlq")
     counts = ("--partitions", "24", "--replication", "2", "--min-insync", "1")
     assert main(["topics", "create", "--log", LOG, *counts, "-o", "json"]) == 0
     said = capsys.readouterr()
@@ -125,7 +179,7 @@ def test_what_a_cluster_refuses_ends_with_1_and_its_reason(
     [
         ("topics check", "which cluster?"),
         ("topics check --log http://broker:9092", "log 'http://broker:9092' names no cluster"),
-        (f"topics create --log {LOG} --replication 1", "nothing could ever be written"),
+        (f"topics check --log {LOG} --replication 1", "nothing could ever be written"),
         (f"topics create --log {LOG} --partitions 0", "--partitions"),
     ],
 )

@@ -31,9 +31,19 @@ MinInsync = Annotated[int, typer.Option(min=1, help="How many of those must have
 @app.command()
 def create(
     log: Log = None,
-    partitions: Partitions = 12,
-    replication: Replication = 3,
-    min_insync: MinInsync = 2,
+    partitions: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of the events and what goes with them, for ever: 12, or as many as are there."),
+    ] = None,
+    replication: Annotated[
+        int | None, typer.Option(min=1, help="On how many brokers each topic is: 3, or as those that are there.")
+    ] = None,
+    min_insync: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="How many of those must have a write before it counts: 2, or as those that are there."
+        ),
+    ] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Make the topics that are missing. Those that exist are left as they are."""

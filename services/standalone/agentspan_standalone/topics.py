@@ -6,7 +6,7 @@ a Report; what goes wrong is a StartError.
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 
 from agentspan.eventlog.kafka import (
@@ -27,6 +27,7 @@ from agentspan.eventlog.kafka import (
     planned_topics,
 )
 from agentspan.eventlog.kafka import acls as planned_acls
+from agentspan_schemas.topics import TOPICS, topic_name
 from agentspan_standalone.cluster import asked, named_by
 from agentspan_standalone.errors import SettingsError
 
@@ -42,11 +43,11 @@ COUNTED = frozenset({"partitions", "replication", "min.insync.replicas"})
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What an operator chooses for a cluster."""
+    """What an operator chooses for a cluster; None leaves it as it is there, or at the default."""
 
-    partitions: int
-    replication: int
-    min_insync: int
+    partitions: int | None = None
+    replication: int | None = None
+    min_insync: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +64,17 @@ class Report:
 
 
 def create(log: str | None, counts: Counts) -> Report:
-    """Make the topics that are missing; those that exist are left as they are, whatever they are like."""
+    """Make the topics that are missing, of as many partitions as the others; those that exist are left as they are."""
     config = named_by(log, client="topics")
-    plan = _plan(config, counts)
+    there = {each.name: each for each in asked(describe_topics(config, _names(config)))}
+    plan = _plan(config, _beside(there, counts, config))
     made = frozenset(asked(create_topics(config, plan)))
     said = "made 1 topic" if len(made) == 1 else f"made {len(made)} topics"
     if len(made) < len(plan):
         said += (
             f"; {len(plan) - len(made)} were there: `agentspan topics check` tells whether they are as they should be"
         )
-    return Report(tuple(_created(each, each.name in made) for each in plan), said)
+    return Report(tuple(_created(there.get(each.name, each), each.name in made) for each in plan), said)
 
 
 def check(log: str | None, counts: Counts) -> Report:
@@ -96,7 +98,7 @@ def _advice(found: Sequence[Difference]) -> str:
 def describe(log: str | None) -> Report:
     """The topics that there are, with the settings that matter to the log."""
     config = named_by(log, client="topics")
-    names = [each.name for each in planned_topics(TopicChoices(prefix=config.prefix))]
+    names = _names(config)
     found = asked(describe_topics(config, names))
     said = f"{len(found)} of {len(names)} topics are there"
     if len(found) < len(names):
@@ -113,19 +115,34 @@ def acls(log: str | None) -> Report:
     return Report(rows, said, lines=tuple(_acl_lines(config.bootstrap, found)))
 
 
-def _plan(config: KafkaConfig, counts: Counts) -> tuple[PlannedTopic, ...]:
-    if counts.min_insync > counts.replication:
+def _names(config: KafkaConfig) -> list[str]:
+    return [each.name for each in planned_topics(TopicChoices(prefix=config.prefix))]
+
+
+def _beside(there: Mapping[str, DescribedTopic], counts: Counts, config: KafkaConfig) -> Counts:
+    """Of what is made beside topics that are there: an execution has to have the same partition in each. Raises
+    SettingsError for another number of partitions, which is theirs for ever."""
+    alike = [topic_name(each, config.prefix) for each in TOPICS if each.partitioned_like_events]
+    found = next((there[name] for name in alike if name in there), None)
+    if found is None:
+        return counts
+    if counts.partitions not in (None, found.partitions):
         raise SettingsError(
-            f"--min-insync {counts.min_insync} of --replication {counts.replication}: nothing could ever be written"
+            f"--partitions {counts.partitions}: {found.name!r} has {found.partitions}, for ever, and the others have "
+            "to have as many; leave --partitions out, or name another prefix"
         )
-    return planned_topics(
-        TopicChoices(
-            prefix=config.prefix,
-            partitions=counts.partitions,
-            replication=counts.replication,
-            min_insync=counts.min_insync,
+    least = int(found.config["min.insync.replicas"])
+    return Counts(found.partitions, counts.replication or found.replication, counts.min_insync or least)
+
+
+def _plan(config: KafkaConfig, counts: Counts) -> tuple[PlannedTopic, ...]:
+    chosen = {name: count for name, count in asdict(counts).items() if count is not None}
+    choices = replace(TopicChoices(prefix=config.prefix), **chosen)
+    if choices.min_insync > choices.replication:
+        raise SettingsError(
+            f"--min-insync {choices.min_insync} of --replication {choices.replication}: nothing could ever be written"
         )
-    )
+    return planned_topics(choices)
 
 
 async def _check(config: KafkaConfig, plan: Sequence[PlannedTopic]) -> tuple[Difference, ...]:
@@ -134,7 +151,7 @@ async def _check(config: KafkaConfig, plan: Sequence[PlannedTopic]) -> tuple[Dif
     return (*await check_topics(config, plan), *groups)
 
 
-def _created(topic: PlannedTopic, made: bool) -> Mapping[str, str | int]:
+def _created(topic: PlannedTopic | DescribedTopic, made: bool) -> Mapping[str, str | int]:
     state = "made" if made else "was there"
     return {"topic": topic.name, "partitions": topic.partitions, "replication": topic.replication, "state": state}
 
