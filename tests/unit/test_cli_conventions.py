@@ -206,6 +206,21 @@ def test_what_has_no_room_on_its_line_stands_below_it(monkeypatch: pytest.Monkey
     ]
 
 
+def test_columns_below_stand_below_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "16")
+    monkeypatch.setattr(sys, "stdout", stream := Terminal())
+    monkeypatch.setenv("NO_COLOR", "1")
+    _show.table(("TOPIC", "KEPT", "COPIES"), [("shop.events", "for ever", "3"), ("shop.tasks", "", "12")])
+    assert stream.getvalue().splitlines() == [
+        "TOPIC",
+        "    KEPT      C…",
+        "shop.events",
+        "    for ever  3",
+        "shop.tasks",
+        "              12",
+    ]
+
+
 def test_a_text_in_a_table_is_as_long_as_the_terminal_is_wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "300")
     assert _show.room() == 80

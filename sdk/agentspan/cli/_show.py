@@ -142,18 +142,19 @@ def excerpt(text: str, most: int) -> str:
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns. Where a terminal is narrow texts give way, and the last goes below its line before nothing is left."""
+    """Columns. Where a terminal is narrow texts give way, and what is last goes below its line when little is left."""
     lines = [[*titles], *([printable(cell) for cell in row] for row in rows)]
     widths = [max(_columns(line[column]) for line in lines) for column in range(len(titles))]
     edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     fitting = _fitting(widths, edge)
-    if len(widths) > 1 and _length(fitting) > edge:
-        fitting = _fitting(widths[:-1], edge)
+    while len(fitting) > 1 and _length(fitting) > edge:
+        fitting = _fitting(widths[: len(fitting) - 1], edge)
+    below = _fitting(widths[len(fitting) :], edge - len(BELOW))
     coloured = has_colour(sys.stdout)
     for number, line in enumerate(lines):
-        _print_row(line[: len(fitting)], fitting, edge, coloured=coloured and number > 0)
-        for below in filter(None, line[len(fitting) :]):
-            out(_at_most(BELOW + below, edge))
+        out(_row(line[: len(fitting)], fitting, edge, coloured=coloured and number > 0))
+        if any(line[len(fitting) :]):
+            out(BELOW + _row(line[len(fitting) :], below, edge - len(BELOW), coloured=coloured and number > 0))
 
 
 def room() -> int:
@@ -174,11 +175,11 @@ def _length(widths: Sequence[int]) -> int:
     return sum(widths) + len(GAP) * (len(widths) - 1)
 
 
-def _print_row(line: Sequence[str], widths: Sequence[int], edge: int, *, coloured: bool) -> None:
+def _row(line: Sequence[str], widths: Sequence[int], edge: int, *, coloured: bool) -> str:
     cells = [_at_most(cell, width) for cell, width in zip(line, widths, strict=True)]
     padded = (cell + " " * (width - _columns(cell)) for cell, width in zip(cells, widths, strict=True))
     text = _at_most(GAP.join(padded).rstrip(), edge)
-    out(_painted_line(text, cells, widths) if coloured else text)
+    return _painted_line(text, cells, widths) if coloured else text
 
 
 def _at_most(text: str, columns: int) -> str:
