@@ -6,6 +6,8 @@ another machine: runs wait for it.
     python -m examples.retail_support.serve        the server is AGENTSPAN_SERVER_URL, else http://localhost:6767
 """
 
+import sys
+
 from agentspan.agents import AgentRuntime
 
 from .agent import retail_agent
@@ -14,6 +16,8 @@ from .agent import retail_agent
 def main() -> None:
     """Serve until Ctrl-C or SIGTERM."""
     with AgentRuntime() as runtime:
+        runtime.serve(retail_agent, blocking=False)
+        print(f"serving {retail_agent.name}; Ctrl-C ends it", file=sys.stderr)
         runtime.serve(retail_agent)
 
 
