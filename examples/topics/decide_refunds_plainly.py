@@ -4,7 +4,7 @@ import json
 import os
 from typing import Any
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 PREFIX = os.environ.get("AGENTSPAN_PREFIX", "agentspan")
 BROKERS = os.environ.get("BOOTSTRAP_SERVERS", "localhost:9092")
@@ -15,9 +15,10 @@ def main() -> None:
     # a group is named because the client wants one, and not joined: after a restart you see what waits, again
     consumer = Consumer({"bootstrap.servers": BROKERS, "group.id": "risk", "enable.auto.commit": False})
     producer = Producer({"bootstrap.servers": BROKERS, "enable.idempotence": True})
-    consumer.assign(
-        [TopicPartition(topic, number, 0) for number in consumer.list_topics(topic).topics[topic].partitions]
-    )
+    found = consumer.list_topics(topic).topics[topic]
+    if found.error is not None:
+        raise KafkaException(found.error)
+    consumer.assign([TopicPartition(topic, number, 0) for number in found.partitions])
     seen: dict[bytes, tuple[int, int]] = {}
     while True:
         message = consumer.poll(1)
@@ -47,8 +48,14 @@ def look(request: dict[str, Any], producer: Producer) -> None:
             "by": "risk-plain",
             "reason": "below the limit",
         }
-        producer.produce(f"{PREFIX}.decisions", json.dumps(decision), request["approval_id"])
-        producer.flush()
+        producer.produce(f"{PREFIX}.decisions", json.dumps(decision), request["approval_id"], on_delivery=told)
+        producer.flush()  # returns when it is stored, and raises what `told` does
+
+
+def told(error: KafkaError | None, message: Message) -> None:
+    """A decision that is not stored decides nothing: begin again, and you see what waits, again."""
+    if error is not None:
+        raise KafkaException(error)
 
 
 if __name__ == "__main__":

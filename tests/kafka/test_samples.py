@@ -103,6 +103,13 @@ def test_tickets_of_every_sender_become_executions(circle: Circle) -> None:
     assert circle.team.read("tickets.dlq") == []
 
 
+@pytest.mark.parametrize("name", ["send_ticket.py", "decide_refunds.py", "decide_refunds_plainly.py"])
+def test_a_sample_whose_topics_are_not_there_ends_and_says_so(broker: Broker, name: str) -> None:
+    environment = clean_environment() | {"BOOTSTRAP_SERVERS": broker.bootstrap, "AGENTSPAN_PREFIX": "absent"}
+    done = subprocess.run(python(name), env=environment, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert (done.returncode, "Unknown topic" in done.stderr) == (1, True), done.stderr
+
+
 def ends_completed(circle: Circle, ticket: str) -> None:
     path = f"/executions/{execution_id_for('crm', ticket)}"
     eventually(lambda: circle.server.http.get(path).json()["status"] == "completed", f"{ticket} is completed")
