@@ -142,7 +142,7 @@ def test_colours_are_for_terminals_that_want_them(
 def test_a_coloured_table_is_the_plain_one_with_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("COLUMNS", "50")
     shown = []
     for stream in (Terminal(), io.StringIO()):
         monkeypatch.setattr(sys, "stdout", stream)
@@ -152,7 +152,7 @@ def test_a_coloured_table_is_the_plain_one_with_colours(monkeypatch: pytest.Monk
     assert coloured[1].startswith("a         \x1b[33mwaiting\x1b[0m  xxx")
     assert "b\\x1b[2J  \x1b[31mfailed\x1b[0m" in coloured[2]
     bare = [re.sub(r"\x1b\[\d+m", "", line) for line in coloured]
-    assert bare[1] == plain[1][:39] + "…"
+    assert bare[1] == plain[1][:49] + "…"
     assert bare[2] == plain[2]
 
 
@@ -180,7 +180,7 @@ WIDE = ("exec-a1b2c3", "2026-05-01 10:00:00", "a" * 60, "b" * 60)
 
 def test_texts_share_what_a_terminal_has_and_nothing_else_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    for columns, texts in ((80, 22), (120, 42), (200, 60)):
+    for columns, texts in ((90, 27), (120, 42), (200, 60)):
         monkeypatch.setenv("COLUMNS", str(columns))
         monkeypatch.setattr(sys, "stdout", stream := Terminal())
         _show.table(("EXECUTION", "AT", "ARGS", "OUTCOME"), [WIDE])

@@ -35,7 +35,7 @@ NAME = 10
 NARROW = 40
 """A column wider than this holds texts."""
 
-LEAST = 16
+LEAST = 24
 """A text with less room than this on its line says nothing."""
 
 TEXT = 80
