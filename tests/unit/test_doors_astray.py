@@ -1,5 +1,7 @@
 """Who knocks at no door is told which there are, and who has a slash too much is led to the one that he meant."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 from fastapi import APIRouter
@@ -8,6 +10,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from agentspan_doors import create_app
+from agentspan_standalone.app import make_app
+from agentspan_standalone.composition import Services
+from agentspan_standalone.plumbing import embedded
+from agentspan_standalone.settings import ROLES, Role, Settings
 
 
 async def page(request: Request) -> Response:
@@ -73,6 +79,29 @@ async def test_what_is_nowhere_leads_nowhere(path: str) -> None:
     async with client() as http:
         answer = await http.get(httpx.URL("https://agents.example.com").copy_with(raw_path=path.encode()))
     assert (answer.status_code, answer.json()["code"]) == (404, "unknown_path")
+
+
+@pytest.mark.parametrize(
+    ("roles", "method", "said"),
+    [
+        (("query",), "POST", "this process has no other role than query: ask the address"),
+        (("approvals", "query"), "GET", "no other role than approvals, query"),
+        (ROLES, "GET", "; /api/v1/openapi.json lists what there is"),
+    ],
+)
+async def test_a_service_alone_says_that_a_door_may_be_anothers(
+    tmp_path: Path, roles: tuple[Role, ...], method: str, said: str
+) -> None:
+    settings = Settings(data=tmp_path, log="kafka://nowhere:9092", roles=roles)
+    plumbing = embedded(settings)
+    services = Services(settings, plumbing)
+    transport = httpx.ASGITransport(make_app(settings, services))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        answer = await http.request(method, "/api/v1/nothing")
+    services.close()
+    await plumbing.close()
+    assert answer.status_code == 404
+    assert said in answer.json()["detail"]
 
 
 async def test_a_host_is_the_same_in_capitals() -> None:

@@ -233,6 +233,13 @@ def test_an_address_with_a_path_too_much_is_told_so() -> None:
     )
 
 
+def test_where_the_path_is_ours_the_address_is_not_blamed() -> None:
+    alone = problem(404, code="unknown_path", detail="there is nothing at '/api/v1/approvals'; this process has ...")
+    assert "check the address" not in str(error_from(404, alone, "GET /approvals"))
+    twice = problem(404, code="unknown_path", detail="there is nothing at '/api/v1/api/v1/agents'")
+    assert "check the address" in str(error_from(404, twice, "GET /agents"))
+
+
 # Discovery
 
 

@@ -32,7 +32,7 @@ def error_of(problem: Problem, status: int | None = None) -> AgentspanError:
     """The error that a problem stands for."""
     status = problem.status if status is None else status
     message = problem.detail or problem.title
-    if problem.code == UNKNOWN_PATH:
+    if problem.code == UNKNOWN_PATH and ("'/api/v1/" not in message or "'/api/v1/api/" in message):
         message += "; check the address: it is the server's alone, as in http://localhost:6767, without /api"
     if status in (429, 502, 503, 504):
         return ServerUnavailable(message)

@@ -35,6 +35,8 @@ class Application(FastAPI):
 
     plain: tuple[PlainDoor, ...] = ()
     plain_routes: tuple[Route, ...] = ()
+    roles: tuple[str, ...] = ()
+    """Of its process, where those are not all: what is not here has its door in another."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_http = scope["type"] == "http"

@@ -11,8 +11,6 @@ from starlette.routing import Match
 from agentspan_doors.measured import METHODS
 from agentspan_doors.problems import DoorError, problem_response
 
-_SEE = "/api/v1/openapi.json lists what there is"
-
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
     """For what the router itself says."""
@@ -20,15 +18,27 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     path = request.url.path
     match error.status_code:
         case 404:
-            return _without_slash(request) or _problem(404, "unknown_path", f"there is nothing at {path!r}; {_SEE}")
+            return _without_slash(request) or _problem(
+                404, "unknown_path", f"there is nothing at {path!r}; {_see(request)}"
+            )
         case 405:
             methods = ", ".join(_methods(request, request.scope["path"]))
-            detail = f"{request.method} is not for {path!r}, which takes {methods}; {_SEE}"
+            detail = f"{request.method} is not for {path!r}, which takes {methods}; {_see(request)}"
             answer = _problem(405, "method_not_allowed", detail)
             answer.headers["Allow"] = methods
             return answer
         case _:
             return _problem(error.status_code, "http_error", str(error.detail))
+
+
+def _see(request: Request) -> str:
+    """Where the door may be: in another process, where this one has not all roles."""
+    if roles := request.app.roles:
+        return (
+            f"this process has no other role than {', '.join(roles)}: ask the address that sends each request to the "
+            "service that has its door"
+        )
+    return "/api/v1/openapi.json lists what there is"
 
 
 def _without_slash(request: Request) -> Response | None:

@@ -27,7 +27,7 @@ from agentspan_standalone.health import router as health_router
 from agentspan_standalone.metrics import OnItsOwnPort, metrics_router
 from agentspan_standalone.metrics.door import PATH as METRICS_PATH
 from agentspan_standalone.plumbing import opened
-from agentspan_standalone.settings import Settings
+from agentspan_standalone.settings import ROLES, Settings
 from agentspan_tool_runner.api import DOORS as gateway_doors
 from agentspan_tool_runner.api import routes as gateway_routes
 
@@ -67,6 +67,7 @@ def make_app(settings: Settings, services: Services) -> Application:
         by_address=(METRICS_PATH,),
         requests=services.measured,
     )
+    app.roles = settings.roles if set(settings.roles) < set(ROLES) else ()
     app.add_exception_handler(sqlite3.OperationalError, _without_its_file)
     if settings.metrics_port is not None:
         app.add_middleware(OnItsOwnPort, port=settings.metrics_port)
