@@ -29,8 +29,11 @@ FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 60.0
 
 MENDED_BY_PEOPLE = frozenset(
-    {"authentication", "billing", "missing_key", "not_found", "permission", "unknown_provider"}
-)
+    {
+        "authentication", "billing", "missing_key", "not_found", "permission", "unknown_provider",
+        "recording_missing", "recording_unreadable",
+    }
+)  # fmt: skip
 """Failures of a model call that are not the execution's own: the server's key, its account, what it can reach."""
 
 LONGEST_MENDING_S = 3600.0
