@@ -152,6 +152,20 @@ def test_one_in_doubt_says_how_to_resolve_it(server: FakeServer, capsys: pytest.
     assert "doubt      worker 'w' was lost\n" in shown, "whoever approved it did not say that"
 
 
+def test_what_came_of_other_services_decisions_is_shown(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = {"decision_id": "d2", "accepted": False, "code": "already_decided", "message": "alice was first"}
+    attempts = [{"decision_id": "d1", "accepted": True, "by": "service:risk", "at": AT}, late | {"by": "x", "at": AT}]
+    told = decided(attempts_total=2, attempts=attempts)
+    server.on("GET", f"/approvals/{RUN}.2-0", Answer(told.model_dump(mode="json")))
+    assert main(["approvals", "show", f"{RUN}.2-0"]) == 0
+    shown = capsys.readouterr().out
+    assert "attempts   2 decisions of other services, the last of them:\n" in shown
+    assert "service:risk accepted\n" in shown
+    assert "x refused (already_decided): alice was first\n" in shown
+
+
 def test_an_unknown_request_is_not_found(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
     server.on("GET", f"/approvals/{RUN}.9-0", problem(404, "unknown_approval", "there is no such request"))
     assert main(["approvals", "show", f"{RUN}.9-0"]) == 4

@@ -14,7 +14,7 @@ from agentspan.cli._exits import ExitCode
 from agentspan.cli._options import Format, Range
 from agentspan.cli._respond import Response, steps
 from agentspan.cli._show import as_json_lines, brief, compact, counted, many, moment, one, out, printable, say
-from agentspan_schemas.approvals import ApprovalRecord
+from agentspan_schemas.approvals import ApprovalRecord, DecisionOutcome
 
 WATCHED = 1000
 """So many, the oldest, are looked at again and again."""
@@ -131,6 +131,11 @@ def _row(record: ApprovalRecord, *, expires: bool) -> tuple[str, ...]:
     return record.approval_id, record.state, record.agent, since, *until, record.tool, brief(record.args)
 
 
+def _came_of(attempt: DecisionOutcome) -> str:
+    said = "accepted" if attempt.accepted else f"refused ({attempt.code}): {attempt.message}"
+    return printable(f"{moment(attempt.at)} {attempt.by} {said}")
+
+
 def _facts(record: ApprovalRecord) -> list[tuple[str, str]]:
     facts = [
         ("approval", record.approval_id),
@@ -153,5 +158,6 @@ def _facts(record: ApprovalRecord) -> list[tuple[str, str]]:
     if record.reason:
         facts.append(("doubt" if record.state == "in_doubt" else "reason", printable(record.reason)))
     if record.attempts_total:
-        facts.append(("attempts", f"{counted(record.attempts_total, 'decision')} of other services"))
+        facts.append(("attempts", f"{counted(record.attempts_total, 'decision')} of other services, the last of them:"))
+    facts += [("", _came_of(attempt)) for attempt in record.attempts]
     return facts
