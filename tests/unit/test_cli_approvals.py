@@ -152,9 +152,7 @@ def test_one_in_doubt_says_how_to_resolve_it(server: FakeServer, capsys: pytest.
     assert "doubt      worker 'w' was lost\n" in shown, "whoever approved it did not say that"
 
 
-def test_what_came_of_other_services_decisions_is_shown(
-    server: FakeServer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_came_of_other_services_decisions_is_shown(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
     late = {"decision_id": "d2", "accepted": False, "code": "already_decided", "message": "alice was first"}
     attempts = [{"decision_id": "d1", "accepted": True, "by": "service:risk", "at": AT}, late | {"by": "x", "at": AT}]
     told = decided(attempts_total=2, attempts=attempts)
