@@ -121,7 +121,7 @@ async def test_history_says_what_it_waits_for_and_begins_once_it_has_it(
     waiting = HistoryServices(Settings(data=tmp_path, clickhouse=away), log, ASIDE, lambda: NOW)
     async with serving(waiting):
         await until(lambda: "refused" in (waiting.trouble or ""))
-        assert _readyz(waiting) == {"status": "ok", "history": waiting.trouble, "approvals": None}
+        assert _readyz(waiting) == {"status": "ok", "history": waiting.trouble, "approvals": None, "executions": None}
     with ClickHouse(tmp_path / "clickhouse") as clickhouse:
         monkeypatch.setenv("AGENTSPAN_CLICKHOUSE_PASSWORD", clickhouse.password)
         history = HistoryServices(Settings(data=tmp_path, clickhouse=clickhouse.address), log, ASIDE, lambda: NOW)
@@ -129,7 +129,7 @@ async def test_history_says_what_it_waits_for_and_begins_once_it_has_it(
             await until(lambda: "agentspan query migrate" in (history.trouble or ""))
             await asyncio.to_thread(upkeep.migrate_tables, clickhouse.address)
             await until(lambda: history.trouble is None)
-            assert _readyz(history) == {"status": "ok", "history": None, "approvals": None}
+            assert _readyz(history) == {"status": "ok", "history": None, "approvals": None, "executions": None}
             page = await history.query.executions(ALL, cursor=None, limit=10)
             assert (page.items, page.as_of) == ((), NOW)
 
@@ -218,7 +218,7 @@ def test_history_that_lacks_events_says_so_and_where_to_look(tmp_path: Path) -> 
     said = str(history.trouble)
     assert "events that ClickHouse refused, 2 since this process began" in said
     assert "`agentspan dlq list --topic events`" in said
-    assert _readyz(history) == {"status": "ok", "history": said, "approvals": None}
+    assert _readyz(history) == {"status": "ok", "history": said, "approvals": None, "executions": None}
     history.close()
 
 
@@ -231,5 +231,5 @@ def test_history_that_waits_for_a_later_release_says_so_and_for_what(
     history._waits = None
     monkeypatch.setattr(Projection, "waits_for", {1: "'done' of 'exec-a' at 1:7 of the log: upgrade this one"})
     said = "history of 1 of 3 partitions waits: 'done' of 'exec-a' at 1:7 of the log: upgrade this one"
-    assert _readyz(history) == {"status": "ok", "history": said, "approvals": None}
+    assert _readyz(history) == {"status": "ok", "history": said, "approvals": None, "executions": None}
     history.close()
