@@ -93,7 +93,7 @@ async def test_a_retry_that_a_late_owner_opens_before_ours_does_is_not_buried() 
     """The simulation's seed 9000609: it was due, by both clocks, and only the timer of one had come."""
     log, tasks, clock = MemoryLog(1), MemoryTable(), Clock()
     ownership = await log.partition(0).take_over("a")
-    watch = Watch(Leases(MemoryTable(), now=clock.now, lease_s=10), clock.now)
+    watch = Watch(Leases(MemoryTable(), now=clock.now, lease_s=10))
     book = TaskBook(tasks, 0, watch, clock.now, confirm=ownership.confirm)
     begun = decide(None, start(), clock.now(), AGENT).state
     failed = decide(begun, FAILED, clock.now(), AGENT).state
@@ -114,7 +114,7 @@ async def test_a_retry_that_a_late_owner_opens_before_ours_does_is_not_buried() 
 async def test_an_owner_that_was_replaced_puts_nothing_right_and_hears_of_it() -> None:
     log, tasks, clock = MemoryLog(1), MemoryTable(), Clock()
     ownership = await log.partition(0).take_over("a")
-    watch = Watch(Leases(MemoryTable(), now=clock.now, lease_s=10), clock.now)
+    watch = Watch(Leases(MemoryTable(), now=clock.now, lease_s=10))
     book = TaskBook(tasks, 0, watch, clock.now, confirm=ownership.confirm)
     running = asyncio.create_task(book.run(lambda: None, lambda _: None))
     await book.restored.wait()
@@ -130,7 +130,7 @@ async def test_an_owner_that_was_replaced_while_it_read_what_stands_buries_nothi
     ownership = await log.partition(0).take_over("a")
     await log.partition(0).take_over("b")
     await tasks.put(OPEN, Record("tool", EXECUTION, b"{}"), partition=0)
-    watch = Watch(Leases(MemoryTable(), now=clock.now, lease_s=10), clock.now)
+    watch = Watch(Leases(MemoryTable(), now=clock.now, lease_s=10))
     book = TaskBook(tasks, 0, watch, clock.now, confirm=ownership.confirm)
     outcome = decide(None, start(), clock.now(), AGENT)
     with pytest.raises(Fenced, match="'b'"):

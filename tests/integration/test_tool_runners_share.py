@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agentspan.eventlog import CaughtUp, Position
 from agentspan.eventlog.memory import MemoryLog
@@ -28,14 +28,15 @@ BEAT_S = 0.25
 
 
 class SharedClock(Clock):
-    """The orchestrator's view of the time that the runners sleep in."""
+    """The time that the runners sleep in, as the machine's clock has it: somebody may set that by `set_by`."""
 
     def __init__(self, still: StillClock) -> None:
         super().__init__()
         self._still = still
+        self.set_by = timedelta(0)
 
     def now(self) -> datetime:
-        return self._still.now()
+        return self._still.now() + self.set_by
 
 
 @dataclass
@@ -85,7 +86,8 @@ class Runner:
             commands=room.process.commands,
             providers=Providers({"replay": lambda: room.model.seen_by(name, missing)}),
             definition_of=room.definition_of,
-            now=room.clock.now,
+            now=room.world.clock.now,
+            steady=room.clock.now,
             sleep=room.clock.sleep,
             new_id=Ids(name),
             chance=lambda: 0.5,
@@ -126,8 +128,9 @@ class Runner:
 class Room:
     """The tables, the orchestrator, and the runners that come and go."""
 
-    def __init__(self, clock: StillClock, world: World, process: Process) -> None:
+    def __init__(self, clock: StillClock, wall: SharedClock, world: World, process: Process) -> None:
         self.clock = clock
+        self.wall = wall
         self.world = world
         self.process = process
         self.model = Model()
@@ -199,9 +202,10 @@ def _once() -> Callable[[], object]:
 @asynccontextmanager
 async def room() -> AsyncIterator[Room]:
     clock = StillClock()
-    world = World(MemoryLog(1), clock=SharedClock(clock))
+    wall = SharedClock(clock)
+    world = World(MemoryLog(1), clock=wall, steady=clock.now)
     async with process(world) as one:
-        made = Room(clock, world, one)
+        made = Room(clock, wall, world, one)
         try:
             yield made
         finally:

@@ -61,6 +61,7 @@ class World:
     workers: Table = field(default_factory=MemoryTable)
     lease_s: float = 10.0
     snapshots: Table | None = None
+    steady: Callable[[], datetime] | None = None
 
 
 async def outcomes(world: World) -> list[Outcome]:
@@ -130,6 +131,7 @@ async def process(world: World) -> AsyncIterator[Process]:
         sleep=lambda seconds: asyncio.sleep(min(seconds, 0.005)),
         lease_s=world.lease_s,
         snapshots=world.snapshots,
+        steady=world.steady,
     )
     commands = CommandLog(world.log, inbox, unavailable=orchestrator.unavailable)
     services = (definitions, orchestrator, commands)

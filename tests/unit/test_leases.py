@@ -23,7 +23,7 @@ class Gateway:
         self.clock = clock
         self.table = MemoryTable()
         self.leases = Leases(self.table, now=clock.now, lease_s=LEASE_S)
-        self.watch = Watch(self.leases, clock.now)
+        self.watch = Watch(self.leases)
 
     async def announce(self) -> None:
         at = self.clock.now()

@@ -85,7 +85,7 @@ class Partition:
         """Take it over and act on what is released."""
         definitions = Definitions(self.agents)
         await definitions.register(SUPPORT)
-        watch = Watch(Leases(self.workers, now=self.now, lease_s=10), self.now)
+        watch = Watch(Leases(self.workers, now=self.now, lease_s=10))
         ownership = await self.log.partition(0).take_over("tests")
         self.book = TaskBook(self.tasks, 0, watch, self.now, confirm=ownership.confirm)
         cache = MemoryStateCache()

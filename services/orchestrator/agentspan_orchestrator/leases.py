@@ -29,7 +29,7 @@ class Leases:
 
     def __init__(self, table: Table, *, now: Now, lease_s: float) -> None:
         self._table = table
-        self._now = now
+        self.now = now
         self.lease = timedelta(seconds=lease_s)
         self._sessions: dict[str, _Seen] = {}
         self.loaded = asyncio.Event()
@@ -42,20 +42,20 @@ class Leases:
             elif change.record is None:
                 self._sessions.pop(change.key, None)
             elif session := _session(change.record):
-                self._sessions[change.key] = _Seen(session, self._now())
+                self._sessions[change.key] = _Seen(session, self.now())
 
     def held(self) -> set[str]:
         """The keys of the tasks that live sessions hold."""
-        since = self._now() - self.lease
+        since = self.now() - self.lease
         return {key for seen in self._sessions.values() if seen.at >= since for key in seen.session.holds}
 
 
 class Watch:
     """The tasks of one partition whose holders matter: those seen in somebody's hands, and the granted calls."""
 
-    def __init__(self, leases: Leases, now: Now) -> None:
+    def __init__(self, leases: Leases) -> None:
         self._leases = leases
-        self._now = now
+        self._now = leases.now
         self._last_held: dict[str, datetime] = {}
         self._granted: set[str] = set()
 

@@ -203,7 +203,7 @@ class Partition:
 
     async def _serve(self, ownership: Ownership, command_offset: str | None, snapshots: Snapshots | None) -> None:
         around = self._around
-        watch = Watch(around.leases, around.now)
+        watch = Watch(around.leases)
         tasks = TaskBook(around.tasks, self._number, watch, around.now, confirm=ownership.confirm)
         owned = OwnedPartition(
             ownership,

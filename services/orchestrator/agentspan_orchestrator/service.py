@@ -29,8 +29,10 @@ class Orchestrator:
         snapshots: Table | None = None,
         assigned: Assigned = always,
         observer: Observer = UNOBSERVED,
+        steady: Now | None = None,
     ) -> None:
-        self._leases = Leases(workers, now=now, lease_s=lease_s)
+        """`steady`: a clock that nobody sets, for leases; None: `now` is one."""
+        self._leases = Leases(workers, now=steady or now, lease_s=lease_s)
         self._around = Surroundings(
             log, inbox, tasks, definitions, self._leases, owner_id, now, sleep, snapshots, assigned, observer
         )

@@ -8,8 +8,8 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from agentspan.eventlog.commands import CommandLog
@@ -51,6 +51,12 @@ T = TypeVar("T")
 def now() -> datetime:
     """The time in UTC."""
     return datetime.now(UTC)
+
+
+def steady_clock() -> Callable[[], datetime]:
+    """The time when this was called and what has passed since: nobody sets it forward or back."""
+    begun, at = now(), time.monotonic()
+    return lambda: begun + timedelta(seconds=time.monotonic() - at)
 
 
 class Services:
@@ -238,6 +244,7 @@ class Services:
             snapshots=self._on.snapshots,
             assigned=self._on.assigned,
             observer=self.measured,
+            steady=steady_clock(),
         )
 
     def _tool_runner(self) -> ToolRunner:
@@ -254,6 +261,7 @@ class Services:
             model_calls=self._settings.model_calls,
             lease_s=self._settings.lease_s,
             deltas=self.history.query if self.history is not None else None,
+            steady=steady_clock(),
         )
 
     def _approval_store(self) -> SqliteApprovalStore:

@@ -59,15 +59,18 @@ class Gateway:
         new_id: NewId,
         lease_s: float = 10.0,
         grant_s: float = 5.0,
+        steady: Now | None = None,
     ) -> None:
+        """`steady`: a clock that nobody sets, for leases; None: `now` is one."""
         self._commands = commands
         self._now = now
+        self._steady = steady or now
         self._sleep = sleep
         self._new_id = new_id
         self._lease_s = lease_s
         self._grant_s = grant_s
         peers = Peers(timedelta(seconds=lease_s))
-        self.announcer = Announcer(gateway_id, workers, now=now, sleep=sleep, peers=peers)
+        self.announcer = Announcer(gateway_id, workers, now=self._steady, sleep=sleep, peers=peers)
         """Who else in this process shares work with others' joins its members."""
         self.announcer.members.append(self)
         self._dispatcher = Dispatcher(gateway_id, peers)
@@ -91,7 +94,7 @@ class Gateway:
 
     def opened(self, call: OpenCall, *, new: bool = True) -> None:
         """A tool call is to be run: from now on, or, if not new, already before. One that no worker fits is kept."""
-        self._give(self._dispatcher.open(call, self._now(), new=new))
+        self._give(self._dispatcher.open(call, self._steady(), new=new))
 
     def closed(self, key: str) -> None:
         """A tool call is not to be run any more."""
@@ -105,7 +108,7 @@ class Gateway:
             raise Draining("this server is about to stop; try again in a moment")
         session_id = self._new_id()
         hand = dict.fromkeys(request.holds)
-        self._dispatcher.join(Session(session_id, request.worker, request.tools, self._now(), hand))
+        self._dispatcher.join(Session(session_id, request.worker, request.tools, self._steady(), hand))
         self.announcer.changed(session_id)
         return SessionGrant(session_id=session_id, lease_s=self._lease_s, grant_s=self._grant_s)
 
@@ -119,7 +122,7 @@ class Gateway:
         self._end_stream(session_id)
         stream = self._streams[session_id] = TaskStream()
         stream.put(None)
-        self._give(self._dispatcher.listen(session_id, self._now()))
+        self._give(self._dispatcher.listen(session_id, self._steady()))
         try:
             yield stream
         finally:
@@ -140,7 +143,7 @@ class Gateway:
             )
         finally:
             session.reporting -= 1
-            session.heard_at = self._now()
+            session.heard_at = self._steady()
         declines, results = len(report.claims), len(report.claims) + len(report.declines)
         return ReportAnswer.of(claims=answers[:declines], declines=answers[declines:results], results=answers[results:])
 
@@ -148,7 +151,7 @@ class Gateway:
         """A worker says good-bye, or its lease is over. Raises UnknownSession."""
         self._heard(session_id)
         self._end_stream(session_id)
-        handouts = self._dispatcher.leave(session_id, self._now())
+        handouts = self._dispatcher.leave(session_id, self._steady())
         self.announcer.changed(session_id)
         self._give(handouts)
 
@@ -183,11 +186,11 @@ class Gateway:
 
     def stands(self, session_id: str) -> None:
         """As `Member` says."""
-        self._give(self._dispatcher.stands(session_id, self._now()))
+        self._give(self._dispatcher.stands(session_id, self._steady()))
 
     def others(self, news: News) -> None:
         """As `Member` says."""
-        self._give(self._dispatcher.reconsider(news, self._now()))
+        self._give(self._dispatcher.reconsider(news, self._steady()))
 
     def retire(self) -> None:
         """As `Member` says."""
@@ -216,7 +219,7 @@ class Gateway:
         return answer
 
     def _reported(self, session: Session, item: ClaimItem | ResultItem, *, out_of_hand: bool) -> None:
-        key, now = task_key_for(item.execution_id, item.call_id, item.attempt), self._now()
+        key, now = task_key_for(item.execution_id, item.call_id, item.attempt), self._steady()
         self._dispatcher.settle(key, now)
         if out_of_hand:
             self._give(self._dispatcher.let_go(session.session_id, key, now))
@@ -225,20 +228,21 @@ class Gateway:
     # Leases
 
     def _record(self, session: Session) -> WorkerSession:
+        at, silent = self._now(), self._steady() - session.heard_at
         return WorkerSession(
             session_id=session.session_id,
             gateway_id=self.announcer.gateway_id,
             worker=session.worker,
             tools={agent: dict(tools) for agent, tools in session.tools.items()},
             holds=tuple(session.hand),
-            at=self._now(),
-            lease_until=session.heard_at + timedelta(seconds=self._lease_s),
+            at=at,
+            lease_until=at - silent + timedelta(seconds=self._lease_s),
         )
 
     async def _keep_leases(self) -> None:
         while True:
             await self._sleep(self._lease_s / 6)
-            now = self._now()
+            now = self._steady()
             for session in self._dispatcher.silent(now):
                 self.leave(session.session_id)
             for session in self._dispatcher.silent(now, of_lease=0.5):
@@ -253,7 +257,7 @@ class Gateway:
                 f"no session {session_id!r} (its lease may be over, or the server new): "
                 "open another one, with the tasks you still hold"
             )
-        session.heard_at = self._now()
+        session.heard_at = self._steady()
         return session
 
     def _end_stream(self, session_id: str) -> None:

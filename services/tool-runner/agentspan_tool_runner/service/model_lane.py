@@ -46,14 +46,17 @@ class ModelLane:
         limit: int,
         announcer: Announcer | None = None,
         deltas: Deltas | None = None,
+        steady: Now | None = None,
     ) -> None:
         """`limit`: so many calls at a time. `announcer`: how they are shared with other lanes; None: it is alone.
-        `deltas`: where words go as they are generated; None: nobody can follow them from here."""
+        `deltas`: where words go as they are generated; None: nobody can follow them from here.
+        `steady`: a clock that nobody sets, for leases and durations; None: `now` is one."""
         self._worker = worker
         self._providers = providers
         self._commands = commands
         self._definition_of = definition_of
         self._now = now
+        self._steady = steady or now
         self._sleep = sleep
         self._chance = chance
         self._limit = limit
@@ -86,7 +89,7 @@ class ModelLane:
         if model is None and self._peers.lanes():
             self._unknown.append((task, new))
         else:
-            self._rules.open(key, model, self._now(), new=new)
+            self._rules.open(key, model, self._steady(), new=new)
         self._news.set()
 
     def closed(self, key: str) -> None:
@@ -136,12 +139,12 @@ class ModelLane:
     def stands(self, session_id: str) -> None:
         """As `Member` says."""
         if session_id == self._worker:
-            self._rules.stands(self._now())
+            self._rules.stands(self._steady())
             self._news.set()
 
     def others(self, news: News) -> None:
         """As `Member` says."""
-        self._rules.reconsider(news, self._now())
+        self._rules.reconsider(news, self._steady())
         self._news.set()
 
     def retire(self) -> None:
@@ -165,7 +168,7 @@ class ModelLane:
         if model is not None:
             self._models[task.agent, task.agent_version] = model
         if task.task_key in self._waiting:
-            self._rules.open(task.task_key, model, self._now(), new=new)
+            self._rules.open(task.task_key, model, self._steady(), new=new)
             self._news.set()
 
     def _find_out(self, definition: AgentDefinition) -> None:
@@ -197,11 +200,11 @@ class ModelLane:
         self._news.set()
 
     async def _ask(self, task: ModelTask) -> ModelReply | ModelFailed:
-        began_at = self._now()
+        began_at, began = self._now(), self._steady()
         words = Words(task, self._deltas, self._sleep) if self._deltas else None
         try:
             response = await self._providers.reply(await self._request(task, words))
-            return self._replied(task, response, began_at)
+            return self._replied(task, response, began_at, (self._steady() - began).total_seconds() * 1000)
         except ModelError as error:
             return self._failed(task, error)
         except Exception as error:  # a plug-in's mistake must not stop the others' calls
@@ -212,8 +215,7 @@ class ModelLane:
             if words is not None:
                 words.close()
 
-    def _replied(self, task: ModelTask, response: ModelResponse, began_at: datetime) -> ModelReply:
-        duration_ms = (self._now() - began_at).total_seconds() * 1000
+    def _replied(self, task: ModelTask, response: ModelResponse, began_at: datetime, duration_ms: float) -> ModelReply:
         return ModelReply(
             command_id=f"{task.task_key}/result",
             execution_id=task.execution_id,

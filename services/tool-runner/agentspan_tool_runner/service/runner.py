@@ -42,9 +42,10 @@ class ToolRunner:
         lease_s: float = 10.0,
         grant_s: float = 5.0,
         deltas: Deltas | None = None,
+        steady: Now | None = None,
     ) -> None:
         """`model_calls`: so many at a time. `lease_s`, `grant_s`: as the gateway tells its workers. `deltas`: as the
-        model lane says."""
+        model lane says. `steady`: as the gateway says."""
         gateway_id = new_id()
         self._tasks = tasks
         self._providers = providers
@@ -59,6 +60,7 @@ class ToolRunner:
             new_id=new_id,
             lease_s=lease_s,
             grant_s=grant_s,
+            steady=steady,
         )
         self.models = ModelLane(
             worker=f"models@{gateway_id}",
@@ -71,6 +73,7 @@ class ToolRunner:
             limit=model_calls,
             announcer=self.gateway.announcer,
             deltas=deltas,
+            steady=steady,
         )
 
     async def run(self) -> None:
