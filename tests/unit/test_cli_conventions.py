@@ -178,6 +178,16 @@ def test_a_line_is_cut_at_the_edge_whatever_script_it_is_in(monkeypatch: pytest.
 WIDE = ("exec-a1b2c3", "2026-05-01 10:00:00", "a" * 60, "b" * 60)
 
 
+@pytest.mark.parametrize("hidden", [*"\u202e\u200b\u3164\u2800\u034f\ufe00\ufe0f\U000e0101"])
+def test_two_texts_that_differ_look_different(hidden: str) -> None:
+    assert _show.printable(f"pay{hidden}pal 9") == f"pay{hidden.encode('unicode_escape').decode()}pal 9"
+
+
+@pytest.mark.parametrize("text", ["\u2764\ufe0f", "1\ufe0f\u20e3", "\u00a9\ufe0f Zoë, 東京"])
+def test_how_a_sign_is_drawn_is_no_secret(text: str) -> None:
+    assert _show.printable(text) == text
+
+
 def test_texts_share_what_a_terminal_has_and_nothing_else_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     for columns, texts in ((90, 27), (120, 42), (200, 60)):

@@ -62,7 +62,10 @@ def test_a_character_that_shows_nothing_or_turns_the_text_is_written_out(hidden:
     assert hidden not in formats.plain({"key": hidden})
 
 
-@pytest.mark.parametrize("hidden", ["\ufe00", "\u3164", "\u2800", "\U000e0101", "\u200d", "\u200c"])
+@pytest.mark.parametrize(
+    "hidden",
+    ["\ufe00", "\ufe0e", "\ufe0f", "\u3164", "\u2800", "\U000e0101", "\U0001bca0", "\U0001d173", "\u200d", "\u200c"],
+)
 def test_what_only_seems_to_be_nothing_is_written_out_too(hidden: str) -> None:
     assert formats.visible(f"pay{hidden}pal") == f"pay{json.dumps(hidden)[1:-1]}pal"
 
@@ -74,8 +77,10 @@ def test_what_only_seems_to_be_nothing_is_written_out_too(hidden: str) -> None:
         "\u2764\ufe0f\u200d\U0001f525",
         "\U0001f469\U0001f3fd\u200d\U0001f692",
         "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "1\ufe0f\u20e3",
+        "\u00a9\ufe0f \u203c\ufe0f",
     ],
-    ids=["family", "heart on fire", "firefighter", "Persian"],
+    ids=["family", "heart on fire", "firefighter", "Persian", "a key", "signs"],
 )
 def test_what_joins_pictures_and_parts_letters_shows_and_stays(text: str) -> None:
     assert formats.visible(text) == text

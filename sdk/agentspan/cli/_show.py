@@ -7,6 +7,7 @@ what is there.
 """
 
 import json
+import re
 import shutil
 import sys
 import textwrap
@@ -48,6 +49,13 @@ WIDTH = 120
 """So wide is a line of prose where there is no terminal to say it."""
 
 
+_SEEMS_NOTHING = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0d\uffa0\U000e0100-\U000e01ef]"
+    "|(?<![^\x00-\xa8\\w\\s])[\ufe0e\ufe0f](?!\u20e3)"
+)
+"""Printable, and yet nobody sees them: two arguments could look alike. How a sign or a key is drawn is kept."""
+
+
 def say(text: str) -> None:
     """A message for the person at the terminal."""
     print(text, file=sys.stderr, flush=True)
@@ -61,7 +69,8 @@ def out(text: str) -> None:
 def printable(text: str, *, lines: bool = False) -> str:
     """The text with everything that a terminal would obey escaped; `lines` keeps line breaks and tabs."""
     kept = "\n\t" if lines else ""
-    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
+    escaped = "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
+    return _SEEMS_NOTHING.sub(lambda found: found[0].encode("unicode_escape").decode(), escaped)
 
 
 def compact(value: Any) -> str:

@@ -19,11 +19,13 @@ _JOINING = "\u0626\u0628\u062a-\u062e\u0633-\u063a\u0641-\u0647\u064a\u067e\u068
 
 _INVISIBLE = re.compile(
     rf"(?<=[{_PICTURE}])\u200d(?=[{_PICTURE}])|(?<=[{_JOINING}])\u200c(?=[\u0620-\u06d3])"
+    "|(?<=[^\x00-\xa8\\w\\s])[\ufe0e\ufe0f]|\ufe0f(?=\u20e3)"
     "|([\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    "\u2800\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff])"
+    "\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff])"
 )
-"""Characters that show nothing, or turn the text around them: they could make args look like others. The first two are
-what joins pictures into one, and what parts letters."""
+"""Characters that show nothing, or turn the text around them: they could make args look like others. The first are
+what joins pictures into one, what parts letters, and how a sign or a key is drawn."""
 
 
 def duration(span: timedelta) -> str:
