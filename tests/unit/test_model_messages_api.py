@@ -284,3 +284,24 @@ def test_arguments_that_no_message_can_hold_are_the_models_mistake(args: str) ->
     assert call.args == {}
     assert call.args_error is not None
     assert len(call.args_error) < 500
+
+
+def test_arguments_that_say_a_thing_twice_are_the_models_mistake() -> None:
+    """The last would count, where the model may have meant the first: nobody could say what it asked for."""
+    from agentspan_tool_runner.models._messages_stream import Assembly
+    from agentspan_tool_runner.models._reading import asked
+
+    twice = '{"amount": 1, "to": {"a": 1}, "amount": 9999}'
+    stream = Assembly("the API", None)
+    for event in (
+        {"type": "message_start", "message": {"stop_reason": "tool_use"}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use"}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": twice}},
+    ):
+        stream.take(event)
+    for written in (twice, stream.message()["content"][0]["input"]):
+        call = asked("toolu_1", "refund", written, "the API")
+        assert (call.args, call.args_error) == (
+            {},
+            "the input of a call: 'amount' stands twice: leave one, so that all read the same",
+        )

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+from agentspan_schemas.names import each_once
 from agentspan_tool_runner.models._failures import cut_off
 from agentspan_tool_runner.models._reading import malformed
 
@@ -84,8 +85,8 @@ class Assembly:
 
 
 def _input(written: str) -> Any:
-    """The value of a call's input; what is no JSON stays text, for the model to be told."""
+    """The value of a call's input; what is no JSON, or says a thing twice, stays text, for the model to be told."""
     try:
-        return json.loads(written) if written.strip() else {}
+        return json.loads(written, object_pairs_hook=each_once) if written.strip() else {}
     except (ValueError, RecursionError):
         return written

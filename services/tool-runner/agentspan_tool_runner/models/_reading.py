@@ -10,8 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from agentspan_schemas import NameRepeated
 from agentspan_schemas.codec import describe
 from agentspan_schemas.commands import AskedCall
+from agentspan_schemas.names import each_once
 from agentspan_tool_runner.models.ports import ModelError
 
 SHOWN = 200
@@ -86,7 +88,9 @@ def _object(args: object) -> tuple[dict[str, Any], str | None]:
     value: Any = args
     if isinstance(args, str):
         try:
-            value = mended(json.loads(args)) if args.strip() else {}
+            value = mended(json.loads(args, object_pairs_hook=each_once)) if args.strip() else {}
+        except NameRepeated as error:
+            return {}, f"the input of a call: {error}"
         except (ValueError, RecursionError) as error:
             return {}, f"the input of a call is a JSON object, not {_shown(args)} ({error})"
     if not isinstance(value, dict):
