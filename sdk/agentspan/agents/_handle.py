@@ -105,7 +105,10 @@ class AgentHandle(AsyncTwins):
         self._runtime.call(self._execution.decide("approve", call_id, reason, args))
 
     def reject(self, reason: str | None = None, call_id: str | None = None) -> None:
-        """Do not run the waiting call; the agent reads the reason and goes on. Raises as `approve` does."""
+        """Do not run the waiting call; the agent reads the reason and goes on. Raises as `approve` does.
+
+        Say why: without a reason the agent reads only that the call was rejected, and by whom.
+        """
         self._runtime.call(self._execution.decide("reject", call_id, reason))
 
     def respond(self, response: Mapping[str, Any], call_id: str | None = None) -> None:
