@@ -20,6 +20,9 @@ TELL_AGAIN_S = 30.0
 MAX_MESSAGE_BYTES = 3 * 1024 * 1024
 """Of a request; a value has at most 1 MiB (DESIGN.md section 3), its headers and escapes the rest."""
 
+REQUESTS_AT_ONCE = 2
+"""To a broker, which answers one after the other: what comes meanwhile gathers behind them (docs/decisions/0134)."""
+
 ClientConfig = dict[str, Any]
 
 
@@ -68,6 +71,7 @@ class KafkaConfig:
             "enable.idempotence": True,
             "acks": "all",
             "linger.ms": 0,
+            "max.in.flight.requests.per.connection": REQUESTS_AT_ONCE,
             "compression.type": self.compression,
             "message.max.bytes": MAX_MESSAGE_BYTES,
             "message.timeout.ms": int(self.delivery_timeout_s * 1000),

@@ -119,21 +119,18 @@ class _Life:
         self._closing.set()
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
-    def _produce(self, write: _Write) -> int:
-        """How many of its records will be reported on."""
-        (topic, partition), sent = write.place, 0
+    def _produce(self, write: _Write) -> None:
+        topic, partition = write.place
         try:
             for index, (key, value, headers) in enumerate(write.records):
                 report = partial(self._report, write, index)
                 self._producer.produce(
                     topic, value=value, key=key, partition=partition, headers=headers, on_delivery=report
                 )
-                sent += 1
         except BufferError:
             write.fail(FateUnknown("too much is on its way to the brokers already; read what stands of this write"))
         except KafkaException as exception:
             self._fail(write, kafka_error(exception))
-        return sent
 
     def _fail(self, write: _Write, error: KafkaError) -> None:
         write.fail(write_error(error, write.place[0]))
@@ -172,7 +169,6 @@ class _Life:
 
     def _tell(self, reports: Sequence[tuple[_Write, int, KafkaError | None, int]]) -> None:
         for write, index, error, offset in reports:
-            self._lanes.settled(write.place)
             if error is None:
                 self._heard_at = time.monotonic()
                 write.acknowledge(index, offset)
