@@ -182,15 +182,22 @@ class Approvals:
         changed: dict[str, ApprovalRecord] = {}
         for offset, _, record in outcome.records:
             if _matters(record, self._open[number]):
-                known = {**self._store.of_execution(record.key), **changed}
+                known = self._known(number, record) | changed
                 folded = _folded(known.values(), record, f"{number}:{offset}")
                 changed |= {r.approval_id: r for r in folded if self._lacks(number, r, outcome)}
-                self._keep_open(number, record.key, {**known, **changed}.values())
+                if folded:
+                    self._keep_open(number, record.key, (known | changed).values())
         if changed:
             reached = BEGINNING if self._ahead[number] else outcome.position
             self._store.put(number, changed.values(), reached)
             if self._publisher is not None:
                 self._publisher.changed(number, changed.values(), outcome.position)
+
+    def _known(self, number: int, record: Record) -> dict[str, ApprovalRecord]:
+        """The requests that the record may change. A new one changes no other, and it waits: none need be read."""
+        if record.type == "waiting" and not self._ahead[number]:
+            return {}
+        return dict(self._store.of_execution(record.key))
 
     def _lacks(self, number: int, request: ApprovalRecord, outcome: Outcome) -> bool:
         """Whether the outcome is news of the request: it may have been restored with it."""

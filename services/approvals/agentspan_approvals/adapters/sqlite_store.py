@@ -2,9 +2,9 @@
 
 Disposable, as the log has everything: a damaged file is made anew, and what is put waits in memory until it is asked
 for, or is much. A commit does not wait for the disk, so that after a loss of power the last ones may never have been;
-another thread writes the write-ahead log back, which waits for it. The requests of the last executions stay in memory:
-each of their events asks for them. What is restored by the thousand is written by another thread, while the next is
-read.
+another thread writes the write-ahead log back, which waits for it. The requests of the executions that were asked for
+last stay in memory: more of their events may ask. What is restored by the thousand is written by another thread, while
+the next is read.
 """
 
 import os
@@ -26,6 +26,8 @@ from agentspan_schemas.approvals import ApprovalRecord
 from agentspan_schemas.codec import APPROVALS, encode
 
 MOST_UNSAVED = 500
+"""So many executions' requests wait in memory."""
+
 RECENT_EXECUTIONS = 500
 
 WRITE_BACK_BYTES = 16 * 1024 * 1024
@@ -86,7 +88,8 @@ class SqliteApprovalStore:
         self._is_wide = False
         """Whether more of the file stays in memory, as while it is filled."""
         self._filling: deque[Future[None]] = deque()
-        self._unsaved: dict[str, tuple[ApprovalRecord, int]] = {}
+        self._unsaved: dict[str, dict[str, tuple[ApprovalRecord, int]]] = {}
+        """By execution and id, each with its partition."""
         self._positions: dict[int, Position] = {}
         self._recent: OrderedDict[str, dict[str, ApprovalRecord]] = OrderedDict()
 
@@ -122,8 +125,9 @@ class SqliteApprovalStore:
     def put(self, partition: int, records: Iterable[ApprovalRecord], position: Position) -> None:
         """Records and the position they reflect, in one transaction."""
         for record in records:
-            self._unsaved[record.approval_id] = record, partition
-            self._recently(record.execution_id)[record.approval_id] = record
+            self._unsaved.setdefault(record.execution_id, {})[record.approval_id] = record, partition
+            if (known := self._recent.get(record.execution_id)) is not None:
+                known[record.approval_id] = record
         self._positions[partition] = position
         if len(self._unsaved) >= MOST_UNSAVED:
             self._save()
@@ -140,8 +144,9 @@ class SqliteApprovalStore:
 
     def get(self, approval_id: str) -> ApprovalRecord | None:
         """The request as it was put last."""
-        if approval_id in self._unsaved:
-            return self._unsaved[approval_id][0]
+        of_one = self._unsaved.get(approval_id.partition(".")[0], {})
+        if approval_id in of_one:
+            return of_one[approval_id][0]
         with self._undamaged() as db:
             row = db.execute("SELECT record FROM approvals WHERE approval_id = ?", (approval_id,)).fetchone()
             return APPROVALS.decode(row[0]) if row else None
@@ -256,18 +261,18 @@ class SqliteApprovalStore:
             self._recent.move_to_end(execution_id)
             return known
         if len(self._recent) >= RECENT_EXECUTIONS:
-            _, oldest = self._recent.popitem(last=False)
-            if not self._unsaved.keys().isdisjoint(oldest):
-                self._save()
-        found = self._searched(Search(execution_id=execution_id))
-        known = self._recent[execution_id] = {record.approval_id: record for record in found}
+            self._recent.popitem(last=False)
+        known = {record.approval_id: record for record in self._searched(Search(execution_id=execution_id))}
+        known |= {approval_id: record for approval_id, (record, _) in self._unsaved.get(execution_id, {}).items()}
+        self._recent[execution_id] = known
         return known
 
     def _save(self) -> None:
         if not self._positions and not self._unsaved:
             return
         with self._undamaged() as db, db:
-            rows = [(*Kept.of(record, encode(record)), at) for record, at in self._unsaved.values()]
+            unsaved = chain.from_iterable(of_one.values() for of_one in self._unsaved.values())
+            rows = [(*Kept.of(record, encode(record)), at) for record, at in unsaved]
             for first in range(0, len(rows), SAVED_AT_ONCE):
                 _put(db, rows[first : first + SAVED_AT_ONCE])
             positions = [(partition, str(position)) for partition, position in self._positions.items()]
