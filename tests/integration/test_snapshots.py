@@ -9,7 +9,7 @@ from agentspan.eventlog.memory import MemoryLog
 from agentspan_orchestrator import snapshots
 from agentspan_orchestrator.domain import load_state
 from tests.support.orchestration import EXECUTION, approve, result, say, start
-from tests.support.snapshot_stories import A_ROUND_S, OTHER, chat, play, written
+from tests.support.snapshot_stories import A_ROUND_S, OTHER, chat, epochs, play, written
 from tests.support.snapshots import ComparedCache, Ground, Member, everything, told
 
 
@@ -177,6 +177,25 @@ def test_a_finished_execution_stands_as_a_stub_that_still_answers() -> None:
         await ground.send(start())
         await second.caught_up()
         assert ground.fold()[EXECUTION].seq == before[EXECUTION].seq, "the old ticket starts nothing again"
+
+    play(story)
+
+
+def test_a_late_command_of_what_is_over_leaves_a_second_stub_until_the_next_takeover() -> None:
+    """Nobody remembers the keys of all that ever ran."""
+
+    async def story(ground: Ground) -> None:
+        first, second, third = (Member(ground, name) for name in ("first", "second", "third"))
+        await first.served()
+        await ground.send(start(), say("Done.", turn=1))
+        await asyncio.sleep(A_ROUND_S)
+        first.process.kill()
+        for number, member in enumerate((second, third)):
+            await member.served()
+            await ground.send(*chat(f"too late {number}"))
+            await asyncio.sleep(A_ROUND_S)
+            assert epochs(ground, EXECUTION) == [number + 1, number + 2]
+            member.process.kill()
 
     play(story)
 

@@ -35,6 +35,11 @@ class Entry(NamedTuple):
     position: Position | None
     """Up to where on the log it is true; None: of another version."""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it says that its execution has ended."""
+        return self.record.attributes.get("work") == "over"
+
 
 def key_of(execution_id: str, epoch: int) -> str:
     """Where it stands."""

@@ -69,7 +69,7 @@ class _Found:
 class Snapshots:
     """Made for one ownership: `load` before it serves, then `begin`, `released` after each release, and `run` beside.
 
-    Beside the states of one batch it holds the keys that stand, about 200 bytes an execution.
+    Beside the states of one batch it holds the keys that stand, about 200 bytes an execution that is not over.
     """
 
     def __init__(self, table: Table, partition: int, log_id: str, cache: StateCache, now: Now) -> None:
@@ -80,6 +80,8 @@ class Snapshots:
         self._now = now
         self._standing: dict[str, int] = {}
         """The highest epoch under which something stands, by execution_id or CHECKPOINT."""
+        self._over: set[str] = set()
+        """Those of them that are over; with the round their keys are let go of."""
         self._old: dict[str, None] = {}
         """Keys with something higher above them: buried after the next checkpoint."""
         self._base = 0
@@ -125,6 +127,8 @@ class Snapshots:
         self._position, self._command_offset = position, command_offset
         self._changed = dict.fromkeys(self._cache.changed_since(self._base))
         self._records = len(self._changed)
+        self._let_go()
+        self._standing = dict(self._standing)  # a dictionary does not shrink by itself
 
     def _note(self, entry: Entry, found: _Found, until: Position) -> bool:
         """Keep what the entry says of the table as a whole; whether it is of this log."""
@@ -135,6 +139,8 @@ class Snapshots:
         if entry.epoch >= until.epoch:
             raise Fenced(f"the snapshots of partition {self._partition!r} have an owner of epoch {entry.epoch!r}")
         self._stands(entry.execution_id, entry.epoch)
+        if entry.is_over:
+            self._over.add(entry.execution_id)
         if entry.position is None:
             found.cannot_read(entry)
         elif entry.position.offset > until.offset:
@@ -205,6 +211,7 @@ class Snapshots:
             self._changed |= changed
             raise
         await self._bury()
+        self._let_go()
 
     async def _put_states(self, execution_ids: Iterable[str], epoch: int) -> list[str]:
         """Put the states as the cache has them by now; those that fit no value are returned."""
@@ -220,6 +227,8 @@ class Snapshots:
                     too_large.append(execution_id)
                 else:
                     puts.append(self._put(execution_id, epoch, record))
+                    if state.terminal:
+                        self._over.add(execution_id)
             await self._acknowledged(puts)
         return too_large
 
@@ -235,6 +244,13 @@ class Snapshots:
         if known != epoch:
             self._old[key_of(execution_id, min(known, epoch))] = None
         self._standing[execution_id] = max(known, epoch)
+
+    def _let_go(self) -> None:
+        """Of the keys of what is over: only a late command changes it again, under another key then, and whoever takes
+        over next buries the lower one. Of all that ever ran, those would be in memory."""
+        for execution_id in self._over:
+            self._standing.pop(execution_id, None)
+        self._over.clear()
 
     async def _bury(self) -> None:
         for some in _batches(self._old, PUT_AT_ONCE):
