@@ -67,3 +67,4 @@ def test_a_server_on_a_cluster_without_the_topics_says_how_to_make_them(broker: 
     started = run([AGENTSPAN, "server", "start", "--data", str(tmp_path), "--port", "0", "--log", log], os.environ)
     assert started.returncode == 1
     assert f"agentspan topics create --log '{log}'" in started.stderr
+    assert started.stderr.count("topics create") == 1

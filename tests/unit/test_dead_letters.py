@@ -180,12 +180,21 @@ def test_who_comes_second_is_told_who_was_first_and_may_insist(
     screen: Screen, boxes: dict[str, MemoryLetterbox]
 ) -> None:
     screen.run("discard", "tickets/0:0", "--reason", "no")
-    for words in (("replay", "tickets/0:0", "tickets/1:0"), ("discard", "tickets/0:0", "--reason", "no")):
-        screen.run(*words, ends=5)
-        assert "was discarded by 'user:ann'" in screen.error
+    screen.run("replay", "tickets/0:0", "tickets/1:0", ends=5)
+    assert "was discarded by 'user:ann'" in screen.error
+    assert "`agentspan dlq replay tickets/0:0 --again` sends it once more" in screen.error
     assert boxes["tickets"].sent == []
     screen.run("replay", "tickets/0:0", "--again")
     assert len(boxes["tickets"].sent) == 1
+
+
+def test_who_discards_what_was_handled_is_told_that_nobody_waits_for_it(screen: Screen) -> None:
+    screen.run("replay", "tickets/0:0")
+    screen.run("discard", "tickets/0:0", "tickets/1:0", "--reason", "no", ends=5)
+    assert "was replayed by 'user:ann'" in screen.error
+    assert "waits for nobody any more" in screen.error
+    assert "--again" not in screen.error
+    assert screen.ids() == ["tickets/1:0", "decisions/0:0"]
 
 
 def test_of_what_nothing_was_kept_nothing_is_sent(screen: Screen, boxes: dict[str, MemoryLetterbox]) -> None:

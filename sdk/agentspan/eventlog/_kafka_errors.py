@@ -3,7 +3,8 @@
 LogError
 ├── ClusterUnreachable    no broker answered in time
 ├── AccessDenied          the cluster does not let this process in, or not to this topic
-├── LogMismatch           a topic is missing, or is not the one that was opened
+├── LogMismatch           a topic is not the one that was opened
+│   └── TopicMissing      it is not there
 ├── BeyondEnd             the partition does not reach this offset (any more)
 └── WriteError
     ├── FateUnknown       all that can happen on the way: time-outs, lost leaders, a producer's end
@@ -25,6 +26,15 @@ class AccessDenied(LogError):
 
 class WriteRefused(WriteError):
     """The write was refused for what it is; nothing of it stands."""
+
+
+class TopicMissing(LogMismatch):
+    """A topic is not there."""
+
+    def __init__(self, topic: str, said: str) -> None:
+        super().__init__(f"{topic!r} is not there ({said}): make it with `agentspan topics create`")
+        self.what = f"{topic!r} is not there ({said})"
+        """Without the advice, for who can name the cluster in it."""
 
 
 class OffsetGone(LogError):
@@ -125,7 +135,7 @@ def read_error(error: KafkaError, topic: str) -> LogError | None:
     if code in _DENIED:
         return AccessDenied(f"no right to read {topic!r} ({error.str()}): see `agentspan topics acls`")
     if code in _NO_TOPIC:
-        return LogMismatch(f"{topic!r} is not there ({error.str()}): make it with `agentspan topics create`")
+        return TopicMissing(topic, error.str())
     if code in _OUT_OF_RANGE:
         return BeyondEnd(f"{topic!r} was cut short or made anew ({error.str()}): drop what was derived from it")
     return None

@@ -21,7 +21,7 @@ from agentspan.eventlog._kafka_assignments import Assignments, Listener, Serving
 from agentspan.eventlog._kafka_config import KafkaConfig
 from agentspan.eventlog._kafka_connection import Connection, TopicFacts
 from agentspan.eventlog._kafka_dead_letters import KafkaDeadLetters
-from agentspan.eventlog._kafka_errors import AccessDenied, ClusterUnreachable, WriteRefused
+from agentspan.eventlog._kafka_errors import AccessDenied, ClusterUnreachable, TopicMissing, WriteRefused
 from agentspan.eventlog._kafka_inbox import KafkaInbox
 from agentspan.eventlog._kafka_letters import KafkaLetterbox
 from agentspan.eventlog._kafka_log import RENEW_AFTER, KafkaLog
@@ -57,6 +57,7 @@ __all__ = [
     "PlannedTopic",
     "Serving",
     "TopicChoices",
+    "TopicMissing",
     "WriteRefused",
     "acls",
     "check_group",

@@ -113,7 +113,7 @@ def replayed(where: Where, which: Which, note: Note, *, dry_run: bool) -> Done:
     """Send records again, as they came. At least once. Raises NoSuchLetter or LetterHandled before anything is done."""
 
     async def ask(boxes: Sequence[Letterbox]) -> Done:
-        picked = await _picked(boxes, which)
+        picked = await _picked(boxes, which, "`agentspan dlq replay {id} --again` sends it once more")
         todo = {letter.id: letter for letter in picked if _can_be_sent(letter)}
         left = tuple(letter for letter in picked if not _can_be_sent(letter))
         if dry_run:
@@ -132,7 +132,8 @@ def discarded(where: Where, which: Which, note: Note, *, dry_run: bool) -> Done:
     """Put letters away. Raises NoSuchLetter or LetterHandled before anything is done."""
 
     async def ask(boxes: Sequence[Letterbox]) -> Done:
-        todo = {letter.id: letter for letter in await _picked(boxes, which)}
+        picked = await _picked(boxes, which, "it waits for nobody any more; leave it out to discard others")
+        todo = {letter.id: letter for letter in picked}
         if dry_run:
             return Done(tuple(todo.values()))
 
@@ -164,7 +165,8 @@ async def _until_stopped(
     return Done(tuple(done), left)
 
 
-async def _picked(boxes: Sequence[Letterbox], which: Which) -> list[Letter]:
+async def _picked(boxes: Sequence[Letterbox], which: Which, advice: str) -> list[Letter]:
+    """What to act on. Raises LetterHandled, with the advice, for a letter that somebody has handled."""
     found = [letter for box in boxes for letter in await letters(box)]
     if not which.ids:
         return [letter for letter in found if letter.handled is None and which.filters.fit(letter)]
@@ -173,8 +175,7 @@ async def _picked(boxes: Sequence[Letterbox], which: Which) -> list[Letter]:
         if letter.handled is not None and not which.again:
             raise LetterHandled(
                 f"{str(letter.id)!r} was {letter.handled.action} by {letter.handled.by!r} at"
-                f" {letter.handled.at.isoformat()}: nothing was done. `agentspan dlq replay {letter.id} --again` sends"
-                " it once more"
+                f" {letter.handled.at.isoformat()}: nothing was done; {advice.format(id=letter.id)}"
             )
     return list(known.values())
 

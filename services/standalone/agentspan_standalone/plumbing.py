@@ -149,7 +149,7 @@ def embedded(settings: Settings) -> Plumbing:
 async def clustered(settings: Settings) -> Plumbing:
     """The topics of a Kafka cluster, whose partitions all processes of the group share."""
     config = settings.kafka()
-    from agentspan.eventlog.kafka import Assignments, Kafka, KafkaOffsets
+    from agentspan.eventlog.kafka import Assignments, Kafka, KafkaOffsets, TopicMissing
 
     lock = LockFile(settings.data / LOCK_FILE)
     kafka, assignments, offsets = Kafka(config), Assignments(config), KafkaOffsets(config)
@@ -183,8 +183,8 @@ async def clustered(settings: Settings) -> Plumbing:
         )
     except LogError as error:
         await close()
-        if isinstance(error, LogMismatch):
-            what = f"the cluster is not prepared ({error}): run `agentspan topics create --log '{settings.log}'`"
+        if isinstance(error, TopicMissing):
+            what = f"the cluster is not prepared, {error.what}: run `agentspan topics create --log '{settings.log}'`"
             raise LogMismatch(what) from error
         raise
 

@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from agentspan_schemas import Failure
 from agentspan_schemas.messages import UserMessage
 from agentspan_tool_runner.models import ModelSettings
@@ -136,3 +138,19 @@ async def test_a_reply_without_content_is_an_empty_one(server: MessagesServer, m
     server.script(Reply([]))
     reply = await model.reply(request())
     assert (reply.text, reply.tool_calls, reply.blocks) == ("", (), ())
+
+
+class Twice(dict[str, Any]):
+    """Written as JSON, it has its one name twice."""
+
+    def items(self) -> Any:
+        return [*super().items(), *super().items()]
+
+
+@pytest.mark.parametrize("args", [Twice(n=7), {"deep": [Twice(n=7)]}])
+async def test_arguments_that_say_a_thing_twice_are_told_to_the_model(
+    server: MessagesServer, model: Anthropic, args: dict[str, Any]
+) -> None:
+    server.script(Reply([tool_use("toolu_1", "look_up", args)], "tool_use"))
+    [call] = (await model.reply(request())).tool_calls
+    assert (call.args, "'n' stands twice" in str(call.args_error)) == ({}, True)

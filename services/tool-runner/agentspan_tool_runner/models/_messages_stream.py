@@ -80,11 +80,11 @@ class Assembly:
             if parts := self._parts.get((at, field)):
                 block[field] = str(block.get(field) or "") + "".join(parts)
         if parts := self._parts.get((at, "partial_json")):
-            block["input"] = _input("".join(parts))
+            block["input"] = call_input("".join(parts))
         return block
 
 
-def _input(written: str) -> Any:
+def call_input(written: str) -> Any:
     """The value of a call's input; what is no JSON, or says a thing twice, stays text, for the model to be told."""
     try:
         return json.loads(written, object_pairs_hook=each_once) if written.strip() else {}

@@ -16,7 +16,8 @@ from agentspan_tool_runner.models import _messages_api as messages_api
 from agentspan_tool_runner.models._failures import Api
 from agentspan_tool_runner.models._keys import key_of, streams, without
 from agentspan_tool_runner.models._messages_stream import Assembly
-from agentspan_tool_runner.models._reading import mended, parsed
+from agentspan_tool_runner.models._messages_whole import whole
+from agentspan_tool_runner.models._reading import mended
 from agentspan_tool_runner.models.ports import ModelError, ModelRequest, ModelResponse, ModelSettings
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class MessagesProvider(ABC):
         self, client: "Client", key: str, body: dict[str, Any], headers: dict[str, str], request: ModelRequest
     ) -> Any:
         if not streams(self._environment, request.provider):
-            return parsed(await client.whole(key, body, headers), self.api.name)
+            return whole(await client.whole(key, body, headers), self.api.name)
         assembly = Assembly(self.api.name, request.on_text)
         async with aclosing(client.events(key, body, headers)) as events:
             async for event in events:
