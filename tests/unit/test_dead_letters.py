@@ -183,6 +183,8 @@ def test_who_comes_second_is_told_who_was_first_and_may_insist(
     screen.run("replay", "tickets/0:0", "tickets/1:0", ends=5)
     assert "was discarded by 'user:ann'" in screen.error
     assert "`agentspan dlq replay tickets/0:0 --again` sends it once more" in screen.error
+    screen.run("discard", "tickets/0:0", "--reason", "no", ends=5)
+    assert "was discarded by 'user:ann'" in screen.error
     assert boxes["tickets"].sent == []
     screen.run("replay", "tickets/0:0", "--again")
     assert len(boxes["tickets"].sent) == 1
